@@ -1,0 +1,91 @@
+/* What all of motet shares: the four rules, the table of errors, and a few small calls.
+ *
+ * 1. Names are Python's. motet_queue_put is queue.Queue.put; each declaration names the Python
+ *    call that it answers to.
+ * 2. What can wait says how long. The last positional argument of a call that can block is
+ *    `double timeout`, in seconds: 0 tries once, MOTET_FOREVER never gives up, NaN or a negative
+ *    number is EINVAL, checked before anything else. Deadlines are kept on the monotonic clock, so
+ *    setting the time of day moves none of them.
+ * 3. Calls return 0 or a positive errno value. Constructors return a pointer, or NULL with errno
+ *    set. A call that fails leaves everything as it was before. Nothing aborts, prints or exits on
+ *    the caller's behalf.
+ * 4. Where an object lives decides whom it serves. In ordinary memory it serves the threads of this
+ *    process. In memory from motet_shared_alloc (see <motet/shared.h>) it serves every process of
+ *    the family, with the same calls.
+ *
+ * What each error means, in every call of motet:
+ *
+ *   EINVAL      an argument is wrong: a NULL object, a timeout that is NaN or negative, a size of 0
+ *   ETIMEDOUT   the timeout passed first; with a timeout of 0: it would have had to wait
+ *   ECANCELED   the calling thread, or the task waited for, was cancelled or terminated
+ *   EPERM       you do not hold what you want to release, wait on or notify
+ *   EPIPE       closed: the queue or pool was shut down, nothing more goes in (or comes out)
+ *   EMSGSIZE    the size of the item, argument or result is not the one that was agreed
+ *   EOVERFLOW   the number is too large to count, or more was released than the bound allows
+ *   ENOMEM      out of memory, private or shared
+ *   EAGAIN      the system refuses another thread or process for now
+ *   EMFILE      out of file descriptors (ENFILE: the whole system is)
+ *   EDEADLK     the wait could never end, such as joining oneself
+ *   EBUSY       not yet: the pool to join is still open
+ *   EOWNERDEAD  you hold the lock now; its last holder died holding it
+ *   ECHILD      the worker process that ran the task died; motet_future_error says how
+ *
+ * Threads: every call may be made from any thread at any time unless it says otherwise.
+ * After fork() a child may use all shared objects; private objects it finds as fork() left them.
+ */
+#ifndef MOTET_BASE_H
+#define MOTET_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MOTET_VERSION_MAJOR 0
+#define MOTET_VERSION_MINOR 1
+#define MOTET_VERSION_PATCH 0
+
+#define MOTET_API __attribute__((visibility("default")))
+
+/* A timeout that never passes: infinity. Any timeout of more than 292 years is one too. */
+#define MOTET_FOREVER (__builtin_inf())
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a thread or process runs. Its return value is the exit code. */
+typedef int (*motet_target)(void *arg);
+
+/* What a pool runs: reads *arg, writes *result, returns 0 or an errno value, which becomes the
+ * error of its future. Both pointers are aligned for any type, and valid until it returns. */
+typedef int (*motet_task)(const void *arg, void *result);
+
+/* The version of the library that runs, such as "0.1.0". Never freed. */
+MOTET_API const char *motet_version(void);
+
+/* How many processors this process may use: those of its affinity mask, and no more than the CPU
+ * quota of its control groups allows, rounded up. At least 1. Read anew at each call; the
+ * environment's MOTET_CPU_COUNT, a positive number, overrides it.
+ * Python: os.process_cpu_count(), which does not know quotas. */
+MOTET_API int motet_cpu_count(void);
+
+/* Sleeps that many seconds. 0, EINVAL, or ECANCELED when motet_thread_cancel ended it early.
+ * A signal does not shorten it. Python: time.sleep. */
+MOTET_API int motet_sleep(double seconds);
+
+#ifdef __cplusplus
+}
+#endif
+
+/* The size of what `pointer` points to, for the macros that copy values; 0 for a void pointer, so
+ * that NULL says "no value" and a void pointer, whose size nobody knows, is refused (EINVAL). */
+#ifndef __cplusplus
+/* clang-format off */
+#define MOTET_SIZE_OF(pointer)                                                                     \
+    _Generic((pointer), void *: (size_t)0, const void *: (size_t)0,                                \
+             default: sizeof *_Generic((pointer), void *: (char *)0, const void *: (char *)0,      \
+                                       default: (pointer)))
+/* clang-format on */
+#endif
+
+#endif

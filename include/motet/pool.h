@@ -1,0 +1,115 @@
+/* motet_pool: workers that run tasks, threads or processes behind the same calls.
+ * Python: multiprocessing.Pool, ThreadPool, concurrent.futures executors.
+ *
+ *     static int square(const void *arg, void *result)
+ *     {
+ *         int n = *(const int *)arg;
+ *         *(long *)result = (long)n * n;
+ *         return 0;
+ *     }
+ *
+ *     motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = 4);
+ *     int nums[1000];
+ *     long squares[1000];
+ *     int rc = motet_pool_map(pool, square, nums, 1000, squares, MOTET_FOREVER);
+ *     motet_pool_close(pool);
+ *     motet_pool_join(pool, MOTET_FOREVER);
+ *     motet_pool_free(pool);
+ *
+ * The argument of a task is copied when it is submitted; its result is copied out when it is asked
+ * for. What is larger, or full of pointers, goes by pointer: any pointer for threads, one into shared
+ * memory for processes.
+ *
+ * A worker process that dies in the middle of a task fails that task alone: its future says ECHILD
+ * and how the worker died; a new worker takes the place of the old one, and everything else
+ * completes. Worker processes ignore SIGINT, so that the parent decides what Ctrl-C means, and end
+ * when the parent ends, however it ends.
+ *
+ * Worker processes are made by fork() when the pool is opened, and again when one has died: functions
+ * and data that a task uses must be there when the pool is opened.
+ */
+#ifndef MOTET_POOL_H
+#define MOTET_POOL_H
+
+#include <motet/future.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct motet_pool motet_pool;
+
+typedef enum motet_pool_kind {
+    MOTET_THREADS,   /* threads of this process */
+    MOTET_PROCESSES, /* children of this process */
+} motet_pool_kind;
+
+typedef struct motet_pool_options {
+    motet_pool_kind kind;
+    int workers;      /* how many; 0: motet_cpu_count() */
+    const char *name; /* copied; names the workers NAME-1, NAME-2, …; NULL or "": Pool-1, Pool-2, … */
+} motet_pool_options;
+
+typedef struct motet_submit_options {
+    size_t result_size; /* bytes the task writes to *result: the positional argument; may be 0 */
+    const char *name;   /* copied; what error texts call the task; NULL: the function's name */
+    const char *function; /* set by the macro: the task as it is written at the call */
+} motet_submit_options;
+
+/* Opens a pool and starts its workers: motet_pool_open(.kind = …, .workers = …, .name = …).
+ * A handle that the caller frees, or NULL with errno EINVAL, ENOMEM, EAGAIN or EMFILE, and no worker
+ * left. Python: Pool(processes), ThreadPoolExecutor(max_workers). */
+#ifndef __cplusplus
+#define motet_pool_open(...) motet_pool_open_with(&(motet_pool_options){__VA_ARGS__})
+#endif
+MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
+
+/* Queues task(arg, result): motet_pool_submit(pool, task, &arg, result_size, .name = …). *arg is
+ * copied (the macro passes sizeof *arg along); NULL for none. A future that the caller frees, or NULL
+ * with errno EPIPE (the pool is closed), ENOMEM, EINVAL. May be called by tasks of the same pool.
+ * Python: Executor.submit, Pool.apply_async. */
+#ifndef __cplusplus
+#define motet_pool_submit(pool, task, arg, ...)                                                    \
+    motet_pool_submit_with((pool), (task), (arg), MOTET_SIZE_OF(arg),                              \
+                           &(motet_submit_options){.function = #task, .result_size = __VA_ARGS__})
+#endif
+MOTET_API motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const void *arg,
+                                               size_t arg_size,
+                                               const motet_submit_options *options);
+
+/* Runs task(&args[i], &results[i]) for all i below n, on all workers, and waits for all of them. The
+ * macro passes the element sizes along; results may be (T *)NULL. n may be 0.
+ * 0; the error of the first item, by index, that failed, after all others have run (results of items
+ * that failed are as they were); ETIMEDOUT or ECANCELED: what no worker had begun never runs, results
+ * are untouched; EPIPE; ENOMEM; EOVERFLOW; EINVAL. An item whose worker process dies fails alone, with
+ * ECHILD. Python: Pool.map. */
+#ifndef __cplusplus
+#define motet_pool_map(pool, task, args, n, results, timeout)                                      \
+    motet_pool_map_with((pool), (task), (args), MOTET_SIZE_OF(args), (n), (results),               \
+                        MOTET_SIZE_OF(results), (timeout))
+#endif
+MOTET_API int motet_pool_map_with(motet_pool *pool, motet_task task, const void *args,
+                                  size_t arg_size, size_t n, void *results, size_t result_size,
+                                  double timeout);
+
+/* Takes no more work; what was submitted is done, then the workers end. Idempotent. 0; EINVAL.
+ * Python: Pool.close, Executor.shutdown(wait=False). */
+MOTET_API int motet_pool_close(motet_pool *pool);
+
+/* Stops now: tasks that nobody has begun never run and their futures say ECANCELED; worker processes
+ * get SIGTERM, and SIGKILL a second later; worker threads are cancelled, and end when their task
+ * returns. Does not wait. 0; EINVAL. Python: Pool.terminate. */
+MOTET_API int motet_pool_terminate(motet_pool *pool);
+
+/* Waits until all workers have ended. 0; EBUSY when the pool is open; EDEADLK when called by one of
+ * its tasks; ETIMEDOUT; ECANCELED; EINVAL. Python: Pool.join. */
+MOTET_API int motet_pool_join(motet_pool *pool, double timeout);
+
+/* Frees the pool; one whose workers have not ended is terminated and joined first. Futures stay
+ * valid. NULL is fine. Must not be called by one of its tasks. */
+MOTET_API void motet_pool_free(motet_pool *pool);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,53 @@
+/* motet_with: hold something for one block. Python: the with statement.
+ *
+ *     motet_with(&account->lock) {
+ *         if (account->balance < amount)
+ *             return ENOSPC;                  // the lock is released on this way out too
+ *         account->balance -= amount;
+ *     }
+ *
+ * It acquires the object (a motet_lock, motet_rlock, motet_condition or motet_semaphore) however
+ * long that takes, runs the block, and releases the object on every way out of it: its end, return,
+ * goto, break. `break` and `continue` leave the block, not a loop around it. longjmp and
+ * thread exit are no ways out.
+ *
+ * The block runs only if the object was acquired: it is skipped when the calling thread is cancelled
+ * while it waits, or when the object is NULL. It runs after EOWNERDEAD; where the death of a holder
+ * matters, call the object's acquire yourself and look.
+ *
+ * For C with the GNU extensions that gcc and clang share. In C++ use std::unique_lock with a class of
+ * three lines around the calls.
+ */
+#ifndef MOTET_WITH_H
+#define MOTET_WITH_H
+
+#include <motet/condition.h>
+#include <motet/semaphore.h>
+
+#ifndef __cplusplus
+
+/* What motet_with keeps on the stack: the object it acquired, or NULL, and how to release it. */
+struct motet__with {
+    void *object;
+    int kind;
+};
+
+MOTET_API struct motet__with motet__with_lock(motet_lock *lock);
+MOTET_API struct motet__with motet__with_rlock(motet_rlock *lock);
+MOTET_API struct motet__with motet__with_condition(motet_condition *condition);
+MOTET_API struct motet__with motet__with_semaphore(motet_semaphore *semaphore);
+MOTET_API void motet__with_leave(struct motet__with *held);
+
+/* clang-format off */
+#define motet_with(object_)                                                                        \
+    for (struct motet__with motet__held __attribute__((cleanup(motet__with_leave))) =              \
+             _Generic((object_), motet_lock *: motet__with_lock,                                   \
+                                 motet_rlock *: motet__with_rlock,                                 \
+                                 motet_condition *: motet__with_condition,                         \
+                                 motet_semaphore *: motet__with_semaphore)(object_),               \
+         *motet__once = &motet__held;                                                              \
+         motet__once && motet__held.object; motet__once = 0)
+/* clang-format on */
+
+#endif
+#endif
