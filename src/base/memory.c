@@ -1,0 +1,120 @@
+/* Memory as the system gives it. */
+#define _GNU_SOURCE
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8
+#endif
+
+char *motet__strdup(const char *s)
+{
+    return strdup(s);
+}
+
+/* A nameless file that nobody can shrink under the mapping. */
+static int open_memfd(size_t size)
+{
+    int fd = memfd_create("motet", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+        fd = memfd_create("motet", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    if (ftruncate(fd, (off_t)size) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+void *motet__map_shared(void *address, size_t size)
+{
+    int fd = open_memfd(size);
+    if (fd < 0)
+        return NULL;
+
+    int flags = MAP_SHARED | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
+    void *p = mmap(address, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+    int error = errno;
+    close(fd);
+    if (p == MAP_FAILED) {
+        errno = error;
+        return NULL;
+    }
+    if (address && p != address) { /* before Linux 4.17 the flag was only a hint */
+        munmap(p, size);
+        errno = EEXIST;
+        return NULL;
+    }
+    /* A core file would list its holes page by page, which takes minutes for a large arena. */
+    madvise(p, size, MADV_DONTDUMP);
+    return p;
+}
+
+void motet__unmap(void *p, size_t size)
+{
+    munmap(p, size);
+}
+
+int motet__populate(void *p, size_t size)
+{
+    while (madvise(p, size, MADV_POPULATE_WRITE) != 0) {
+        if (errno == EINTR || errno == EAGAIN)
+            continue;
+        if (errno != EINVAL && errno != ENOSYS)
+            return ENOMEM; /* ENOMEM, or EFAULT where touching the page would be SIGBUS */
+        /* Before Linux 5.14: touch them, and trust motet__memory_available. */
+        for (size_t at = 0; at < size; at += MOTET__PAGE)
+            *((volatile char *)p + at) = 0;
+        return 0;
+    }
+    return 0;
+}
+
+void motet__depopulate(void *p, size_t size)
+{
+    if (madvise(p, size, MADV_REMOVE) != 0)
+        memset(p, 0, size); /* a kernel without it (valgrind's): keep the promise of zeroes */
+}
+
+/* The number after `key` in /proc/meminfo, in bytes; 0 if it is not there. */
+static size_t meminfo(const char *text, const char *key)
+{
+    const char *at = strstr(text, key);
+    unsigned long long kib;
+
+    if (!at || sscanf(at + strlen(key), ": %llu kB", &kib) != 1)
+        return 0;
+    return (size_t)kib * 1024;
+}
+
+bool motet__memory_available(size_t size)
+{
+    char text[4096];
+    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0) { /* no /proc: physical memory is the most there can be */
+        long pages = sysconf(_SC_PHYS_PAGES);
+        return pages <= 0 || size / MOTET__PAGE <= (size_t)pages;
+    }
+    text[n] = '\0';
+    return size <= meminfo(text, "MemAvailable") + meminfo(text, "SwapFree");
+}

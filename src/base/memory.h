@@ -1,0 +1,45 @@
+/* The door to memory. Private memory comes from malloc; the shared arena from one mapping. */
+#ifndef MOTET_BASE_MEMORY_H
+#define MOTET_BASE_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#define MOTET__PAGE ((size_t)4096)
+
+static inline void *motet__alloc(size_t size)
+{
+    return malloc(size);
+}
+
+static inline void *motet__zalloc(size_t size)
+{
+    return calloc(1, size);
+}
+
+static inline void motet__free(void *p)
+{
+    free(p);
+}
+
+/* A copy of the string, or NULL when out of memory. */
+char *motet__strdup(const char *s);
+
+/* Maps `size` bytes of zeroed memory that children made by fork share, at `address` if that is free
+ * (NULL: anywhere). It is paid for when used. NULL with errno set when it is not to be had. */
+void *motet__map_shared(void *address, size_t size);
+void motet__unmap(void *p, size_t size);
+
+/* Makes the pages present now: 0, or ENOMEM when there is not the memory for it. Both ends are on
+ * page borders. */
+int motet__populate(void *p, size_t size);
+
+/* Gives the pages of a shared mapping back to the system; they read as zeroes afterwards. */
+void motet__depopulate(void *p, size_t size);
+
+/* Whether the system could give this process that many bytes more now. A guess, made before a large
+ * request, so that one that cannot succeed fails and does not bring the out-of-memory killer. */
+bool motet__memory_available(size_t size);
+
+#endif

@@ -1,0 +1,239 @@
+#define _GNU_SOURCE
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/futex.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+/* In the child: waits for the parent's word, then asks to be killed when the last writing end of the
+ * pipe is closed. */
+static void arm_lifeline(int fd)
+{
+    struct pollfd gone = {fd, 0, 0};
+    char word;
+    ssize_t n;
+
+    do
+        n = read(fd, &word, 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        _exit(127); /* the parent is gone, or gives this child up */
+    if (fcntl(fd, F_SETSIG, SIGKILL) != 0 || fcntl(fd, F_SETOWN, getpid()) != 0 ||
+        fcntl(fd, F_SETFL, O_ASYNC) != 0)
+        _exit(127); /* cannot be: the descriptor is a pipe of our own */
+    if (poll(&gone, 1, 0) == 1 && (gone.revents & POLLHUP))
+        raise(SIGKILL);
+}
+
+static int fail(int ends[2], int error)
+{
+    close(ends[0]);
+    close(ends[1]);
+    errno = error;
+    return -1;
+}
+
+int motet__os_fork(int *lifeline, int *pidfd)
+{
+    int ends[2];
+    sigset_t none;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    fflush(stdout); /* or the child would write the same text once more */
+    fflush(stderr);
+
+    int pid = fork();
+    if (pid < 0)
+        return fail(ends, errno);
+    if (pid == 0) {
+        close(ends[1]);
+        arm_lifeline(ends[0]);
+        /* A thread of motet blocks all signals; its child has only that one to receive them. */
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        return 0;
+    }
+    *pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    if (*pidfd < 0) {
+        int error = errno;
+        fail(ends, error); /* which ends the child */
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        errno = error;
+        return -1;
+    }
+    if (write(ends[1], "", 1) != 1)
+        kill(pid, SIGKILL); /* cannot be: the pipe is empty, and we hold its other end */
+    close(ends[0]);
+    *lifeline = ends[1];
+    return pid;
+}
+
+/* Since Linux 6.15 a pidfd remembers how its process ended, whoever waited for it. */
+static enum motet__ending ask_pidfd(int pidfd, int *status)
+{
+    struct {
+        uint64_t mask, cgroup;
+        uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+        int32_t exit_code;
+        uint32_t more[8];
+    } info = {.mask = 1 << 3};
+
+    if (ioctl(pidfd, _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64), &info) != 0 ||
+        !(info.mask & (1 << 3)))
+        return MOTET__LOST;
+    *status = WIFSIGNALED(info.exit_code) ? WTERMSIG(info.exit_code) : WEXITSTATUS(info.exit_code);
+    return WIFSIGNALED(info.exit_code) ? MOTET__KILLED : MOTET__EXITED;
+}
+
+enum motet__ending motet__os_reap(int pidfd, int *status)
+{
+    siginfo_t info = {0};
+    int rc;
+
+    do
+        rc = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
+    while (rc != 0 && errno == EINTR);
+    if (rc == 0 && info.si_pid == 0)
+        return MOTET__RUNNING;
+    if (rc == 0) {
+        *status = info.si_status;
+        return info.si_code == CLD_EXITED ? MOTET__EXITED : MOTET__KILLED;
+    }
+    /* ECHILD: waited for by the host program, or its SIGCHLD is ignored; in the second case it may
+     * be running still. */
+    if (motet__os_poll(pidfd, -1, 0) == ETIMEDOUT)
+        return MOTET__RUNNING;
+    return ask_pidfd(pidfd, status);
+}
+
+int motet__os_signal(int pidfd, int signal)
+{
+    if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 || errno == ESRCH)
+        return 0;
+    return errno;
+}
+
+void motet__os_no_input(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (fd > 0) {
+        dup2(fd, 0);
+        close(fd);
+    } else if (fd < 0) {
+        close(0);
+    }
+}
+
+void motet__os_ignore(int signum)
+{
+    signal(signum, SIG_IGN);
+}
+
+void motet__os_default(int signum)
+{
+    signal(signum, SIG_DFL);
+}
+
+void motet__os_exit(int status)
+{
+    fflush(stdout);
+    fflush(stderr);
+    _exit(status);
+}
+
+int motet__os_pid(void)
+{
+    return getpid();
+}
+
+int motet__at_exit(void (*fn)(void))
+{
+    return atexit(fn) == 0 ? 0 : ENOMEM;
+}
+
+/* poll() with a deadline of ours; -1 and errno when it fails. */
+static int poll_until(struct pollfd *fds, size_t n, int64_t deadline)
+{
+    struct timespec left = {0, 0};
+
+    if (deadline != MOTET__NEVER && deadline != 0) {
+        int64_t now = motet__now();
+        left = motet__timespec(deadline > now ? deadline - now : 0);
+    }
+    return ppoll(fds, n, deadline == MOTET__NEVER ? NULL : &left, NULL);
+}
+
+int motet__os_poll(int fd, int other, int64_t deadline)
+{
+    struct pollfd fds[2] = {{fd, POLLIN, 0}, {other, POLLIN, 0}};
+    int n = poll_until(fds, 2, deadline);
+
+    if (n < 0)
+        return errno;
+    if (fds[0].revents)
+        return 0;
+    return n ? EAGAIN : ETIMEDOUT;
+}
+
+void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline)
+{
+    for (size_t i = 0; i < n; i++) {
+        fds[i].events = POLLIN;
+        fds[i].revents = 0;
+    }
+    if (poll_until(fds, n, deadline) < 0)
+        for (size_t i = 0; i < n; i++)
+            fds[i].revents = 0;
+}
+
+int motet__os_eventfd(void)
+{
+    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+void motet__os_eventfd_signal(int fd)
+{
+    uint64_t one = 1;
+    ssize_t n = write(fd, &one, sizeof one); /* fails only when it is readable already */
+
+    (void)n;
+}
+
+void motet__os_eventfd_clear(int fd)
+{
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof count); /* fails only when it is clear already */
+
+    (void)n;
+}
+
+void motet__os_close(int fd)
+{
+    close(fd);
+}

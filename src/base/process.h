@@ -1,0 +1,60 @@
+/* The door to processes as the system gives them: fork, what tells of their death, and the lifeline
+ * that ends a child with its parent.
+ *
+ * A child is known by a pidfd: a descriptor that names this very process and none that gets its
+ * number later, and that poll() finds readable when it has ended.
+ *
+ * The lifeline is a pipe of which the parent alone holds the writing end. When the parent dies, the
+ * kernel closes it, and sends the signal that the child asked for on its reading end: SIGKILL. Unlike
+ * PR_SET_PDEATHSIG this looks at the process and not at the thread that forked, and leaves no gap:
+ * a child that arms it too late finds the end of file there already.
+ */
+#ifndef MOTET_BASE_PROCESS_H
+#define MOTET_BASE_PROCESS_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* fork() with its handlers, after flushing stdout and stderr: the child's number, 0 in the child, or
+ * -1 with errno. *lifeline receives the parent's end, *pidfd the child's pidfd. The child goes on
+ * only when that is there, so that its end cannot be missed; it is armed then, and blocks no signal. */
+int motet__os_fork(int *lifeline, int *pidfd);
+
+enum motet__ending { MOTET__RUNNING, MOTET__EXITED, MOTET__KILLED, MOTET__LOST };
+
+/* Whether the process of the pidfd has ended, and how: *status is its exit status or the signal.
+ * Takes the zombie away. MOTET__LOST: somebody else did, and the kernel cannot tell any more. */
+enum motet__ending motet__os_reap(int pidfd, int *status);
+
+/* Sends it a signal. 0, also when it has ended; EPERM. */
+int motet__os_signal(int pidfd, int signal);
+
+/* In a child: gives the standard input away for /dev/null, sets a signal's disposition. */
+void motet__os_no_input(void);
+void motet__os_ignore(int signal);
+void motet__os_default(int signal);
+
+/* Ends the calling process at once, after flushing stdout and stderr. */
+_Noreturn void motet__os_exit(int status);
+
+int motet__os_pid(void);
+
+/* Runs fn when the process exits; the later registered, the earlier. 0 or ENOMEM. */
+int motet__at_exit(void (*fn)(void));
+
+/* Descriptors. motet__os_poll waits for one to be readable until the deadline (0: just looks): 0,
+ * ETIMEDOUT, EINTR or ENOMEM. `other` (-1: none) being readable ends it with EAGAIN. */
+int motet__os_poll(int fd, int other, int64_t deadline);
+int motet__os_eventfd(void);
+void motet__os_eventfd_signal(int fd);
+void motet__os_eventfd_clear(int fd);
+
+/* Waits until one of them is readable or the deadline has passed; their revents say which. A
+ * negative descriptor is passed over. */
+typedef struct pollfd motet__pollfd;
+void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline);
+void motet__os_close(int fd);
+
+#endif

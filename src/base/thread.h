@@ -1,0 +1,38 @@
+/* The door to threads as the system gives them. */
+#ifndef MOTET_BASE_THREAD_H
+#define MOTET_BASE_THREAD_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef pthread_t motet__os_thread;
+
+#define MOTET__STACK_MIN ((size_t)32768)
+
+/* Starts fn(arg) in a new thread with that much stack (0: the system's default), in which all
+ * signals are blocked but those that a fault of its own raises. 0, EINVAL, ENOMEM or EAGAIN. */
+int motet__os_thread_start(motet__os_thread *thread, void *(*fn)(void *), void *arg,
+                           size_t stack_size);
+
+/* Waits for the end of a thread that is about to end. Each thread is joined or detached once. */
+void motet__os_thread_join(motet__os_thread thread);
+void motet__os_thread_detach(motet__os_thread thread);
+
+/* Shows the name, cut to 15 bytes, in ps, top and gdb. For the calling thread. */
+void motet__os_thread_name(const char *name);
+
+/* A number for a thread that no other living one of the process has. */
+uint64_t motet__os_thread_ident(motet__os_thread thread);
+
+/* Runs set_up() once in the life of the process. */
+typedef pthread_once_t motet__once;
+#define MOTET__ONCE_INIT PTHREAD_ONCE_INIT
+void motet__once_run(motet__once *once, void (*set_up)(void));
+
+/* Has these called before every fork, after it in the parent, and after it in the child: the later
+ * registered, the earlier its `before`, the later its other two. 0 or ENOMEM. */
+int motet__at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
+
+#endif
