@@ -1,0 +1,93 @@
+/* The only floor that blocks: wait on a word until woken, a deadline, or a cancellation.
+ *
+ * A word serves the waiters of this process, or, if it lies in memory that the scope table knows as
+ * shared, those of every process of the family. Above this floor nobody asks which: an object looks
+ * up its scope once and passes it on.
+ *
+ * A wait may return 0 for no reason, so every wait stands in a loop that looks at its condition
+ * again. In shared memory this has a purpose: a process can be killed after it changed a word and
+ * before it woke the sleepers, and nobody is left who knows of the debt. So a sleeper in shared
+ * memory looks again by itself every MOTET__RECHECK. That is a belt for that one case: no protocol
+ * relies on it while everybody lives.
+ *
+ * A thread sleeps in a futex, a process in a shared futex. A coroutine will be a third kind of
+ * sleeper, registered in this floor under the address of the word: motet__wait will park it instead
+ * of sleeping, and motet__wake will look for it before asking the kernel. Nothing above changes.
+ */
+#ifndef MOTET_WAIT_WAIT_H
+#define MOTET_WAIT_WAIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "base/futex.h"
+#include "base/self.h"
+
+/* How to wait; or-ed together. */
+enum {
+    MOTET__PRIVATE = 0,
+    MOTET__SHARED = 1,      /* the word is in shared memory */
+    MOTET__UNCANCELLED = 2, /* go on waiting when the thread is cancelled */
+};
+
+#define MOTET__RECHECK (MOTET__SECOND / 2)
+
+/* Deadlines: 0 is "do not wait", MOTET__NEVER no deadline, else nanoseconds on the monotonic clock. */
+#define MOTET__AT_ONCE INT64_C(0)
+
+/* The deadline that is `timeout` seconds from now: 0, or EINVAL for NaN and negative numbers. */
+int motet__deadline(double timeout, int64_t *deadline);
+
+/* MOTET__SHARED or MOTET__PRIVATE: whom an object at that address serves. */
+static inline unsigned motet__scope(const volatile void *p);
+
+/* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled. */
+int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned how);
+
+/* Wakes up to n sleepers on the word. It is a system call whether there are any or not: ask only
+ * when the object says that somebody sleeps. */
+static inline void motet__wake(uint32_t *word, int n, unsigned scope)
+{
+    motet__futex_wake(word, n, scope & MOTET__SHARED);
+}
+
+/* Waits until the descriptor is readable. 0 (or look again), ETIMEDOUT, ECANCELED, ENOMEM. */
+int motet__wait_fd(int fd, int64_t deadline);
+
+/* Ends all waits of the thread that owns the record, now and later. */
+void motet__cancel(struct motet__self *self);
+
+/* The scope table: the ranges of shared memory, of which there are few. A floor above that maps one
+ * adds it, before any object in it is used; none is ever taken out. */
+#define MOTET__SCOPES_MAX 16
+
+struct motet__range {
+    uintptr_t base;
+    size_t size;
+};
+
+struct motet__scopes {
+    struct motet__range range[MOTET__SCOPES_MAX]; /* constant below `count` */
+    uint32_t count; /* atomic: released when a range is added, acquired by every reader, so that
+                       the range is whole when it is seen */
+};
+
+extern struct motet__scopes motet__scopes;
+
+/* 0, or ENOMEM when the table is full. */
+int motet__scope_add(void *base, size_t size);
+
+static inline unsigned motet__scope(const volatile void *p)
+{
+    uint32_t n = motet__load(&motet__scopes.count, ACQUIRE); /* pairs with motet__scope_add */
+
+    for (uint32_t i = 0; i < n; i++)
+        if ((uintptr_t)p - motet__scopes.range[i].base < motet__scopes.range[i].size)
+            return MOTET__SHARED;
+    return MOTET__PRIVATE;
+}
+
+#endif
