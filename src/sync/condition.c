@@ -1,0 +1,224 @@
+/* The condition: a lock and a line of waiters, first come first woken.
+ *
+ * The line is guarded by the condition's lock: a waiter joins it before giving the lock up, a notifier
+ * holds the lock, and a waiter whose time is up leaves it after taking the lock again. So a waiter is
+ * notified or times out, never both, and no notify is lost to one that timed out.
+ *
+ * In shared memory whoever holds the lock may be killed at any instruction. Every change of the line
+ * is therefore made by one store, before and after which it is a proper line:
+ *   - it begins at `first` and follows `next` to NULL;
+ *   - `last` is, while the line is not empty, some waiter in it: often the last, never one outside.
+ * And a waiter is marked NOTIFIED before it is taken out, so that one whose notifier died in between
+ * finds it out by itself, and takes itself out.
+ */
+#include "motet/condition.h"
+
+#include <errno.h>
+
+#include "sync/lock.h"
+#include "sync/rlock.h"
+#include "sync/waiter.h"
+#include "wait/spin.h"
+
+int motet_condition_init(motet_condition *condition, motet_lock *lock)
+{
+    if (!condition)
+        return EINVAL;
+    *condition = (motet_condition)MOTET_CONDITION_INIT(lock);
+    return 0;
+}
+
+static motet_lock *lock_of(motet_condition *condition)
+{
+    return condition->lock ? condition->lock : &condition->own.lock;
+}
+
+int motet_condition_acquire(motet_condition *condition, double timeout)
+{
+    if (!condition)
+        return EINVAL;
+    return condition->lock ? motet_lock_acquire(condition->lock, timeout)
+                           : motet_rlock_acquire(&condition->own, timeout);
+}
+
+int motet_condition_release(motet_condition *condition)
+{
+    if (!condition)
+        return EINVAL;
+    return condition->lock ? motet_lock_release(condition->lock)
+                           : motet_rlock_release(&condition->own);
+}
+
+/* Gives the lock up wholly; returns how often the caller held it beyond once. */
+static uint32_t release_all(motet_condition *condition)
+{
+    uint32_t depth = condition->lock ? 0 : condition->own.depth;
+
+    condition->own.depth = 0;
+    motet__unlock(lock_of(condition));
+    return depth;
+}
+
+/* Takes it back as it was, whatever happens. 0 or EOWNERDEAD. */
+static int acquire_all(motet_condition *condition, uint32_t depth)
+{
+    int rc = motet__lock(lock_of(condition));
+
+    condition->own.depth = depth;
+    return rc;
+}
+
+static void join_line(motet_condition *condition, struct motet__waiter *waiter)
+{
+    waiter->next = NULL;
+    waiter->waits_on = condition;
+    motet__store(&waiter->state, MOTET__WAITING, RELAXED); /* seen by others under the lock only */
+    motet__compiler_barrier();
+    if (!condition->first) {
+        condition->last = waiter;
+        motet__compiler_barrier();
+        condition->first = waiter;
+        return;
+    }
+    struct motet__waiter *last = condition->last;
+    while (last->next)
+        last = last->next;
+    last->next = waiter;
+    motet__compiler_barrier();
+    condition->last = waiter;
+}
+
+/* Takes the waiter out; `before` is the one in front of it, NULL if it is the first. */
+static void unlink_waiter(motet_condition *condition, struct motet__waiter *waiter,
+                          struct motet__waiter *before)
+{
+    if (condition->last == waiter)
+        condition->last = before ? before : waiter->next;
+    motet__compiler_barrier();
+    if (before)
+        before->next = waiter->next;
+    else
+        condition->first = waiter->next;
+    motet__compiler_barrier();
+    /* Relaxed: read without the lock only by motet__waiter_mine, when the record may be taken. */
+    motet__store(&waiter->waits_on, NULL, RELAXED);
+}
+
+static void leave_line(motet_condition *condition, struct motet__waiter *waiter)
+{
+    struct motet__waiter *before = NULL;
+
+    for (struct motet__waiter *w = condition->first; w; before = w, w = w->next)
+        if (w == waiter) {
+            unlink_waiter(condition, waiter, before);
+            return;
+        }
+    waiter->waits_on = NULL; /* taken out by a notifier that died before it could say so */
+}
+
+/* Sleeps until notified: 0, ETIMEDOUT or ECANCELED. */
+static int sleep_in_line(struct motet__waiter *waiter, int64_t deadline, unsigned scope)
+{
+    /* Acquire: pairs with the swap in motet_condition_notify. */
+    if (deadline != MOTET__AT_ONCE)
+        for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+            if (motet__load(&waiter->state, ACQUIRE) == MOTET__NOTIFIED) {
+                motet__spin_paid(&spin);
+                return 0;
+            }
+    uint32_t state = MOTET__WAITING;
+    if (!motet__cas(&waiter->state, &state, MOTET__ASLEEP, ACQUIRE))
+        return 0;
+    int rc = 0;
+    while (rc == 0 && motet__load(&waiter->state, ACQUIRE) == MOTET__ASLEEP)
+        rc = motet__wait(&waiter->state, MOTET__ASLEEP, deadline, scope);
+    return rc;
+}
+
+int motet__condition_wait(motet_condition *condition, int64_t deadline)
+{
+    struct motet__waiter on_stack = {.next = NULL}, *waiter = &on_stack;
+    unsigned scope = motet__scope(condition);
+
+    if (!motet__lock_mine(lock_of(condition)))
+        return EPERM;
+    if (scope == MOTET__SHARED) {
+        if (motet__scope(lock_of(condition)) != MOTET__SHARED)
+            return EINVAL;
+        if (!(waiter = motet__waiter_mine()))
+            return ENOMEM;
+    }
+    join_line(condition, waiter);
+    uint32_t depth = release_all(condition);
+    int rc = sleep_in_line(waiter, deadline, scope);
+    int dead = acquire_all(condition, depth);
+
+    if (motet__load(&waiter->state, RELAXED) == MOTET__NOTIFIED)
+        rc = 0;
+    if (waiter->waits_on)
+        leave_line(condition, waiter);
+    return dead ? dead : rc;
+}
+
+int motet_condition_wait(motet_condition *condition, double timeout)
+{
+    int64_t deadline;
+    int rc = condition ? motet__deadline(timeout, &deadline) : EINVAL;
+
+    return rc ? rc : motet__condition_wait(condition, deadline);
+}
+
+int motet_condition_wait_for(motet_condition *condition, bool (*predicate)(void *arg), void *arg,
+                             double timeout)
+{
+    int64_t deadline;
+    int rc = condition && predicate ? motet__deadline(timeout, &deadline) : EINVAL;
+
+    if (rc)
+        return rc;
+    if (!motet__lock_mine(lock_of(condition)))
+        return EPERM;
+    while (!predicate(arg)) {
+        if (rc)
+            return rc;
+        rc = motet__condition_wait(condition, deadline);
+    }
+    return rc == EOWNERDEAD ? rc : 0;
+}
+
+/* Takes the first of the line out. True if it is one that wakes up: neither dead, nor notified by
+ * one who died over it. */
+static bool notify_first(motet_condition *condition, unsigned scope)
+{
+    struct motet__waiter *waiter = condition->first;
+
+    if (scope == MOTET__SHARED && motet__waiter_dead(waiter)) {
+        unlink_waiter(condition, waiter, NULL);
+        return false;
+    }
+    /* Release: pairs with the acquire in sleep_in_line. The waiter may be awake at once, but cannot
+     * return, and so its record stays, before we give the lock up. */
+    uint32_t state = motet__swap(&waiter->state, MOTET__NOTIFIED, RELEASE);
+    unlink_waiter(condition, waiter, NULL);
+    if (state == MOTET__ASLEEP)
+        motet__wake(&waiter->state, 1, scope);
+    return state != MOTET__NOTIFIED;
+}
+
+int motet_condition_notify(motet_condition *condition, int n)
+{
+    if (!condition || n < 0)
+        return EINVAL;
+    if (!motet__lock_mine(lock_of(condition)))
+        return EPERM;
+    unsigned scope = motet__scope(condition);
+    while (n > 0 && condition->first)
+        if (notify_first(condition, scope))
+            n--;
+    return 0;
+}
+
+int motet_condition_notify_all(motet_condition *condition)
+{
+    return motet_condition_notify(condition, INT32_MAX);
+}

@@ -1,0 +1,232 @@
+/* The private lock, and the choice between it and the shared one.
+ *
+ * `word` holds:
+ *   LOCKED   somebody holds the lock. Set by whoever takes it, cleared by whoever releases it.
+ *   WOKEN    a permit has been posted, and the sleeper it is for (or was) has neither taken the lock
+ *            nor gone back to sleep: one wake-up is under way, so a release posts no other. Set by
+ *            the release that posts; cleared by the one who takes the permit.
+ *   the rest, in units of SLEEPER: how many threads have announced that they sleep and have not been
+ *            given a permit.
+ * `permit` is 1 from the moment it is posted until a sleeper takes it, else 0. It is what sleepers
+ * sleep on: unlike `word`, it changes only for them. WOKEN makes sure that there is at most one.
+ *
+ * Waking one at a time, and none while one is on its way, is what makes a contended lock fast: the
+ * woken thread takes the lock or, having lost it to one that came by, announces itself again.
+ *
+ * A release touches the lock after giving it up only to post a permit, and only when a sleeper is
+ * waiting for one, which therefore cannot leave, not even when its time is up, before the permit is
+ * there. So the last user may free the lock's memory as soon as it has released it.
+ *
+ * `owner` is the number of the thread that acquired the lock, written by it after it did; it tells
+ * a condition whether its caller holds the lock, and nobody else relies on it.
+ */
+#include "sync/lock.h"
+
+#include <errno.h>
+
+#include "wait/spin.h"
+
+enum { LOCKED = 1, WOKEN = 2, SLEEPER = 4 };
+
+/* Acquire: pairs with the release in motet_lock_release; what the last holder did is seen. */
+static inline bool try_take(motet_lock *lock)
+{
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    while (!(word & LOCKED))
+        if (motet__cas(&lock->word, &word, word | LOCKED, ACQUIRE))
+            return true;
+    return false;
+}
+
+/* As try_take, by a thread that took a permit: no wake-up is under way any more. */
+static bool try_take_woken(motet_lock *lock)
+{
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    while (!(word & LOCKED))
+        if (motet__cas(&lock->word, &word, (word | LOCKED) & ~(uint32_t)WOKEN, ACQUIRE))
+            return true;
+    return false;
+}
+
+static bool take_permit(motet_lock *lock)
+{
+    /* The permit may be left by a release that is not ours to see: acquire nothing but the turn. */
+    return motet__load(&lock->permit, RELAXED) && motet__swap(&lock->permit, 0, ACQUIRE);
+}
+
+/* Announces a sleeper, if the lock is still held. A woken one gives up its turn in the same step. */
+static bool announce(motet_lock *lock, bool woken)
+{
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    while (word & LOCKED) {
+        uint32_t next = word + SLEEPER;
+        if (motet__cas(&lock->word, &word, woken ? next & ~(uint32_t)WOKEN : next, RELAXED))
+            return true;
+    }
+    return false;
+}
+
+/* For a sleeper that gives up. True: it is no longer announced. False: it has been given a permit,
+ * which is on its way or there, and which it must take. */
+static bool withdraw(motet_lock *lock)
+{
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    while (word >= SLEEPER)
+        if (motet__cas(&lock->word, &word, word - SLEEPER, RELAXED))
+            return true;
+    return false;
+}
+
+/* Gives up the turn that came with a permit, without taking the lock: whoever holds it will wake the
+ * next sleeper. If nobody holds it, it is ours after all. */
+static bool pass_on(motet_lock *lock)
+{
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    for (;;) {
+        if (!(word & LOCKED))
+            return try_take_woken(lock);
+        if (motet__cas(&lock->word, &word, word & ~(uint32_t)WOKEN, RELAXED))
+            return false;
+    }
+}
+
+/* Sleeps until a permit is taken: 0. ETIMEDOUT, ECANCELED: it is no longer announced, or it took a
+ * permit on the way out and passed it on; *held if that gave it the lock. */
+static int sleep_for_permit(motet_lock *lock, int64_t deadline, unsigned how, bool *held)
+{
+    while (!take_permit(lock)) {
+        int rc = motet__wait(&lock->permit, 0, deadline, how);
+        if (rc == 0)
+            continue;
+        if (withdraw(lock))
+            return rc;
+        while (!take_permit(lock))
+            motet__wait(&lock->permit, 0, MOTET__NEVER, how | MOTET__UNCANCELLED);
+        *held = pass_on(lock);
+        return rc;
+    }
+    return 0;
+}
+
+static int acquire_slowly(motet_lock *lock, int64_t deadline, unsigned how)
+{
+    bool woken = false;
+
+    for (;;) {
+        for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+            if (woken ? try_take_woken(lock) : try_take(lock)) {
+                motet__spin_paid(&spin);
+                return 0;
+            }
+        if (!announce(lock, woken)) {
+            if (woken ? try_take_woken(lock) : try_take(lock))
+                return 0;
+            continue;
+        }
+        bool held = false;
+        int rc = sleep_for_permit(lock, deadline, how, &held);
+        if (held)
+            return 0;
+        if (rc)
+            return rc;
+        woken = true;
+        if (try_take_woken(lock))
+            return 0;
+    }
+}
+
+static int acquire_private(motet_lock *lock, int64_t deadline, unsigned how)
+{
+    if (motet__unlikely(!try_take(lock))) {
+        if (deadline == MOTET__AT_ONCE)
+            return ETIMEDOUT;
+        int rc = acquire_slowly(lock, deadline, how);
+        if (rc)
+            return rc;
+    }
+    motet__store(&lock->owner, motet__self()->tid, RELAXED); /* read back only by this thread */
+    return 0;
+}
+
+static int release_private(motet_lock *lock)
+{
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    for (;;) {
+        if (!(word & LOCKED))
+            return EPERM;
+        bool wake = word >= SLEEPER && !(word & WOKEN);
+        uint32_t next = word & ~(uint32_t)LOCKED;
+        if (wake)
+            next = (next - SLEEPER) | WOKEN;
+        /* Release: pairs with the acquire of the next holder. */
+        if (!motet__cas(&lock->word, &word, next, RELEASE))
+            continue;
+        if (wake) {
+            motet__store(&lock->permit, 1, RELEASE);
+            motet__wake(&lock->permit, 1, MOTET__PRIVATE);
+        }
+        return 0;
+    }
+}
+
+int motet__lock_acquire(motet_lock *lock, int64_t deadline, unsigned how)
+{
+    if (how & MOTET__SHARED)
+        return motet__lock_acquire_shared(lock, deadline, how);
+    return acquire_private(lock, deadline, how);
+}
+
+int motet_lock_acquire(motet_lock *lock, double timeout)
+{
+    int64_t deadline;
+
+    if (motet__unlikely(!lock))
+        return EINVAL;
+    unsigned scope = motet__scope(lock);
+    /* Free, or for ever: there is no deadline to compute. */
+    if (motet__likely(timeout == MOTET_FOREVER))
+        return motet__lock_acquire(lock, MOTET__NEVER, scope);
+    int rc = motet__deadline(timeout, &deadline);
+    return rc ? rc : motet__lock_acquire(lock, deadline, scope);
+}
+
+int motet_lock_release(motet_lock *lock)
+{
+    if (motet__unlikely(!lock))
+        return EINVAL;
+    return motet__scope(lock) == MOTET__SHARED ? motet__lock_release_shared(lock)
+                                               : release_private(lock);
+}
+
+bool motet_lock_locked(const motet_lock *lock)
+{
+    if (!lock)
+        return false;
+    uint32_t word = motet__load(&lock->word, RELAXED);
+    return motet__scope(lock) == MOTET__SHARED ? (word & FUTEX_TID_MASK) != 0 : (word & LOCKED) != 0;
+}
+
+bool motet__lock_mine(const motet_lock *lock)
+{
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    if (motet__scope(lock) == MOTET__SHARED)
+        return (word & FUTEX_TID_MASK) == motet__self()->tid;
+    return (word & LOCKED) && motet__load(&lock->owner, RELAXED) == motet__self()->tid;
+}
+
+int motet__lock(motet_lock *lock)
+{
+    return motet__lock_acquire(lock, MOTET__NEVER, motet__scope(lock) | MOTET__UNCANCELLED);
+}
+
+void motet__unlock(motet_lock *lock)
+{
+    motet_lock_release(lock);
+}

@@ -1,0 +1,10 @@
+/* What a condition needs of a recursive lock: to give it up wholly and to take it back as it was. */
+#ifndef MOTET_SYNC_RLOCK_H
+#define MOTET_SYNC_RLOCK_H
+
+#include "motet/rlock.h"
+#include "sync/lock.h"
+
+int motet__rlock_acquire(motet_rlock *lock, int64_t deadline, unsigned how);
+
+#endif

@@ -1,0 +1,35 @@
+/* One waiter of a condition: what it sleeps on, and its place in the line.
+ *
+ * In a private condition it lies on the stack of the thread that waits. Where a process can be killed
+ * while it waits, its stack goes with it; so for shared conditions every thread that ever waits on
+ * one claims a record in shared memory for the rest of its life. The record's lock, held all that
+ * time, says whether the thread lives: when it is not held, the kernel has seen its owner die.
+ */
+#ifndef MOTET_SYNC_WAITER_H
+#define MOTET_SYNC_WAITER_H
+
+#include "motet/lock.h"
+
+enum {
+    MOTET__WAITING,  /* in line, awake. Set by the waiter when it joins the line */
+    MOTET__ASLEEP,   /* in line, about to sleep on `state`. Set by the waiter, over WAITING */
+    MOTET__NOTIFIED, /* its turn has come. Set by the notifier, over either of them */
+};
+
+struct motet__waiter {
+    motet_lock alive;                 /* shared records only: held by the thread it belongs to */
+    uint32_t state;                   /* atomic: see above */
+    struct motet__waiter *next;       /* under the condition's lock */
+    struct motet_condition *waits_on; /* not NULL while in line; under the condition's lock */
+};
+
+/* The calling thread's record in shared memory, or NULL when all are taken. */
+struct motet__waiter *motet__waiter_mine(void);
+
+/* Whether the owner of a shared record is dead. */
+bool motet__waiter_dead(const struct motet__waiter *waiter);
+
+/* Where the shared records are: zeroed memory in a shared scope. Called once, before the first use. */
+void motet__waiters_set(struct motet__waiter *table, uint32_t count);
+
+#endif
