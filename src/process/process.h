@@ -1,0 +1,22 @@
+/* What the floors above know of processes beyond the public calls. */
+#ifndef MOTET_PROCESS_PROCESS_H
+#define MOTET_PROCESS_PROCESS_H
+
+#include "motet/process.h"
+
+/* motet_process_join without end, even by a thread that is cancelled. */
+void motet__process_join(motet_process *process);
+
+/* Something to do when the children that may still use a block of shared memory have ended. */
+struct motet__later {
+    void (*run)(void *block);
+    void *block;
+    uint64_t children; /* those started before it was given up: with a lower number than this */
+    struct motet__later *next;
+};
+
+/* Calls later->run(later->block), at once if this process has no child, else when all that it has
+ * now have ended; then frees `later` itself, which came from motet__alloc. */
+void motet__run_later(struct motet__later *later);
+
+#endif
