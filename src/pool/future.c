@@ -1,0 +1,115 @@
+/* Futures: what the caller of submit sees of a task. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "motet/process.h"
+#include "pool/task.h"
+
+int motet_future_wait(motet_future *future, double timeout)
+{
+    int64_t deadline;
+    int rc = future ? motet__deadline(timeout, &deadline) : EINVAL;
+
+    return rc ? rc : motet__task_await(future, deadline, 0);
+}
+
+/* How an ended task ended: 0 or its error. */
+static int outcome(const motet_future *future)
+{
+    /* Acquire: pairs with motet__task_publish. */
+    if ((motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED)
+        return ECANCELED;
+    return future->error;
+}
+
+int motet_future_result_with(motet_future *future, void *result, size_t size, double timeout)
+{
+    if (!future || (result && size == 0))
+        return EINVAL;
+    if (result && size != future->result_size)
+        return EMSGSIZE;
+    int rc = motet_future_wait(future, timeout);
+    if (rc == 0)
+        rc = outcome(future);
+    if (rc == 0 && result)
+        memcpy(result, future->results, size);
+    return rc;
+}
+
+bool motet_future_done(const motet_future *future)
+{
+    return future && motet__task_ended(motet__load(&future->state, ACQUIRE));
+}
+
+bool motet_future_running(const motet_future *future)
+{
+    return future &&
+           (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__RUNNING_TASK;
+}
+
+/* "killed by SIGKILL" or "exited with status 3". */
+static void describe_death(int exitcode, char *text, size_t size)
+{
+    const char *name;
+
+    if (exitcode == MOTET_EXITCODE_LOST)
+        snprintf(text, size, "ended, and somebody else took its exit code");
+    else if (exitcode >= 0)
+        snprintf(text, size, "exited with status %d", exitcode);
+    else if ((name = sigabbrev_np(-exitcode)))
+        snprintf(text, size, "killed by SIG%s", name);
+    else
+        snprintf(text, size, "killed by signal %d", -exitcode);
+}
+
+static void describe(const motet_future *future, int error, char *text, size_t size)
+{
+    const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
+    char death[80];
+
+    if (future->died) {
+        describe_death(future->exitcode, death, sizeof death);
+        snprintf(text, size, "task %.150s: worker %d %s", future->name, future->pid, death);
+    } else if (error == ECANCELED && !future->error) {
+        snprintf(text, size, "task %.150s: cancelled, the pool was terminated", future->name);
+    } else if (name && words) {
+        snprintf(text, size, "task %.150s: %s (%s)", future->name, words, name);
+    } else {
+        snprintf(text, size, "task %.150s: error %d", future->name, error);
+    }
+}
+
+const char *motet_future_error(motet_future *future)
+{
+    char text[256];
+
+    if (!motet_future_done(future))
+        return NULL;
+    int error = outcome(future);
+    if (error == 0)
+        return NULL;
+    char *known = motet__load(&future->text, ACQUIRE); /* pairs with the CAS below */
+    if (known)
+        return known;
+    describe(future, error, text, sizeof text);
+    char *copy = motet__strdup(text);
+    if (!copy)
+        return "out of memory";
+    if (motet__cas(&future->text, &known, copy, ACQ_REL))
+        return copy;
+    motet__free(copy); /* another thread was first */
+    return motet__load(&future->text, ACQUIRE);
+}
+
+void motet_future_free(motet_future *future)
+{
+    if (!future)
+        return;
+    motet__free(future->text); /* the handle's, in this process's memory: before others free the rest */
+    future->text = NULL;
+    motet__task_drop(future);
+}

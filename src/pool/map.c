@@ -1,0 +1,162 @@
+/* motet_pool_map: the items in pieces, each piece a task; then wait for all.
+ *
+ * Threads use the caller's arrays where they are, if the wait has no end: nothing is copied. With a
+ * timeout, and for processes, each piece has copies of its own, so that a call that has given up
+ * leaves nobody with a pointer into the caller's arrays.
+ *
+ * When a worker process dies in the middle of a piece, the item that it was at has failed; those
+ * before it are done, those behind it become a new piece.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "pool/pool.h"
+
+/* Pieces for each worker: enough that one which got the slow items does not finish alone much later
+ * than the rest, few enough that their overhead does not count. */
+enum { PIECES_PER_WORKER = 4 };
+
+struct map {
+    motet_pool *pool;
+    motet_task task;
+    const char *args;
+    char *results;
+    size_t arg_size, result_size;
+    bool in_place;
+    /* Of the item with the lowest index that failed. */
+    size_t failed_at;
+    int error;
+};
+
+struct piece {
+    motet_future *future;
+    size_t begin, end;
+};
+
+static int submit_piece(struct map *map, struct piece *piece)
+{
+    static const motet_submit_options options = {.function = "of a map"};
+    const char *args = map->args ? map->args + piece->begin * map->arg_size : NULL;
+    char *results = map->results ? map->results + piece->begin * map->result_size : NULL;
+
+    piece->future = motet__task_new(map->pool->backend->scope, map->task, args, map->arg_size,
+                                    piece->end - piece->begin, results,
+                                    map->results ? map->result_size : 0, map->in_place, &options);
+    if (!piece->future)
+        return ENOMEM;
+    int rc = motet__pool_queue(map->pool, piece->future);
+    if (rc)
+        piece->future = NULL;
+    return rc;
+}
+
+static void note_error(struct map *map, size_t index, int error)
+{
+    if (!map->error || index < map->failed_at) {
+        map->failed_at = index;
+        map->error = error;
+    }
+}
+
+/* Takes over what an ended piece has done. True if there is a rest, which is `piece` now. */
+static bool collect(struct map *map, struct piece *piece)
+{
+    motet_future *future = piece->future;
+    bool cancelled =
+        (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED;
+    size_t done = cancelled ? 0 : future->died ? future->progress : future->count;
+
+    if (cancelled)
+        note_error(map, piece->begin, ECANCELED);
+    if (future->error)
+        note_error(map, piece->begin + future->error_index, future->error);
+    if (future->died && future->error != ECANCELED)
+        note_error(map, piece->begin + future->progress, ECHILD);
+    if (!map->in_place && map->results && done)
+        memcpy(map->results + piece->begin * map->result_size, future->results,
+               done * map->result_size);
+    piece->begin += future->died ? done + 1 : piece->end - piece->begin;
+    motet_future_free(future);
+    piece->future = NULL;
+    return piece->begin < piece->end;
+}
+
+/* Gives the pieces up: what nobody has begun never runs, and nobody uses the caller's arrays. */
+static void abandon(struct map *map, struct piece *pieces, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        motet_future *future = pieces[i].future;
+        if (!future)
+            continue;
+        motet__task_leave_queue(future, MOTET__CANCELLED, 0);
+        if (map->in_place)
+            motet__task_await(future, MOTET__NEVER, MOTET__UNCANCELLED);
+        motet_future_free(future);
+    }
+}
+
+static int run_pieces(struct map *map, struct piece *pieces, size_t n, int64_t deadline)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = submit_piece(map, &pieces[i]);
+    for (size_t i = 0; i < n && rc == 0;) {
+        rc = motet__task_await(pieces[i].future, deadline, 0);
+        if (rc)
+            break;
+        if (!collect(map, &pieces[i]))
+            i++;
+        else if ((rc = submit_piece(map, &pieces[i])) == EPIPE) {
+            /* Closed meanwhile: the rest of the piece shares the fate of its worker. */
+            note_error(map, pieces[i].begin, ECHILD);
+            rc = 0;
+            i++;
+        }
+    }
+    if (rc)
+        abandon(map, pieces, n);
+    return rc ? rc : map->error;
+}
+
+int motet_pool_map_with(motet_pool *pool, motet_task task, const void *args, size_t arg_size,
+                        size_t n, void *results, size_t result_size, double timeout)
+{
+    int64_t deadline;
+    size_t bytes;
+
+    int rc = motet__deadline(timeout, &deadline);
+    if (rc || !pool || !task || !args != !arg_size || (results && !result_size))
+        return EINVAL;
+    if (__builtin_mul_overflow(n, arg_size, &bytes) ||
+        __builtin_mul_overflow(n, result_size, &bytes))
+        return EOVERFLOW;
+    if ((rc = motet__pool_accepts(pool, task, args, arg_size)) != 0 || n == 0)
+        return rc;
+
+    struct map map = {
+        .pool = pool,
+        .task = task,
+        .args = args,
+        .results = results,
+        .arg_size = arg_size,
+        .result_size = result_size,
+        .in_place = pool->backend->scope == MOTET__PRIVATE && deadline == MOTET__NEVER,
+    };
+    size_t pieces = (size_t)pool->crew->count * PIECES_PER_WORKER;
+    size_t length = n / pieces + (n % pieces != 0);
+    if (length > UINT32_MAX)
+        length = UINT32_MAX;
+    pieces = n / length + (n % length != 0);
+    struct piece *piece = motet__zalloc(pieces * sizeof *piece);
+    if (!piece)
+        return ENOMEM;
+    for (size_t i = 0; i < pieces; i++) {
+        piece[i].begin = i * length;
+        piece[i].end = n - piece[i].begin < length ? n : piece[i].begin + length;
+    }
+    rc = run_pieces(&map, piece, pieces, deadline);
+    motet__free(piece);
+    return rc;
+}

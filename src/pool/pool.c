@@ -1,0 +1,264 @@
+/* The pool: opening, giving it tasks, and the ways it ends. What a worker does is in worker.c, how
+ * workers are had in threads.c and processes.c. */
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "motet/shared.h"
+#include "shared/arena.h"
+
+enum { WORKERS_MOST = 32768 };
+
+static uint32_t opened; /* atomic: how many pools were given a name of ours */
+
+void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[64])
+{
+    snprintf(name, 64, "%.50s-%u", pool->name, number);
+}
+
+void motet__pool_workers_left(motet_pool *pool, uint32_t ended)
+{
+    /* Release: pairs with the acquire in join; what the workers did is seen. The pool may be freed
+     * as soon as the count is 0, but nothing but the address is used after that. */
+    if (motet__sub(&pool->left, ended, ACQ_REL) == ended)
+        motet__wake(&pool->left, INT32_MAX, MOTET__PRIVATE);
+}
+
+/* ---- opening and freeing ---------------------------------------------------------------------- */
+
+static char *name_for(const motet_pool_options *options)
+{
+    char name[32];
+
+    if (options->name && *options->name)
+        return motet__strdup(options->name);
+    snprintf(name, sizeof name, "Pool-%u", motet__add(&opened, 1, RELAXED) + 1);
+    return motet__strdup(name);
+}
+
+static struct motet__crew *new_crew(unsigned scope, uint32_t count)
+{
+    size_t size = sizeof(struct motet__crew) + count * sizeof(struct motet__worker);
+    struct motet__crew *crew =
+        scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__zalloc(size);
+
+    if (!crew)
+        return NULL;
+    crew->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        crew->workers[i].crew = crew;
+        crew->workers[i].number = i + 1;
+    }
+    return crew;
+}
+
+static void free_crew(unsigned scope, struct motet__crew *crew)
+{
+    if (!crew)
+        return;
+    motet_queue_free(crew->queue);
+    if (scope == MOTET__SHARED)
+        motet_shared_free(crew);
+    else
+        motet__free(crew);
+}
+
+static void free_pool(motet_pool *pool)
+{
+    free_crew(pool->backend->scope, pool->crew);
+    motet__free(pool->name);
+    motet__free(pool);
+}
+
+/* All that a pool needs before its workers start: 0 or an errno value. */
+static int furnish(motet_pool *pool, const motet_pool_options *options, uint32_t workers)
+{
+    bool shared = pool->backend->scope == MOTET__SHARED;
+    int rc = shared ? motet__arena() : 0;
+
+    if (rc)
+        return rc;
+    if (!(pool->name = name_for(options)) ||
+        !(pool->crew = new_crew(pool->backend->scope, workers)) ||
+        !(pool->crew->queue =
+              motet_queue_open(.item_size = sizeof(struct motet_future *), .shared = shared)))
+        return ENOMEM;
+    pool->forks = motet__forks;
+    pool->left = workers;
+    return 0;
+}
+
+motet_pool *motet_pool_open_with(const motet_pool_options *options)
+{
+    static const struct motet__backend *const backends[] = {
+        [MOTET_THREADS] = &motet__thread_backend,
+        [MOTET_PROCESSES] = &motet__process_backend,
+    };
+
+    if (!options || (unsigned)options->kind >= sizeof backends / sizeof *backends ||
+        options->workers < 0 || options->workers > WORKERS_MOST) {
+        errno = EINVAL;
+        return NULL;
+    }
+    motet__self(); /* so that forks are counted */
+    motet_pool *pool = motet__zalloc(sizeof *pool);
+    if (!pool) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    pool->backend = backends[options->kind];
+    int rc = furnish(pool, options,
+                     (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
+    if (rc == 0)
+        rc = pool->backend->start(pool);
+    if (rc == 0)
+        return pool;
+    free_pool(pool);
+    errno = rc;
+    return NULL;
+}
+
+/* Whether this process is a copy of the one that opened the pool: the workers are not its own. */
+static bool is_copy(const motet_pool *pool)
+{
+    return pool->forks != motet__forks;
+}
+
+/* ---- submitting ------------------------------------------------------------------------------- */
+
+int motet__pool_accepts(const motet_pool *pool, motet_task task, const void *args, size_t arg_size)
+{
+    if (!pool || !task || !args != !arg_size)
+        return EINVAL;
+    if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN)
+        return EPIPE;
+    /* Threads do not go along in a fork: nobody would ever run it. */
+    return is_copy(pool) && pool->backend->scope == MOTET__PRIVATE ? EPIPE : 0;
+}
+
+int motet__pool_queue(motet_pool *pool, struct motet_future *task)
+{
+    task->crew = pool->crew;
+    motet__store(&task->refs, 2, RELAXED); /* nobody else has seen it: the queue's and the caller's */
+    int rc = motet_queue_put(pool->crew->queue, &task, MOTET_FOREVER);
+    if (rc) {
+        motet__task_drop(task);
+        motet__task_drop(task);
+    }
+    return rc;
+}
+
+motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const void *arg,
+                                     size_t arg_size, const motet_submit_options *options)
+{
+    static const motet_submit_options none = {0};
+
+    if (!options)
+        options = &none;
+    int rc = motet__pool_accepts(pool, task, arg, arg_size);
+    motet_future *future = NULL;
+    if (rc == 0) {
+        future = motet__task_new(pool->backend->scope, task, arg, arg_size, 1, NULL,
+                                 options->result_size, false, options);
+        rc = future ? motet__pool_queue(pool, future) : ENOMEM;
+    }
+    if (rc == 0)
+        return future;
+    errno = rc;
+    return NULL;
+}
+
+/* ---- ending ----------------------------------------------------------------------------------- */
+
+/* Raises the phase; false if it was there already. */
+static bool raise_phase(motet_pool *pool, uint32_t phase)
+{
+    uint32_t now = motet__load(&pool->crew->phase, RELAXED);
+
+    while (now < phase)
+        if (motet__cas(&pool->crew->phase, &now, phase, SEQ_CST))
+            return true;
+    return false;
+}
+
+int motet_pool_close(motet_pool *pool)
+{
+    if (!pool)
+        return EINVAL;
+    if (raise_phase(pool, MOTET__CREW_CLOSED)) {
+        motet_queue_shutdown(pool->crew->queue, false);
+        pool->backend->phase_changed(pool);
+    }
+    return 0;
+}
+
+int motet_pool_terminate(motet_pool *pool)
+{
+    struct motet_future *task;
+
+    if (!pool)
+        return EINVAL;
+    if (raise_phase(pool, MOTET__CREW_TERMINATED)) {
+        motet_queue_shutdown(pool->crew->queue, false); /* nothing comes in any more */
+        while (motet_queue_get(pool->crew->queue, &task, 0) == 0) {
+            motet__task_leave_queue(task, MOTET__CANCELLED, 0);
+            motet__task_drop(task);
+        }
+        pool->backend->phase_changed(pool);
+    }
+    return 0;
+}
+
+static void finish(motet_pool *pool)
+{
+    motet__lock(&pool->lock);
+    if (!pool->finished) {
+        pool->backend->finish(pool);
+        pool->finished = true;
+    }
+    motet__unlock(&pool->lock);
+}
+
+static int join(motet_pool *pool, int64_t deadline, unsigned how)
+{
+    uint32_t left;
+
+    /* Acquire: pairs with the release in motet__pool_workers_left. */
+    while ((left = motet__load(&pool->left, ACQUIRE)) != 0) {
+        int rc = motet__wait(&pool->left, left, deadline, MOTET__PRIVATE | how);
+        if (rc)
+            return rc;
+    }
+    finish(pool);
+    return 0;
+}
+
+int motet_pool_join(motet_pool *pool, double timeout)
+{
+    int64_t deadline;
+    int rc = pool ? motet__deadline(timeout, &deadline) : EINVAL;
+
+    if (rc)
+        return rc;
+    struct motet__worker *worker = motet__self()->worker;
+    if (worker && worker->crew == pool->crew)
+        return EDEADLK;
+    if (is_copy(pool))
+        return ECHILD;
+    if (motet__load(&pool->crew->phase, ACQUIRE) == MOTET__CREW_OPEN)
+        return EBUSY;
+    return join(pool, deadline, 0);
+}
+
+void motet_pool_free(motet_pool *pool)
+{
+    if (!pool || is_copy(pool)) /* a copy has nothing of its own but this handle, which others of */
+        return;                 /* its threads may use still: it stays */
+    if (motet__load(&pool->left, ACQUIRE) != 0)
+        motet_pool_terminate(pool);
+    join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
+    free_pool(pool);
+}

@@ -1,0 +1,50 @@
+/* The pool, and what a kind of worker must provide. */
+#ifndef MOTET_POOL_POOL_H
+#define MOTET_POOL_POOL_H
+
+#include "pool/worker.h"
+#include "sync/lock.h"
+
+struct motet__backend {
+    unsigned scope; /* where tasks, queue and crew lie */
+
+    /* Starts pool->crew->count workers, each of which lives motet__worker_live: 0, or an errno value
+     * and none is left. From here on the pool waits for pool->left to become 0. */
+    int (*start)(motet_pool *pool);
+
+    /* The phase has changed: idle workers end by themselves, by the queue; what else there is to do
+     * is done here. Does not wait. */
+    void (*phase_changed)(motet_pool *pool);
+
+    /* Frees what start made, once pool->left is 0. */
+    void (*finish)(motet_pool *pool);
+};
+
+extern const struct motet__backend motet__thread_backend;
+extern const struct motet__backend motet__process_backend;
+
+struct motet_pool {
+    const struct motet__backend *backend; /* constant, as are the next four */
+    struct motet__crew *crew;
+    char *name;
+    uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
+    uint32_t left;  /* atomic: workers that have not ended, by the backend's count; slept on */
+    motet_lock lock;
+    bool finished; /* under lock: backend->finish has been called */
+    void *staff;   /* the backend's */
+};
+
+/* For a backend: so many workers have ended for good. The last one wakes those who join. */
+void motet__pool_workers_left(motet_pool *pool, uint32_t ended);
+
+/* The name of a worker: POOL-NUMBER. */
+void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[64]);
+
+/* motet_pool_submit, for a record that is made already; takes its reference over. The caller gets
+ * one more. 0, EPIPE or ENOMEM, and the record is gone. */
+int motet__pool_queue(motet_pool *pool, struct motet_future *task);
+
+/* Whether tasks can be given to this pool from here: 0, EPIPE, EINVAL. */
+int motet__pool_accepts(const motet_pool *pool, motet_task task, const void *args, size_t arg_size);
+
+#endif

@@ -1,0 +1,320 @@
+/* Workers that are children of this process, and the monitor: a thread that sees them die, settles
+ * what they left, and starts others in their place.
+ *
+ * The monitor sleeps until a child ends or the pool's phase changes. It alone starts and buries
+ * workers once the pool is open, so that needs no lock.
+ */
+#include <errno.h>
+#include <signal.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "base/thread.h"
+#include "pool/pool.h"
+#include "process/process.h"
+
+/* A worker that is told to end may take this long before it is killed. */
+#define GRACE MOTET__SECOND
+
+/* After a worker that could not be started, or that died before it had a task, the next attempt waits:
+ * at first this long, twice as long each time, at most a second. */
+#define PATIENCE (10 * (MOTET__SECOND / 1000))
+
+struct seat {
+    motet_process *process; /* NULL: empty */
+    int64_t fill_at;        /* if empty: when to fill it */
+    int64_t patience;       /* how long to wait after the next failure */
+};
+
+struct staff {
+    motet_pool *pool;
+    motet__os_thread monitor;
+    int changed;      /* eventfd: the phase has changed. Children inherit it: a task may end its pool */
+    int64_t kill_at;  /* when those that were told to end are killed; 0: nobody was told */
+    motet__pollfd *fds;
+    struct staff *next; /* in the list of those that exit must end; under exits.lock */
+    struct seat seats[];
+};
+
+/* What the end of the process must end first. */
+static struct {
+    motet_lock lock;
+    struct staff *first; /* under lock */
+    bool set_up;         /* under lock */
+} exits;
+
+struct start {
+    motet_pool *pool;
+    uint32_t seat;
+};
+
+static int live(void *arg)
+{
+    struct start *start = arg;
+
+    motet__os_ignore(SIGINT); /* what Ctrl-C means is for the parent to say */
+    motet__os_default(SIGTERM);
+    motet__worker_live(&start->pool->crew->workers[start->seat]);
+    return 0;
+}
+
+static int fill(struct staff *staff, uint32_t i)
+{
+    char name[64];
+    struct start start = {staff->pool, i};
+
+    motet__pool_worker_name(staff->pool, i + 1, name);
+    staff->seats[i].process =
+        motet_process_start(live, &start, sizeof start, .name = name, .daemon = true);
+    return staff->seats[i].process ? 0 : errno;
+}
+
+static void wait_longer(struct seat *seat)
+{
+    seat->fill_at = motet__now() + seat->patience;
+    seat->patience *= 2;
+    if (seat->patience > MOTET__SECOND)
+        seat->patience = MOTET__SECOND;
+}
+
+/* Buries the worker of a seat if it has ended. */
+static void look_at(struct staff *staff, uint32_t i)
+{
+    struct seat *seat = &staff->seats[i];
+    int exitcode = motet_process_exitcode(seat->process);
+
+    if (exitcode == MOTET_NO_EXITCODE)
+        return;
+    bool busy = motet__worker_bury(&staff->pool->crew->workers[i],
+                                   motet_process_pid(seat->process), exitcode);
+    motet_process_free(seat->process);
+    seat->process = NULL;
+    seat->fill_at = 0;
+    if (busy)
+        seat->patience = PATIENCE;
+    else
+        wait_longer(seat);
+}
+
+/* Whether workers are needed: there may be tasks, now or later. */
+static bool needs_workers(struct staff *staff, uint32_t phase)
+{
+    return phase == MOTET__CREW_OPEN ||
+           (phase == MOTET__CREW_CLOSED && !motet_queue_empty(staff->pool->crew->queue));
+}
+
+/* Fills empty seats that are due. Returns when the next one is. */
+static int64_t fill_seats(struct staff *staff)
+{
+    int64_t next = MOTET__NEVER, now = motet__now();
+
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++) {
+        struct seat *seat = &staff->seats[i];
+        if (seat->process)
+            continue;
+        if (seat->fill_at <= now && fill(staff, i) != 0)
+            wait_longer(seat);
+        if (!seat->process && seat->fill_at < next)
+            next = seat->fill_at;
+    }
+    return next;
+}
+
+/* Tells all workers to end, or kills them when they were told long ago. Returns when to go on. */
+static int64_t end_workers(struct staff *staff)
+{
+    bool told = staff->kill_at != 0;
+
+    if (!told)
+        staff->kill_at = motet__now() + GRACE;
+    else if (motet__now() < staff->kill_at)
+        return staff->kill_at;
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++)
+        if (staff->seats[i].process) {
+            if (told)
+                motet_process_kill(staff->seats[i].process);
+            else
+                motet_process_terminate(staff->seats[i].process);
+        }
+    return told ? MOTET__NEVER : staff->kill_at;
+}
+
+/* Puts the sentinels of those that live into staff->fds; how many there are. */
+static uint32_t list_sentinels(struct staff *staff)
+{
+    uint32_t alive = 0;
+
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++) {
+        motet_process *process = staff->seats[i].process;
+        staff->fds[i].fd = process ? motet_process_sentinel(process) : -1;
+        alive += process != NULL;
+    }
+    staff->fds[staff->pool->crew->count].fd = staff->changed;
+    return alive;
+}
+
+static void *monitor(void *arg)
+{
+    struct staff *staff = arg;
+    uint32_t count = staff->pool->crew->count;
+
+    motet__os_thread_name("motet-monitor");
+    for (;;) {
+        motet__os_eventfd_clear(staff->changed);
+        for (uint32_t i = 0; i < count; i++)
+            if (staff->seats[i].process)
+                look_at(staff, i);
+        uint32_t phase = motet__load(&staff->pool->crew->phase, SEQ_CST);
+        int64_t next = MOTET__NEVER;
+        if (needs_workers(staff, phase))
+            next = fill_seats(staff);
+        else if (phase == MOTET__CREW_TERMINATED)
+            next = end_workers(staff);
+        if (list_sentinels(staff) == 0 && !needs_workers(staff, phase))
+            break;
+        motet__os_poll_many(staff->fds, count + 1, next);
+    }
+    motet__pool_workers_left(staff->pool, count);
+    return NULL;
+}
+
+/* At exit: ends the pools of this process that are open still. Before its children are waited for,
+ * among which the monitors would go on putting new ones. */
+static void end_pools(void)
+{
+    uint32_t left;
+
+    motet__lock(&exits.lock); /* against one who frees a pool meanwhile */
+    for (struct staff *staff = exits.first; staff; staff = staff->next)
+        motet_pool_terminate(staff->pool);
+    for (struct staff *staff = exits.first; staff; staff = staff->next)
+        while ((left = motet__load(&staff->pool->left, ACQUIRE)) != 0)
+            motet__wait(&staff->pool->left, left, MOTET__NEVER,
+                        MOTET__PRIVATE | MOTET__UNCANCELLED);
+    motet__unlock(&exits.lock);
+}
+
+/* The pools of the parent are not the child's to end. */
+static void after_fork_child(void)
+{
+    exits.first = NULL;
+    exits.lock = (motet_lock)MOTET_LOCK_INIT;
+}
+
+static int enlist(struct staff *staff)
+{
+    int rc = 0;
+
+    motet__lock(&exits.lock);
+    if (!exits.set_up) {
+        rc = motet__at_fork(NULL, NULL, after_fork_child);
+        if (rc == 0)
+            rc = motet__at_exit(end_pools); /* after the hook that ends children: it runs before */
+        exits.set_up = rc == 0;
+    }
+    if (rc == 0) {
+        staff->next = exits.first;
+        exits.first = staff;
+    }
+    motet__unlock(&exits.lock);
+    return rc;
+}
+
+static void unlist(struct staff *staff)
+{
+    motet__lock(&exits.lock);
+    for (struct staff **at = &exits.first; *at; at = &(*at)->next)
+        if (*at == staff) {
+            *at = staff->next;
+            break;
+        }
+    motet__unlock(&exits.lock);
+}
+
+static void free_staff(struct staff *staff)
+{
+    motet__os_close(staff->changed);
+    motet__free(staff->fds);
+    motet__free(staff);
+}
+
+static struct staff *new_staff(motet_pool *pool)
+{
+    uint32_t count = pool->crew->count;
+    struct staff *staff = motet__zalloc(sizeof *staff + count * sizeof *staff->seats);
+
+    if (!staff)
+        return NULL;
+    staff->pool = pool;
+    staff->fds = motet__zalloc((count + 1) * sizeof *staff->fds);
+    staff->changed = staff->fds ? motet__os_eventfd() : -1;
+    if (staff->changed < 0) {
+        int error = staff->fds ? errno : ENOMEM;
+        motet__free(staff->fds);
+        motet__free(staff);
+        errno = error;
+        return NULL;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        staff->seats[i].patience = PATIENCE;
+    return staff;
+}
+
+static void dismiss(struct staff *staff)
+{
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++) {
+        motet_process *process = staff->seats[i].process;
+        if (!process)
+            continue;
+        motet_process_kill(process);
+        motet__process_join(process);
+        motet_process_free(process);
+    }
+}
+
+static int process_start(motet_pool *pool)
+{
+    struct staff *staff = new_staff(pool);
+    int rc = 0;
+
+    if (!staff)
+        return errno;
+    for (uint32_t i = 0; i < pool->crew->count && rc == 0; i++)
+        rc = fill(staff, i);
+    if (rc == 0)
+        rc = enlist(staff);
+    if (rc == 0) {
+        pool->staff = staff;
+        rc = motet__os_thread_start(&staff->monitor, monitor, staff, 0);
+        if (rc)
+            unlist(staff);
+    }
+    if (rc) {
+        dismiss(staff);
+        free_staff(staff);
+    }
+    return rc;
+}
+
+static void process_phase_changed(motet_pool *pool)
+{
+    struct staff *staff = pool->staff;
+
+    motet__os_eventfd_signal(staff->changed);
+}
+
+static void process_finish(motet_pool *pool)
+{
+    struct staff *staff = pool->staff;
+
+    motet__os_thread_join(staff->monitor);
+    unlist(staff);
+    free_staff(staff);
+}
+
+const struct motet__backend motet__process_backend = {
+    .scope = MOTET__SHARED,
+    .start = process_start,
+    .phase_changed = process_phase_changed,
+    .finish = process_finish,
+};

@@ -1,0 +1,142 @@
+#include "pool/task.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "motet/shared.h"
+#include "pool/worker.h"
+#include "wait/spin.h"
+
+/* Rounded up, so that what lies behind it is aligned for any type. */
+static bool add_aligned(size_t *size, size_t count, size_t item_size)
+{
+    size_t bytes;
+
+    return !__builtin_mul_overflow(count, item_size, &bytes) && bytes <= SIZE_MAX - 15 &&
+           !__builtin_add_overflow(*size, (bytes + 15) & ~(size_t)15, size);
+}
+
+struct motet_future *motet__task_new(unsigned scope, motet_task task, const void *args,
+                                     size_t arg_size, size_t count, void *results,
+                                     size_t result_size, bool in_place,
+                                     const motet_submit_options *options)
+{
+    size_t size = 0, args_at, results_at, name_at;
+    size_t name_size = options->name ? strlen(options->name) + 1 : 0;
+
+    add_aligned(&size, 1, sizeof(struct motet_future));
+    args_at = size;
+    if (!in_place && !add_aligned(&size, count, arg_size))
+        return NULL;
+    results_at = size;
+    if (!in_place && !add_aligned(&size, count, result_size))
+        return NULL;
+    name_at = size;
+    if (__builtin_add_overflow(size, name_size, &size))
+        return NULL;
+
+    /* Private memory need not be zeroed: the record is filled in, the arguments copied. */
+    char *block = scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__alloc(size);
+    if (!block)
+        return NULL;
+    struct motet_future *future = (struct motet_future *)block;
+    *future = (struct motet_future){
+        .refs = 1,
+        .task = task,
+        .name = options->function ? options->function : "?",
+        .args = in_place ? args : arg_size ? block + args_at : NULL,
+        .results = in_place ? results : result_size ? block + results_at : NULL,
+        .arg_size = arg_size,
+        .result_size = result_size,
+        .count = (uint32_t)count,
+        .scope = (uint16_t)scope,
+    };
+    if (name_size) {
+        memcpy(block + name_at, options->name, name_size);
+        future->name = block + name_at;
+    }
+    if (!in_place && arg_size)
+        memcpy(block + args_at, args, count * arg_size);
+    if (!in_place && result_size && scope != MOTET__SHARED)
+        memset(block + results_at, 0, count * result_size);
+    return future;
+}
+
+void motet__task_drop(struct motet_future *task)
+{
+    /* Release and acquire: whoever is last sees what all others did. */
+    if (motet__sub(&task->refs, 1, ACQ_REL) != 1)
+        return;
+    if (task->scope == MOTET__SHARED)
+        motet_shared_free(task);
+    else
+        motet__free(task);
+}
+
+bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number)
+{
+    uint32_t state = motet__load(&task->state, RELAXED);
+
+    while ((state & MOTET__PHASE) == MOTET__QUEUED)
+        if (motet__cas(&task->state, &state,
+                       (state & MOTET__SLEEPERS) | phase | number << MOTET__WORKER_SHIFT, ACQ_REL)) {
+            if (motet__task_ended(phase) && (state & MOTET__SLEEPERS))
+                motet__wake(&task->state, INT32_MAX, task->scope);
+            return true;
+        }
+    return false;
+}
+
+void motet__task_publish(struct motet_future *task, uint32_t phase)
+{
+    unsigned scope = task->scope;
+
+    /* Release: pairs with the acquire of those who find it ended; the results are there. */
+    if (motet__swap(&task->state, phase, RELEASE) & MOTET__SLEEPERS)
+        motet__wake(&task->state, INT32_MAX, scope);
+}
+
+void motet__task_run(struct motet_future *task)
+{
+    for (uint32_t i = 0; i < task->count; i++) {
+        /* Relaxed: read by others only after this process is dead or the task is done. */
+        motet__store(&task->progress, i, RELAXED);
+        int rc = task->task(task->args ? task->args + i * task->arg_size : NULL,
+                            task->results ? task->results + i * task->result_size : NULL);
+        if (rc && !task->error) {
+            task->error_index = i;
+            task->error = rc;
+        }
+    }
+    motet__task_publish(task, MOTET__DONE);
+}
+
+int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
+{
+    uint32_t state = motet__load(&task->state, ACQUIRE);
+
+    if (motet__task_ended(state))
+        return 0;
+    if (deadline == MOTET__AT_ONCE)
+        return ETIMEDOUT;
+    if (motet__worker_help(task))
+        return 0;
+    if (motet__worker_is_at(task))
+        return EDEADLK;
+    for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+        if (motet__task_ended(motet__load(&task->state, ACQUIRE))) {
+            motet__spin_paid(&spin);
+            return 0;
+        }
+    for (int rc = 0;;) {
+        state = motet__load(&task->state, ACQUIRE);
+        if (motet__task_ended(state))
+            return 0;
+        if (rc)
+            return rc;
+        if ((state & MOTET__SLEEPERS) ||
+            motet__cas(&task->state, &state, state | MOTET__SLEEPERS, RELAXED))
+            rc = motet__wait(&task->state, state | MOTET__SLEEPERS, deadline, task->scope | how);
+    }
+}

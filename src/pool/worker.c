@@ -1,0 +1,112 @@
+#include "pool/worker.h"
+
+#include <errno.h>
+
+#include "queue/queue.h"
+
+/* Takes the task out of the state QUEUED, as its runner. */
+static bool claim(struct motet__worker *worker, struct motet_future *task)
+{
+    worker->claiming = task;
+    motet__compiler_barrier(); /* one who buries us looks after our death: program order is enough */
+    bool mine = motet__load(&worker->crew->phase, RELAXED) != MOTET__CREW_TERMINATED &&
+                motet__task_leave_queue(task, MOTET__RUNNING_TASK, worker->number);
+    if (mine) {
+        task->outer = worker->running;
+        motet__compiler_barrier();
+        worker->running = task;
+    }
+    motet__compiler_barrier();
+    worker->claiming = NULL;
+    return mine;
+}
+
+static void run_claimed(struct motet__worker *worker, struct motet_future *task)
+{
+    struct motet_future *outer = task->outer;
+
+    motet__task_run(task);
+    motet__compiler_barrier();
+    worker->running = outer;
+}
+
+void motet__worker_live(struct motet__worker *worker)
+{
+    motet__self()->worker = worker;
+    while (motet_queue_get(worker->crew->queue, &worker->popped, MOTET_FOREVER) == 0) {
+        struct motet_future *task = worker->popped;
+        bool mine = claim(worker, task);
+        if (mine)
+            run_claimed(worker, task);
+        else /* begun by one that waits for it, or the pool is terminated: then it never runs */
+            motet__task_leave_queue(task, MOTET__CANCELLED, 0);
+        worker->popped = NULL;
+        motet__compiler_barrier();
+        motet__task_drop(task);
+    }
+    motet__self()->worker = NULL;
+}
+
+bool motet__worker_help(struct motet_future *task)
+{
+    struct motet__worker *worker = motet__self()->worker;
+
+    if (!worker || worker->crew != task->crew || !claim(worker, task))
+        return false;
+    run_claimed(worker, task);
+    return true;
+}
+
+bool motet__worker_is_at(const struct motet_future *task)
+{
+    struct motet__worker *worker = motet__self()->worker;
+
+    if (worker)
+        for (struct motet_future *t = worker->running; t; t = t->outer)
+            if (t == task)
+                return true;
+    return false;
+}
+
+/* The task fails, if the dead worker was at it. */
+static bool fail(struct motet__worker *worker, struct motet_future *task, int pid, int exitcode)
+{
+    uint32_t state = motet__load(&task->state, ACQUIRE);
+
+    if ((state & ~(uint32_t)MOTET__SLEEPERS) !=
+        (MOTET__RUNNING_TASK | worker->number << MOTET__WORKER_SHIFT))
+        return false;
+    if (!task->error) {
+        bool terminated = motet__load(&worker->crew->phase, ACQUIRE) == MOTET__CREW_TERMINATED;
+        task->error = terminated ? ECANCELED : ECHILD;
+        task->error_index = task->progress;
+    }
+    task->died = true;
+    task->pid = pid;
+    task->exitcode = exitcode;
+    motet__task_publish(task, MOTET__DONE);
+    return true;
+}
+
+bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode)
+{
+    struct motet_future *popped, *next;
+    bool busy = false;
+
+    motet__queue_settle(worker->crew->queue); /* after which `popped` is right */
+    popped = worker->popped;
+    if (worker->claiming)
+        busy |= fail(worker, worker->claiming, pid, exitcode);
+    for (struct motet_future *task = worker->running; task; task = next) {
+        next = task->outer;
+        busy |= fail(worker, task, pid, exitcode);
+    }
+    if (popped) {
+        /* Not begun: as if it had been killed at the first instruction of it. */
+        motet__task_leave_queue(popped, MOTET__RUNNING_TASK, worker->number);
+        busy |= fail(worker, popped, pid, exitcode);
+        motet__task_drop(popped);
+    }
+    worker->popped = worker->claiming = worker->running = NULL;
+    return busy;
+}

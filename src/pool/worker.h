@@ -1,0 +1,47 @@
+/* A worker: what it is at, so that one who buries it knows, and the crew it belongs to.
+ *
+ * For processes all this is in shared memory, and a worker may be killed at any instruction. What it
+ * had then is in these words:
+ *   popped    the task it got from the queue, and whose entry's reference it holds, until it has run
+ *             it. Written by the queue: after a death it is here if and only if it was taken out
+ *   claiming  the task whose state is being changed to RUNNING with our number
+ *   running   the task that runs, and by its `outer` those that wait beneath it
+ */
+#ifndef MOTET_POOL_WORKER_H
+#define MOTET_POOL_WORKER_H
+
+#include "motet/queue.h"
+#include "pool/task.h"
+
+enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED };
+
+struct motet__worker {
+    struct motet__crew *crew; /* constant */
+    uint32_t number;          /* constant: from 1 */
+    struct motet_future *popped;
+    struct motet_future *claiming;
+    struct motet_future *running;
+};
+
+/* What the workers of a pool share. */
+struct motet__crew {
+    motet_queue *queue; /* of tasks; constant. The handle is private, and the same in all workers:
+                           they are copies of the process that opened it */
+    uint32_t phase;     /* atomic, only grows */
+    uint32_t count;     /* constant */
+    struct motet__worker workers[];
+};
+
+/* The life of a worker: runs tasks until the queue is shut down and empty, or it is cancelled. */
+void motet__worker_live(struct motet__worker *worker);
+
+/* Runs a task in place, if nobody has begun it and the calling thread is a worker of its crew. */
+bool motet__worker_help(struct motet_future *task);
+
+/* Whether the calling worker is running it, here or beneath. */
+bool motet__worker_is_at(const struct motet_future *task);
+
+/* Settles what a worker process left that ended with `exitcode`. True if it was at a task. */
+bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode);
+
+#endif
