@@ -79,10 +79,11 @@ MOTET_API motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task
 
 /* Runs task(&args[i], &results[i]) for all i below n, on all workers, and waits for all of them. The
  * macro passes the element sizes along; results may be (T *)NULL. n may be 0.
- * 0; the error of the first item, by index, that failed, after all others have run (results of items
- * that failed are as they were); ETIMEDOUT or ECANCELED: what no worker had begun never runs, results
- * are untouched; EPIPE; ENOMEM; EOVERFLOW; EINVAL. An item whose worker process dies fails alone, with
- * ECHILD. Python: Pool.map. */
+ * 0; the error of the first item, by index, that failed, after all others have run; ETIMEDOUT or
+ * ECANCELED: what no worker had begun never runs; EPIPE; ENOMEM; EOVERFLOW; EINVAL. An item whose
+ * worker process dies fails alone, with ECHILD. The results of items that failed, and all results after
+ * an error that is not an item's, are not to be relied on; none is written after the call has
+ * returned. Python: Pool.map. */
 #ifndef __cplusplus
 #define motet_pool_map(pool, task, args, n, results, timeout)                                      \
     motet_pool_map_with((pool), (task), (args), MOTET_SIZE_OF(args), (n), (results),               \

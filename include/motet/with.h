@@ -39,14 +39,19 @@ MOTET_API struct motet__with motet__with_semaphore(motet_semaphore *semaphore);
 MOTET_API void motet__with_leave(struct motet__with *held);
 
 /* clang-format off */
-#define motet_with(object_)                                                                        \
-    for (struct motet__with motet__held __attribute__((cleanup(motet__with_leave))) =              \
+#define motet_with(object_) MOTET__WITH_AT(object_, __LINE__)
+
+/* The line's number is in the names, so that a block within a block hides nothing. */
+#define MOTET__WITH_AT(object_, line) MOTET__WITH(object_, line)
+#define MOTET__WITH(object_, line) MOTET__WITH_AS(object_, motet__held_##line, motet__once_##line)
+#define MOTET__WITH_AS(object_, held, once)                                                        \
+    for (struct motet__with held __attribute__((cleanup(motet__with_leave))) =                     \
              _Generic((object_), motet_lock *: motet__with_lock,                                   \
                                  motet_rlock *: motet__with_rlock,                                 \
                                  motet_condition *: motet__with_condition,                         \
                                  motet_semaphore *: motet__with_semaphore)(object_),               \
-         *motet__once = &motet__held;                                                              \
-         motet__once && motet__held.object; motet__once = 0)
+         *once = &held;                                                                            \
+         once && held.object; once = 0)
 /* clang-format on */
 
 #endif
