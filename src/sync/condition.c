@@ -135,7 +135,7 @@ static int sleep_in_line(struct motet__waiter *waiter, int64_t deadline, unsigne
     return rc;
 }
 
-int motet__condition_wait(motet_condition *condition, int64_t deadline)
+static int wait_notified(motet_condition *condition, int64_t deadline)
 {
     struct motet__waiter on_stack = {.next = NULL}, *waiter = &on_stack;
     unsigned scope = motet__scope(condition);
@@ -165,7 +165,7 @@ int motet_condition_wait(motet_condition *condition, double timeout)
     int64_t deadline;
     int rc = condition ? motet__deadline(timeout, &deadline) : EINVAL;
 
-    return rc ? rc : motet__condition_wait(condition, deadline);
+    return rc ? rc : wait_notified(condition, deadline);
 }
 
 int motet_condition_wait_for(motet_condition *condition, bool (*predicate)(void *arg), void *arg,
@@ -181,7 +181,7 @@ int motet_condition_wait_for(motet_condition *condition, bool (*predicate)(void 
     while (!predicate(arg)) {
         if (rc)
             return rc;
-        rc = motet__condition_wait(condition, deadline);
+        rc = wait_notified(condition, deadline);
     }
     return rc == EOWNERDEAD ? rc : 0;
 }
