@@ -63,6 +63,17 @@ static inline void copy_item(void *to, const void *from, size_t size)
         memcpy(to, from, size);
 }
 
+/* Whether an end that must wait, with its count at `count`, looks away first. Under its lock. */
+static void lose_patience(struct motet__patience *patience, uint64_t count)
+{
+    bool paid = count - patience->since >= MOTET__BATCH;
+
+    patience->since = count;
+    patience->away = patience->away ? paid : ++patience->waits >= MOTET__TRY_AWAY;
+    if (patience->away)
+        patience->waits = 0;
+}
+
 /* ---- the put end ------------------------------------------------------------------------------ */
 
 /* Makes the notes of the put end again from `tail`. Under its lock. */
@@ -110,8 +121,10 @@ static int put_locked(struct motet__ring *ring, const void *item)
 
     if (motet__load(&ring->shutdown, RELAXED) != MOTET__OPEN)
         return EPIPE;
-    if (!has_room(ring, tail))
+    if (!has_room(ring, tail)) {
+        lose_patience(&ring->put.patience, tail);
         return EAGAIN;
+    }
     void *slot = next_free_slot(ring);
     if (!slot)
         return ENOMEM;
@@ -176,8 +189,10 @@ static int get_locked(struct motet__ring *ring, void *item)
 
     if (motet__unlikely(shutdown == MOTET__IMMEDIATE))
         return EPIPE;
-    if (!has_items(ring, head))
+    if (!has_items(ring, head)) {
+        lose_patience(&ring->get.patience, head);
         return shutdown ? EPIPE : EAGAIN;
+    }
     void *slot = next_item(ring);
     if (ring->scope == MOTET__SHARED) {
         ring->get.into = NULL; /* or one killed here would seem to have got it for the last one */
@@ -240,12 +255,15 @@ static bool all_done(struct motet__ring *ring)
 }
 
 /* Waits until `ready` may be true: 0, ETIMEDOUT or ECANCELED. */
-static int wait_until(struct motet__ring *ring, bool (*ready)(struct motet__ring *),
+static int wait_until(struct motet__ring *ring, bool (*ready)(struct motet__ring *), bool away,
                       struct motet__eventcount *sleepers, int64_t deadline)
 {
     if (deadline == MOTET__AT_ONCE)
         return ETIMEDOUT;
-    for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+    struct motet__spin spin = motet__spin_begin();
+    if (away)
+        spin.gap = MOTET__LOOK_AWAY;
+    while (motet__spin_goes_on(&spin))
         if (ready(ring)) {
             motet__spin_paid(&spin);
             return 0;
@@ -278,6 +296,7 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
         if ((rc = enter(ring, &ring->put.lock, deadline)))
             return rc;
         rc = put_locked(ring, item);
+        bool away = ring->put.patience.away;
         motet__unlock(&ring->put.lock);
         if (motet__likely(rc == 0))
             motet__ec_notify(&ring->getters, 1, ring->scope);
@@ -285,7 +304,7 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
             return rc;
         if (over) /* a last look was taken: the wake-up for room may have been meant for us */
             return over;
-        over = wait_until(ring, may_have_room, &ring->putters, deadline);
+        over = wait_until(ring, may_have_room, away, &ring->putters, deadline);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -303,6 +322,7 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
         if ((rc = enter(ring, &ring->get.lock, deadline)))
             return rc;
         rc = get_locked(ring, item);
+        bool away = ring->get.patience.away;
         motet__unlock(&ring->get.lock);
         if (motet__likely(rc == 0) && ring->maxsize != UINT64_MAX)
             motet__ec_notify(&ring->putters, 1, ring->scope);
@@ -310,7 +330,7 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
             return rc;
         if (over)
             return over;
-        over = wait_until(ring, may_have_items, &ring->getters, deadline);
+        over = wait_until(ring, may_have_items, away, &ring->getters, deadline);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -374,7 +394,7 @@ int motet_queue_join(motet_queue *queue, double timeout)
     int rc = queue ? motet__deadline(timeout, &deadline) : EINVAL;
 
     while (rc == 0 && !all_done(queue->ring))
-        rc = wait_until(queue->ring, all_done, &queue->ring->joiners, deadline);
+        rc = wait_until(queue->ring, all_done, false, &queue->ring->joiners, deadline);
     return rc;
 }
 

@@ -27,6 +27,23 @@
  * apart. */
 #define MOTET__APART 128
 
+/* How one end waits for the other. Looking at once makes a hand-over quick; but while items stream, it
+ * finds each as it comes, and every one then moves two cache lines. Looking away first lets a batch
+ * gather. Which is right shows in what a wait was good for: an end that looked away and then had few
+ * items to move was waiting for an answer, and looks at once from then on; now and then it tries
+ * looking away again. Under the end's lock. */
+struct motet__patience {
+    uint64_t since; /* the end's count when it last had to wait */
+    uint32_t waits; /* since it last looked away */
+    bool away;      /* it looked away then */
+};
+
+enum {
+    MOTET__BATCH = 8,      /* this many items are worth having looked away */
+    MOTET__TRY_AWAY = 32,  /* waits until the next try */
+    MOTET__LOOK_AWAY = 32, /* pauses, about 0.8 microseconds */
+};
+
 struct motet__segment {
     struct motet__segment *next; /* in a chain: written by producers, before an item in it is seen */
     uint64_t first;              /* the count of its first item; written before it is put to use */
@@ -54,6 +71,7 @@ struct motet__ring {
         uint64_t head_seen; /* under the lock, as the next two */
         struct motet__segment *segment;
         uint64_t index; /* where in the segment the next item goes; = slots: in the next one */
+        struct motet__patience patience;
     } put;
     char apart_2[MOTET__APART];
 
@@ -64,6 +82,7 @@ struct motet__ring {
         uint64_t tail_seen; /* under the lock, as all below */
         struct motet__segment *segment;
         uint64_t index;
+        struct motet__patience patience;
         void *garbage;   /* an empty segment on its way to be freed */
         void *into;      /* where the last item went, if that is in shared memory, else NULL, */
         uint64_t intent; /* and the head of before: if it is that still, the item was not taken */
