@@ -25,17 +25,20 @@
  *   ENOMEM      out of memory, private or shared
  *   EAGAIN      the system refuses another thread or process for now
  *   EMFILE      out of file descriptors (ENFILE: the whole system is)
- *   EDEADLK     the wait could never end, such as joining oneself
+ *   EDEADLK     the wait could never end: joining oneself, a task that waits for itself
  *   EBUSY       not yet: the pool to join is still open
  *   EOWNERDEAD  you hold the lock now; its last holder died holding it
- *   ECHILD      the worker process that ran the task died; motet_future_error says how
+ *   ECHILD      the worker process that ran the task died (motet_future_error says how); or the
+ *               process, or the pool's workers, are not children of the calling process
  *
  * Threads: every call may be made from any thread at any time unless it says otherwise.
  * After fork() a child may use all shared objects; private objects it finds as fork() left them.
+ * Getters answer for NULL with 0, false, "" or NULL, and say so where it is something else.
  */
 #ifndef MOTET_BASE_H
 #define MOTET_BASE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,7 +81,9 @@ MOTET_API int motet_sleep(double seconds);
 #endif
 
 /* The size of what `pointer` points to, for the macros that copy values; 0 for a void pointer, so
- * that NULL says "no value" and a void pointer, whose size nobody knows, is refused (EINVAL). */
+ * that NULL says "no value" and a void pointer, whose size nobody knows, is refused (EINVAL). An
+ * array as one value is passed by its address: &buffer, not buffer, which points to its first
+ * element. */
 #ifndef __cplusplus
 /* clang-format off */
 #define MOTET_SIZE_OF(pointer)                                                                     \

@@ -11,13 +11,16 @@
  *             motet_condition_notify(&ready, 1);
  *         }
  *     }
- *     void consumer(void)
+ *     int consumer(void)
  *     {
+ *         int rc = 0;
  *         motet_with(&ready) {
- *             while (work == 0)
- *                 motet_condition_wait(&ready, MOTET_FOREVER);
- *             work--;
+ *             while (work == 0 && rc == 0)
+ *                 rc = motet_condition_wait(&ready, 10);
+ *             if (work > 0)
+ *                 work--;
  *         }
+ *         return rc;                                 // ETIMEDOUT, or ECANCELED
  *     }
  *
  * Zeroed, a condition has a recursive lock of its own, as Python's has. Several conditions may share
@@ -28,7 +31,8 @@
  * right: a third thread may take the work between the notify and the return of wait.)
  *
  * In shared memory a waiter that is killed is skipped by later notifies, and a notifier that is
- * killed leaves the lock to the next one with EOWNERDEAD. The lock must then be shared too (EINVAL).
+ * killed leaves the lock to the next one with EOWNERDEAD. A shared condition must have a shared lock
+ * (wait: EINVAL); a private one may have either.
  */
 #ifndef MOTET_CONDITION_H
 #define MOTET_CONDITION_H

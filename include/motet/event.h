@@ -10,7 +10,7 @@
  *     }
  *
  * A thread that waits when the event is set returns 0, even if the event is cleared again at once.
- * A clear event costs 4 bytes; setting it is safe in a signal handler.
+ * An event takes 4 bytes. Setting it is safe in a signal handler.
  */
 #ifndef MOTET_EVENT_H
 #define MOTET_EVENT_H

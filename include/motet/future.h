@@ -25,8 +25,8 @@ typedef struct motet_future motet_future;
 /* Waits for the task and copies its result to *result (the macro passes sizeof *result along; NULL
  * when the task has none, or nobody wants it). May be asked again.
  * 0; the task's own error; ECHILD when the worker process that ran it died; ECANCELED when the pool
- * was terminated first, or the calling thread was cancelled; ETIMEDOUT; EMSGSIZE when the result has
- * another size; EINVAL. *result is untouched when it fails. Called by a task for another task of its
+ * was terminated first, or the calling thread was cancelled; ETIMEDOUT; EDEADLK when a task waits for
+ * itself; EMSGSIZE when the result has another size; EINVAL. *result is untouched when it fails. Called by a task for another task of its
  * own pool that nobody has begun, it runs that task in place: a pool of one worker serves nested
  * tasks to any depth. Python: Future.result. */
 #ifndef __cplusplus
@@ -36,8 +36,8 @@ typedef struct motet_future motet_future;
 MOTET_API int motet_future_result_with(motet_future *future, void *result, size_t size,
                                        double timeout);
 
-/* Waits until the task has ended, well or not. 0; ETIMEDOUT; ECANCELED (the calling thread); EINVAL.
- */
+/* Waits until the task has ended, well or not. 0; ETIMEDOUT; ECANCELED (the calling thread);
+ * EDEADLK; EINVAL. */
 MOTET_API int motet_future_wait(motet_future *future, double timeout);
 
 /* Whether it has ended, well or not; whether a worker is at it now. Python: done, running. */

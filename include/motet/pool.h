@@ -18,7 +18,7 @@
  *
  * The argument of a task is copied when it is submitted; its result is copied out when it is asked
  * for. What is larger, or full of pointers, goes by pointer: any pointer for threads, one into shared
- * memory for processes.
+ * memory for processes. A task without argument or result gets NULL for it.
  *
  * A worker process that dies in the middle of a task fails that task alone: its future says ECHILD
  * and how the worker died; a new worker takes the place of the old one, and everything else
@@ -45,6 +45,7 @@ typedef enum motet_pool_kind {
 } motet_pool_kind;
 
 typedef struct motet_pool_options {
+    char motet__none; /* so that the macro may be called with no option at all */
     motet_pool_kind kind;
     int workers;      /* how many; 0: motet_cpu_count() */
     const char *name; /* copied; names the workers NAME-1, NAME-2, …; NULL or "": Pool-1, Pool-2, … */
@@ -60,7 +61,7 @@ typedef struct motet_submit_options {
  * A handle that the caller frees, or NULL with errno EINVAL, ENOMEM, EAGAIN or EMFILE, and no worker
  * left. Python: Pool(processes), ThreadPoolExecutor(max_workers). */
 #ifndef __cplusplus
-#define motet_pool_open(...) motet_pool_open_with(&(motet_pool_options){__VA_ARGS__})
+#define motet_pool_open(...) motet_pool_open_with(&(motet_pool_options){.motet__none = 0, __VA_ARGS__})
 #endif
 MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
 
@@ -103,11 +104,13 @@ MOTET_API int motet_pool_close(motet_pool *pool);
 MOTET_API int motet_pool_terminate(motet_pool *pool);
 
 /* Waits until all workers have ended. 0; EBUSY when the pool is open; EDEADLK when called by one of
- * its tasks; ETIMEDOUT; ECANCELED; EINVAL. Python: Pool.join. */
+ * its tasks; ECHILD in a process that did not open it; ETIMEDOUT; ECANCELED; EINVAL.
+ * Python: Pool.join. */
 MOTET_API int motet_pool_join(motet_pool *pool, double timeout);
 
 /* Frees the pool; one whose workers have not ended is terminated and joined first. Futures stay
- * valid. NULL is fine. Must not be called by one of its tasks. */
+ * valid. NULL is fine, and so is a pool that another process opened: nothing is done. Must not be
+ * called by one of its tasks. */
 MOTET_API void motet_pool_free(motet_pool *pool);
 
 #ifdef __cplusplus

@@ -16,7 +16,8 @@
  * (its low 8 bits) without running the parent's atexit functions; a stream that the child
  * opened is the child's to close.
  *
- * At exit a process sends SIGTERM to children that are daemons and waits for all its children.
+ * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have not
+ * ended a second later, and waits for all its children.
  * When a process is killed its children are killed with it, and theirs: none outlives its parent,
  * whatever happens to the thread that started it. (A child that closes descriptors it does not know
  * gives up this protection.)
@@ -46,7 +47,7 @@ typedef struct motet_process_options {
 
 /* Starts target in a child: motet_process_start(target, arg, size, .name = …, .daemon = …). The
  * target is called with its own copy of the `size` bytes at arg, aligned for any type, or with NULL
- * when arg is NULL and size 0. A handle that the caller frees, or NULL with errno EINVAL, ENOMEM,
+ * when arg is NULL and size 0 (only one of them: EINVAL). A handle that the caller frees, or NULL with errno EINVAL, ENOMEM,
  * EAGAIN or EMFILE. Python: Process(target=…, args=…, name=…, daemon=…).start(). */
 #ifndef __cplusplus
 #define motet_process_start(target, arg, ...)                                                      \

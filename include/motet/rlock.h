@@ -2,8 +2,8 @@
  *
  *     static motet_rlock lock = MOTET_RLOCK_INIT;
  *
- *     void outer(void) { motet_with(&lock) inner(); }    // inner takes the lock a second time
  *     void inner(void) { motet_with(&lock) work(); }
+ *     void outer(void) { motet_with(&lock) inner(); }    // inner takes the lock a second time
  *
  * It is free again after as many releases as acquires. It has an owner wherever it lives: only the
  * thread that acquired it may release it. In shared memory it survives the death of its holder as

@@ -40,7 +40,8 @@ typedef struct motet_thread_options {
     size_t stack_size; /* bytes, at least 32768; 0: the system's default */
 } motet_thread_options;
 
-/* Starts target(arg) in a new thread: motet_thread_start(target, arg, .name = …, .daemon = …).
+/* Starts target(arg) in a new thread: motet_thread_start(target, arg, .name = …, .daemon = …), with
+ * NULL for no argument.
  * A handle that the caller frees, or NULL with errno EINVAL, ENOMEM or EAGAIN.
  * Python: Thread(target=…, args=…, name=…, daemon=…).start(). */
 #ifndef __cplusplus
@@ -57,11 +58,11 @@ MOTET_API int motet_thread_join(motet_thread *thread, double timeout);
 /* Gives up the handle, not the work. NULL is fine. */
 MOTET_API void motet_thread_free(motet_thread *thread);
 
-/* The name, valid as long as the handle ("" for NULL). Python: Thread.name. */
+/* The name, valid as long as the handle. Python: Thread.name. */
 MOTET_API const char *motet_thread_name(const motet_thread *thread);
 
 /* A number no other living thread of this process has, and the kernel's number of it (as in ps -L).
- * 0 for NULL. Python: Thread.ident, Thread.native_id. */
+ * Python: Thread.ident, Thread.native_id. */
 MOTET_API uint64_t motet_thread_ident(const motet_thread *thread);
 MOTET_API int motet_thread_native_id(const motet_thread *thread);
 

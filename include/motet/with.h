@@ -11,9 +11,9 @@
  * goto, break. `break` and `continue` leave the block, not a loop around it. longjmp and
  * thread exit are no ways out.
  *
- * The block runs only if the object was acquired: it is skipped when the calling thread is cancelled
- * while it waits, or when the object is NULL. It runs after EOWNERDEAD; where the death of a holder
- * matters, call the object's acquire yourself and look.
+ * The block runs only if the object was acquired. It is skipped when acquire fails: the calling thread
+ * is cancelled while it waits, the object is NULL, the caller holds the shared lock already. It runs
+ * after EOWNERDEAD. Where any of this matters, call the object's acquire yourself and look.
  *
  * For C with the GNU extensions that gcc and clang share. In C++ use std::unique_lock with a class of
  * three lines around the calls.

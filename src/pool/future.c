@@ -28,11 +28,13 @@ static int outcome(const motet_future *future)
 
 int motet_future_result_with(motet_future *future, void *result, size_t size, double timeout)
 {
-    if (!future || (result && size == 0))
+    int64_t deadline;
+
+    if (motet__deadline(timeout, &deadline) != 0 || !future || (result && size == 0))
         return EINVAL;
     if (result && size != future->result_size)
         return EMSGSIZE;
-    int rc = motet_future_wait(future, timeout);
+    int rc = motet__task_await(future, deadline, 0);
     if (rc == 0)
         rc = outcome(future);
     if (rc == 0 && result)

@@ -127,12 +127,12 @@ int motet_pool_map_with(motet_pool *pool, motet_task task, const void *args, siz
     size_t bytes;
 
     int rc = motet__deadline(timeout, &deadline);
-    if (rc || !pool || !task || !args != !arg_size || (results && !result_size))
+    if (rc || !pool || !task || (n && !args != !arg_size) || (results && !result_size))
         return EINVAL;
     if (__builtin_mul_overflow(n, arg_size, &bytes) ||
         __builtin_mul_overflow(n, result_size, &bytes))
         return EOVERFLOW;
-    if ((rc = motet__pool_accepts(pool, task, args, arg_size)) != 0 || n == 0)
+    if ((rc = motet__pool_accepts(pool)) != 0 || n == 0)
         return rc;
 
     struct map map = {

@@ -129,10 +129,8 @@ static bool is_copy(const motet_pool *pool)
 
 /* ---- submitting ------------------------------------------------------------------------------- */
 
-int motet__pool_accepts(const motet_pool *pool, motet_task task, const void *args, size_t arg_size)
+int motet__pool_accepts(const motet_pool *pool)
 {
-    if (!pool || !task || !args != !arg_size)
-        return EINVAL;
     if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN)
         return EPIPE;
     /* Threads do not go along in a fork: nobody would ever run it. */
@@ -158,7 +156,7 @@ motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const vo
 
     if (!options)
         options = &none;
-    int rc = motet__pool_accepts(pool, task, arg, arg_size);
+    int rc = pool && task && !arg == !arg_size ? motet__pool_accepts(pool) : EINVAL;
     motet_future *future = NULL;
     if (rc == 0) {
         future = motet__task_new(pool->backend->scope, task, arg, arg_size, 1, NULL,

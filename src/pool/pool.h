@@ -44,7 +44,7 @@ void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[
  * one more. 0, EPIPE or ENOMEM, and the record is gone. */
 int motet__pool_queue(motet_pool *pool, struct motet_future *task);
 
-/* Whether tasks can be given to this pool from here: 0, EPIPE, EINVAL. */
-int motet__pool_accepts(const motet_pool *pool, motet_task task, const void *args, size_t arg_size);
+/* Whether tasks can be given to this pool from here: 0 or EPIPE. */
+int motet__pool_accepts(const motet_pool *pool);
 
 #endif

@@ -277,11 +277,9 @@ static int wait_until(struct motet__ring *ring, bool (*ready)(struct motet__ring
 static int check(const motet_queue *queue, const void *item, size_t size, double timeout,
                  int64_t *deadline)
 {
-    if (!queue || !item || size == 0)
+    if (motet__deadline(timeout, deadline) != 0 || !queue || !item || size == 0)
         return EINVAL;
-    if (size != queue->ring->item_size)
-        return EMSGSIZE;
-    return motet__deadline(timeout, deadline);
+    return size == queue->ring->item_size ? 0 : EMSGSIZE;
 }
 
 int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, double timeout)
