@@ -76,7 +76,7 @@ for name in $(grep '^MOTET_' "$scratch/macros" | grep -vE '_H$|^MOTET_(API$|SIZE
     $(echo '#include <motet.h>' | $cc -std=c17 -Iinclude -E -P - | tr -s ' \n' ' ' |
         grep -oE 'enum motet_[a-z_]* \{[^}]*' | grep -oE 'MOTET_[A-Z_]*') \
     $(echo '#include <motet.h>' | $cc -std=c17 -Iinclude -E -P - | tr -s ' \n' ' ' |
-        grep -oE 'struct motet_[a-z]*_options \{[^}]*' | grep -oE '[a-z_]+;' | sed 's/^/./; s/;//'); do
+        grep -oE 'struct motet_[a-z]*_options \{[^}]*' | grep -oE '[a-z_]+;' | grep -v '^motet__' | sed 's/^/./; s/;//'); do
     [ "$name" = .function ] && continue # set by a macro, nobody else's
     grep -qwF -e "$name" "$scratch/words" || echo "$name" >"$scratch/found"
     verdict "$name is on some page"
