@@ -46,9 +46,9 @@ extern "C" {
 struct motet__waiter;
 
 typedef struct motet_condition {
-    motet_rlock own;              /* used when `lock` is NULL */
-    motet_lock *lock;             /* constant after init */
-    struct motet__waiter *first;  /* under the lock, as is all below */
+    motet_rlock own;             /* used when `lock` is NULL */
+    motet_lock *lock;            /* constant after init */
+    struct motet__waiter *first; /* under the lock, as is all below */
     struct motet__waiter *last;
 } motet_condition;
 

@@ -48,12 +48,12 @@ typedef struct motet_pool_options {
     char motet__none; /* so that the macro may be called with no option at all */
     motet_pool_kind kind;
     int workers;      /* how many; 0: motet_cpu_count() */
-    const char *name; /* copied; names the workers NAME-1, NAME-2, …; NULL or "": Pool-1, Pool-2, … */
+    const char *name; /* copied; its workers are NAME-1, NAME-2, …; NULL or "": Pool-1, … */
 } motet_pool_options;
 
 typedef struct motet_submit_options {
-    size_t result_size; /* bytes the task writes to *result: the positional argument; may be 0 */
-    const char *name;   /* copied; what error texts call the task; NULL: the function's name */
+    size_t result_size;   /* bytes the task writes to *result: the positional argument; may be 0 */
+    const char *name;     /* copied; what error texts call the task; NULL: the function's name */
     const char *function; /* set by the macro: the task as it is written at the call */
 } motet_submit_options;
 
@@ -61,7 +61,8 @@ typedef struct motet_submit_options {
  * A handle that the caller frees, or NULL with errno EINVAL, ENOMEM, EAGAIN or EMFILE, and no worker
  * left. Python: Pool(processes), ThreadPoolExecutor(max_workers). */
 #ifndef __cplusplus
-#define motet_pool_open(...) motet_pool_open_with(&(motet_pool_options){.motet__none = 0, __VA_ARGS__})
+#define motet_pool_open(...)                                                                       \
+    motet_pool_open_with(&(motet_pool_options){.motet__none = 0, __VA_ARGS__})
 #endif
 MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
 

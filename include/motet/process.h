@@ -68,10 +68,10 @@ MOTET_API void motet_process_free(motet_process *process);
  * MOTET_EXITCODE_LOST. Python: Process.exitcode. */
 MOTET_API int motet_process_exitcode(motet_process *process);
 
-MOTET_API int motet_process_pid(const motet_process *process);        /* Process.pid */
-MOTET_API bool motet_process_is_alive(motet_process *process);        /* Process.is_alive */
+MOTET_API int motet_process_pid(const motet_process *process);          /* Process.pid */
+MOTET_API bool motet_process_is_alive(motet_process *process);          /* Process.is_alive */
 MOTET_API const char *motet_process_name(const motet_process *process); /* Process.name */
-MOTET_API bool motet_process_daemon(const motet_process *process);    /* Process.daemon */
+MOTET_API bool motet_process_daemon(const motet_process *process);      /* Process.daemon */
 
 /* A descriptor that poll() finds readable when the process has ended; the handle's, do not close it.
  * -1 for NULL. Python: Process.sentinel. */

@@ -54,7 +54,7 @@ int motet__futex_wait_either(uint32_t *word, uint32_t expected, bool shared, uin
 
 void motet__futex_wake(uint32_t *word, int n, bool shared)
 {
-    int saved = errno; /* EFAULT when the memory is gone by now, which is no error of the caller's */
+    int saved = errno; /* EFAULT when the memory is gone by now is no error of the caller's */
 
     syscall(SYS_futex, word, FUTEX_WAKE | (shared ? 0 : FUTEX_PRIVATE_FLAG), n);
     errno = saved;

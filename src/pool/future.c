@@ -49,8 +49,7 @@ bool motet_future_done(const motet_future *future)
 
 bool motet_future_running(const motet_future *future)
 {
-    return future &&
-           (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__RUNNING_TASK;
+    return future && (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__RUNNING_TASK;
 }
 
 /* "killed by SIGKILL" or "exited with status 3". */
@@ -111,7 +110,7 @@ void motet_future_free(motet_future *future)
 {
     if (!future)
         return;
-    motet__free(future->text); /* the handle's, in this process's memory: before others free the rest */
+    motet__free(future->text); /* in this process's memory: another may free the rest */
     future->text = NULL;
     motet__task_drop(future);
 }

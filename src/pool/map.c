@@ -63,8 +63,7 @@ static void note_error(struct map *map, size_t index, int error)
 static bool collect(struct map *map, struct piece *piece)
 {
     motet_future *future = piece->future;
-    bool cancelled =
-        (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED;
+    bool cancelled = (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED;
     size_t done = cancelled ? 0 : future->died ? future->progress : future->count;
 
     if (cancelled)

@@ -110,8 +110,8 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
         return NULL;
     }
     pool->backend = backends[options->kind];
-    int rc = furnish(pool, options,
-                     (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
+    int rc =
+        furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
     if (rc == 0)
         rc = pool->backend->start(pool);
     if (rc == 0)
@@ -140,7 +140,7 @@ int motet__pool_accepts(const motet_pool *pool)
 int motet__pool_queue(motet_pool *pool, struct motet_future *task)
 {
     task->crew = pool->crew;
-    motet__store(&task->refs, 2, RELAXED); /* nobody else has seen it: the queue's and the caller's */
+    motet__store(&task->refs, 2, RELAXED); /* the queue's and the caller's; nobody has seen it */
     int rc = motet_queue_put(pool->crew->queue, &task, MOTET_FOREVER);
     if (rc) {
         motet__task_drop(task);

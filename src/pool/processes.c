@@ -29,8 +29,8 @@ struct seat {
 struct staff {
     motet_pool *pool;
     motet__os_thread monitor;
-    int changed;      /* eventfd: the phase has changed. Children inherit it: a task may end its pool */
-    int64_t kill_at;  /* when those that were told to end are killed; 0: nobody was told */
+    int changed; /* eventfd: the phase has changed. Children inherit it: a task may end its pool */
+    int64_t kill_at; /* when those that were told to end are killed; 0: nobody was told */
     motet__pollfd *fds;
     struct staff *next; /* in the list of those that exit must end; under exits.lock */
     struct seat seats[];
@@ -85,8 +85,8 @@ static void look_at(struct staff *staff, uint32_t i)
 
     if (exitcode == MOTET_NO_EXITCODE)
         return;
-    bool busy = motet__worker_bury(&staff->pool->crew->workers[i],
-                                   motet_process_pid(seat->process), exitcode);
+    bool busy = motet__worker_bury(&staff->pool->crew->workers[i], motet_process_pid(seat->process),
+                                   exitcode);
     motet_process_free(seat->process);
     seat->process = NULL;
     seat->fill_at = 0;

@@ -45,8 +45,8 @@ struct motet_future *motet__task_new(unsigned scope, motet_task task, const void
         .refs = 1,
         .task = task,
         .name = options->function ? options->function : "?",
-        .args = in_place ? args : arg_size ? block + args_at : NULL,
-        .results = in_place ? results : result_size ? block + results_at : NULL,
+        .args = args,
+        .results = results,
         .arg_size = arg_size,
         .result_size = result_size,
         .count = (uint32_t)count,
@@ -56,10 +56,14 @@ struct motet_future *motet__task_new(unsigned scope, motet_task task, const void
         memcpy(block + name_at, options->name, name_size);
         future->name = block + name_at;
     }
-    if (!in_place && arg_size)
+    if (!in_place && arg_size) {
+        future->args = block + args_at;
         memcpy(block + args_at, args, count * arg_size);
-    if (!in_place && result_size && scope != MOTET__SHARED)
+    }
+    if (!in_place && result_size) {
+        future->results = block + results_at;
         memset(block + results_at, 0, count * result_size);
+    }
     return future;
 }
 
@@ -80,7 +84,8 @@ bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t
 
     while ((state & MOTET__PHASE) == MOTET__QUEUED)
         if (motet__cas(&task->state, &state,
-                       (state & MOTET__SLEEPERS) | phase | number << MOTET__WORKER_SHIFT, ACQ_REL)) {
+                       (state & MOTET__SLEEPERS) | phase | number << MOTET__WORKER_SHIFT,
+                       ACQ_REL)) {
             if (motet__task_ended(phase) && (state & MOTET__SLEEPERS))
                 motet__wake(&task->state, INT32_MAX, task->scope);
             return true;

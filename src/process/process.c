@@ -41,10 +41,10 @@ struct motet_process {
 
 static struct {
     motet_lock lock;
-    struct motet_process *first;  /* under lock, as all below */
+    struct motet_process *first; /* under lock, as all below */
     struct motet__later *later;
-    uint64_t started;             /* how many children there have been */
-    uint64_t named;               /* how many of them were given a name of ours */
+    uint64_t started; /* how many children there have been */
+    uint64_t named;   /* how many of them were given a name of ours */
     bool waits_at_exit;
     bool locked_by_start; /* the fork under way is ours, and has taken the lock already */
     char name[64];        /* this process's own as its children's names begin, "" in the first */

@@ -92,7 +92,8 @@ static void *next_free_slot(struct motet__ring *ring)
         struct motet__segment *full = ring->put.segment;
         if (ring->chain) {
             /* A segment may be there already: of one who was killed before it used it. */
-            if (!full->next && new_block(ring->scope, segment_size(ring), (void **)&full->next) != 0)
+            if (!full->next &&
+                new_block(ring->scope, segment_size(ring), (void **)&full->next) != 0)
                 return NULL;
             full->next->first = full->first + ring->slots;
             motet__compiler_barrier();

@@ -45,7 +45,7 @@ enum {
 };
 
 struct motet__segment {
-    struct motet__segment *next; /* in a chain: written by producers, before an item in it is seen */
+    struct motet__segment *next; /* in a chain: written before an item in it is seen */
     uint64_t first;              /* the count of its first item; written before it is put to use */
     char items[];
 };
@@ -59,7 +59,7 @@ struct motet__ring {
     uint64_t slots;   /* items a segment holds */
     bool chain;       /* segments are appended and freed */
     unsigned scope;
-    uint32_t shutdown; /* atomic, only grows. Changed under the put end's lock, so that a put is either
+    uint32_t shutdown; /* atomic, only grows. Changed under the put end's lock: a put is either
                           committed before it or refused; IMMEDIATE under both, so that `head` stays */
 
     char apart_1[MOTET__APART];

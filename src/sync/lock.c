@@ -209,7 +209,8 @@ bool motet_lock_locked(const motet_lock *lock)
     if (!lock)
         return false;
     uint32_t word = motet__load(&lock->word, RELAXED);
-    return motet__scope(lock) == MOTET__SHARED ? (word & FUTEX_TID_MASK) != 0 : (word & LOCKED) != 0;
+    return motet__scope(lock) == MOTET__SHARED ? (word & FUTEX_TID_MASK) != 0
+                                               : (word & LOCKED) != 0;
 }
 
 bool motet__lock_mine(const motet_lock *lock)
