@@ -1,0 +1,62 @@
+# The short way to everything. Targets: run test install bench sanitize clean, and the helpers
+# build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
+#
+#   make run [DIR=/usr/include]              count the words of a folder, then hash its files
+#   make test [MODES="plain asan"] [T="test_lock test_queue/fifo"]
+#   make install [PREFIX=/usr/local] [DESTDIR=...]
+#   make bench
+#
+# BUILD=folder builds elsewhere than in build/.
+
+BUILD ?= build
+DIR ?= /usr/include
+PREFIX ?= /usr/local
+export BUILD
+
+.PHONY: build run test sanitize install bench warnings format deps clean
+
+build:
+	@scripts/install-deps.sh build
+	@scripts/build.sh release
+
+run: build
+	@scripts/run.sh "$(DIR)"
+
+# Everything; the last line is "N passed, N failed".
+test:
+	@scripts/install-deps.sh build test
+	@python3 tests/run.py $(addprefix --mode=,$(MODES)) $(T)
+
+# The tests under AddressSanitizer with UndefinedBehaviorSanitizer, and under ThreadSanitizer.
+sanitize:
+	@scripts/install-deps.sh build test
+	@python3 tests/run.py --mode=asan --mode=tsan $(T)
+
+install:
+	@scripts/install-deps.sh build
+	@PREFIX="$(PREFIX)" scripts/build.sh release
+	@meson install -C "$(BUILD)/release" --no-rebuild --quiet $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+	@echo "installed in $(DESTDIR)$(PREFIX)"
+
+# Peers that cannot be installed are rows that say so.
+bench:
+	@scripts/install-deps.sh build
+	@scripts/install-deps.sh bench || true
+	@scripts/build.sh bench
+	@bench/run "$(BUILD)/bench"
+
+# Both compilers with warnings as errors; builds all, runs nothing.
+warnings:
+	@scripts/install-deps.sh build test
+	@scripts/build.sh plain
+	@scripts/build.sh clang
+
+format:
+	@clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+
+deps:
+	@scripts/install-deps.sh build test bench
+
+clean:
+	rm -rf "$(BUILD)"

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Builds one mode into $BUILD/MODE (BUILD is build/ unless set), configuring it first when it is new
+# or the set of files has changed. Silent but for what the compiler says.
+#
+#   scripts/build.sh release|bench|plain|asan|tsan|clang [target ...]
+#
+#   release   what is installed: -O2 -g
+#   bench     release, with the benchmarks
+#   plain     the tests as they are: gcc, warnings are errors
+#   asan      AddressSanitizer and UndefinedBehaviorSanitizer, gcc
+#   tsan      ThreadSanitizer, clang (gcc's cannot start threads in a forked child)
+#   clang     clang, warnings are errors
+cd "$(dirname "$0")/.." || exit 1
+mode=$1
+[ $# -gt 0 ] && shift
+dir=${BUILD:-build}/$mode
+
+prefix=${PREFIX:-/usr/local}
+plain="-Dbuildtype=debugoptimized -Dwerror=true"
+case $mode in
+release) args="-Dbuildtype=debugoptimized -Db_ndebug=true -Dtests=false" ;;
+bench) args="-Dbuildtype=debugoptimized -Db_ndebug=true -Dtests=false -Dexamples=false -Dbench=true" ;;
+plain) args="$plain" cc=gcc ;;
+asan) args="$plain -Db_sanitize=address,undefined -Ddefault_library=static" cc=gcc ;;
+tsan) args="$plain -Db_sanitize=thread -Ddefault_library=static" cc=clang ;;
+clang) args="$plain" cc=clang ;;
+*)
+    sed -n '2,/^cd/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
+[ -n "$cc" ] && export CC=$cc
+
+# Runs quietly; what it said is shown when it fails.
+quietly()
+{
+    "$@" >"$dir.log" 2>&1 && return
+    status=$?
+    cat "$dir.log" >&2
+    return $status
+}
+
+mkdir -p "${BUILD:-build}" || exit 1
+list=$(scripts/sources.sh all)
+if [ ! -f "$dir/build.ninja" ]; then
+    rm -rf "$dir"
+    # shellcheck disable=SC2086
+    quietly meson setup $args --prefix="$prefix" --libdir=lib "$dir" || exit 1
+    echo "$list" >"$dir/sources.list"
+else
+    if [ -n "$PREFIX" ] && ! grep -qxF "$PREFIX" "$dir/prefix" 2>/dev/null; then
+        quietly meson configure -Dprefix="$prefix" "$dir" || exit 1
+    fi
+    if [ "$list" != "$(cat "$dir/sources.list" 2>/dev/null)" ]; then
+        quietly meson setup --reconfigure "$dir" || exit 1
+        echo "$list" >"$dir/sources.list"
+    fi
+fi
+echo "$prefix" >"$dir/prefix"
+
+# First what meson would say, if a meson.build has changed.
+quietly ninja -C "$dir" build.ninja || exit 1
+# --quiet, but for the line that says that nothing was to be done.
+ninja -C "$dir" --quiet "$@" >"$dir.log" 2>&1
+status=$?
+grep -vxF 'ninja: no work to do.' "$dir.log"
+exit $status

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""Builds and runs the tests in all modes, and counts cases.
+
+    tests/run.py [--mode=MODE]... [-v] [PROGRAM[/CASE]]...
+
+Modes: plain (gcc), asan (AddressSanitizer and UndefinedBehaviorSanitizer, gcc), tsan
+(ThreadSanitizer, clang), clang (a build with warnings as errors, nothing run). Without --mode: all.
+PROGRAM is a file in tests/ without its suffix, or the beginning of one; with /CASE only the cases
+that begin so. Programs run side by side, one a processor, the output of those that fail is shown in
+full. The last line is "N passed, N failed"; the exit status is 0 when none failed.
+
+Programs are tests/test_*.c, which the harness makes to print "cases: N passed, N failed, N skipped"
+last, and tests/test_*.sh: exit status 0, 1 or 77 for skipped, and perhaps "N passed, N failed" in
+the last line. Scripts run in plain mode, unless a line "# modes: plain asan" in them says more; they
+find MOTET_BUILD (the build folder), MOTET_BIN (the command) and MOTET_EXAMPLES in the environment.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("BUILD") or "build")
+BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
+MODES = ["plain", "asan", "tsan", "clang"]
+SCRIPT_LIMIT = 240  # seconds
+PROGRAM_LIMIT = 900  # the harness limits each case; this is against a harness that hangs
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "die_after_fork=0:halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+class Totals:
+    passed = failed = skipped = 0
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def without_randomization():
+    """ThreadSanitizer wants its fixed addresses free: some kernels place mappings there."""
+    prefix = ["setarch", os.uname().machine, "-R"]
+    try:
+        if subprocess.run(prefix + ["true"], capture_output=True).returncode == 0:
+            return prefix
+    except OSError:
+        pass
+    return []
+
+
+def environment(mode):
+    env = dict(os.environ)
+    for name, value in SANITIZERS.items():
+        env[name] = value + (":" + env[name] if env.get(name) else "")
+    build = BUILD / mode
+    env["MOTET_MODE"] = mode
+    env["MOTET_BUILD"] = str(build)
+    env["MOTET_BIN"] = str(build / "motet")
+    env["MOTET_EXAMPLES"] = str(build / "examples")
+    return env
+
+
+def modes_of(script):
+    for line in script.read_text().splitlines():
+        if line.startswith("# modes:"):
+            return line.split(":", 1)[1].split()
+    return ["plain"]
+
+
+def programs(mode, patterns):
+    """(name, command, limit) of each chosen program."""
+    found = []
+    for path in sorted((ROOT / "tests").glob("test_*")):
+        if path.suffix not in (".c", ".sh"):
+            continue
+        name, cases = path.stem, []
+        if patterns:
+            wanted = [p for p in patterns if name.startswith(p.split("/", 1)[0])]
+            if not wanted:
+                continue
+            if all("/" in p for p in wanted):
+                cases = [p.split("/", 1)[1] for p in wanted]
+        if path.suffix == ".c":
+            prefix = without_randomization() if mode == "tsan" else []
+            command = prefix + [str(BUILD / mode / "tests" / name)] + cases
+            found.append((name, command, PROGRAM_LIMIT))
+        elif mode in modes_of(path):
+            shell = "bash" if path.read_text().startswith("#!/bin/bash") else "sh"
+            found.append((name + ".sh", [shell, str(path)], SCRIPT_LIMIT))
+    return found
+
+
+def targets(chosen, patterns):
+    """What to build for them: with patterns no more than is needed, so that a file that somebody
+    is in the middle of writing is not in the way."""
+    if not patterns or any(name.endswith(".sh") for name, _, _ in chosen):
+        return []
+    return ["tests/" + name for name, _, _ in chosen]
+
+
+def marked(mark):
+    """The processes that have the mark in their environment: all that a test started."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/environ", "rb") as environ:
+                    if mark in environ.read().split(b"\0"):
+                        found.append(int(entry))
+            except OSError:
+                pass
+    return found
+
+
+def describe(pid):
+    def read(name):
+        try:
+            with open(f"/proc/{pid}/{name}", "rb") as file:
+                return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:
+            return ""
+    return f"process {pid}: {read('cmdline')[:200]} (sleeps in {read('wchan') or '?'})"
+
+
+def leftovers(mark, patience):
+    """What a test has left after a while, in words; it is killed."""
+    end = time.monotonic() + patience
+    while marked(mark) and time.monotonic() < end:
+        time.sleep(0.02)
+    lines = ""
+    while True:
+        pids = marked(mark)
+        if not pids:
+            return lines
+        for pid in pids:
+            try:
+                lines += f"left {describe(pid)}\n"
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        time.sleep(0.02)
+
+
+def run(command, limit, env):
+    """The exit status (None: too late, or not alone) and what it printed."""
+    name = f"MOTET_TEST_RUN={uuid.uuid4()}"
+    env = dict(env, MOTET_TEST_RUN=name.split("=")[1])
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=subprocess.STDOUT, env=env, cwd=ROOT,
+                                   start_new_session=True)
+        try:
+            status = process.wait(timeout=limit)
+            left = leftovers(name.encode(), 5)
+        except subprocess.TimeoutExpired:
+            status = None
+            left = f"ran out of time after {limit} seconds\n" + leftovers(name.encode(), 0)
+            process.wait()
+        log.seek(0)
+        output = log.read().decode(errors="replace")
+    if left:
+        status = None
+        output = left + output
+    return status, output
+
+
+def count(status, output):
+    """(passed, failed, skipped) from the last line, or from the status if it has none."""
+    lines = output.strip().splitlines()
+    match = lines and re.search(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", lines[-1])
+    if match:
+        passed, failed, skipped = (int(number or 0) for number in match.groups())
+    else:
+        passed, failed, skipped = int(status == 0), 0, int(status == 77)
+    if status not in (0, 77) and failed == 0:
+        failed = 1
+    return passed, failed, skipped
+
+
+def run_mode(mode, patterns, verbose, totals):
+    say(f"== {mode}: building")
+    begin = time.monotonic()
+    chosen = programs(mode, patterns)
+    if patterns and not chosen:
+        if mode == "plain":
+            say("FAIL no such test")
+            totals.failed += 1
+        return
+    status = subprocess.run([str(ROOT / "scripts" / "build.sh"), mode] + targets(chosen, patterns),
+                            stdin=subprocess.DEVNULL)
+    built = time.monotonic() - begin
+    if status.returncode != 0:
+        say(f"FAIL build for {mode}")
+        totals.failed += 1
+        return
+    if mode == "clang":
+        totals.passed += 1
+        say(f"== {mode}: built without a warning in {built:.1f} s")
+        return
+    env = environment(mode)
+
+    def one(program):
+        name, command, limit = program
+        begin = time.monotonic()
+        status, output = run(command, limit, env)
+        return name, status, output, time.monotonic() - begin
+
+    say(f"== {mode}: built in {built:.1f} s, running")
+    jobs = len(os.sched_getaffinity(0))
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(one, program) for program in chosen]
+        for future in concurrent.futures.as_completed(futures):
+            name, status, output, seconds = future.result()
+            passed, failed, skipped = count(status, output)
+            totals.passed += passed
+            totals.failed += failed
+            totals.skipped += skipped
+            word = "FAIL" if failed else "ok  " if passed else "skip"
+            note = f", {skipped} skipped" if skipped else ""
+            say(f"{word} {mode:5} {name:24} {passed:4} passed, {failed} failed{note} "
+                f"({seconds:.1f} s)")
+            if failed or skipped or verbose:
+                print("".join("     | " + line + "\n" for line in output.splitlines()), end="",
+                      flush=True)
+
+
+def main(arguments):
+    modes = [a[7:] for a in arguments if a.startswith("--mode=")]
+    verbose = "-v" in arguments
+    patterns = [a for a in arguments if not a.startswith("-")]
+    known = set(MODES) | {"-v"}
+    if any(a.startswith("-") and a not in known and not a.startswith("--mode=")
+           for a in arguments) or not set(modes) <= set(MODES):
+        sys.exit(__doc__)
+    totals = Totals()
+    begin = time.monotonic()
+    for mode in modes or MODES:
+        run_mode(mode, patterns, verbose, totals)
+    if totals.skipped:
+        say(f"{totals.skipped} skipped")
+    say(f"in {time.monotonic() - begin:.0f} s")
+    say(f"{totals.passed} passed, {totals.failed} failed")
+    return 1 if totals.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
