@@ -189,9 +189,13 @@ int motet_lock_acquire(motet_lock *lock, double timeout)
     if (motet__unlikely(!lock))
         return EINVAL;
     unsigned scope = motet__scope(lock);
-    /* Free, or for ever: there is no deadline to compute. */
-    if (motet__likely(timeout == MOTET_FOREVER))
-        return motet__lock_acquire(lock, MOTET__NEVER, scope);
+    /* Free and wanted by nobody else, as it is nearly always: no deadline to compute. */
+    uint32_t word = 0;
+    if (motet__likely(scope == MOTET__PRIVATE && timeout >= 0) &&
+        motet__cas(&lock->word, &word, LOCKED, ACQUIRE)) {
+        motet__store(&lock->owner, motet__self()->tid, RELAXED);
+        return 0;
+    }
     int rc = motet__deadline(timeout, &deadline);
     return rc ? rc : motet__lock_acquire(lock, deadline, scope);
 }
@@ -200,8 +204,12 @@ int motet_lock_release(motet_lock *lock)
 {
     if (motet__unlikely(!lock))
         return EINVAL;
-    return motet__scope(lock) == MOTET__SHARED ? motet__lock_release_shared(lock)
-                                               : release_private(lock);
+    if (motet__scope(lock) == MOTET__SHARED)
+        return motet__lock_release_shared(lock);
+    uint32_t word = LOCKED; /* and nobody sleeps */
+    if (motet__likely(motet__cas(&lock->word, &word, 0, RELEASE)))
+        return 0;
+    return release_private(lock);
 }
 
 bool motet_lock_locked(const motet_lock *lock)

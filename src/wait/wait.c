@@ -30,7 +30,8 @@ int motet__scope_add(void *base, size_t size)
 
     if (n == MOTET__SCOPES_MAX)
         return ENOMEM;
-    motet__scopes.range[n] = (struct motet__range){(uintptr_t)base, size};
+    motet__scopes.range[n].base = (uintptr_t)base;
+    motet__store(&motet__scopes.range[n].size, size, RELEASE); /* pairs with motet__scope */
     motet__store(&motet__scopes.count, n + 1, RELEASE);
     return 0;
 }

@@ -65,14 +65,13 @@ void motet__cancel(struct motet__self *self);
 #define MOTET__SCOPES_MAX 16
 
 struct motet__range {
-    uintptr_t base;
-    size_t size;
+    uintptr_t base; /* written before `size`, constant after */
+    size_t size;    /* atomic; 0: none yet. Released when the range is added, acquired by readers */
 };
 
 struct motet__scopes {
-    struct motet__range range[MOTET__SCOPES_MAX]; /* constant below `count` */
-    uint32_t count; /* atomic: released when a range is added, acquired by every reader, so that
-                       the range is whole when it is seen */
+    struct motet__range range[MOTET__SCOPES_MAX];
+    uint32_t count; /* atomic: how many there are */
 };
 
 extern struct motet__scopes motet__scopes;
@@ -82,10 +81,15 @@ int motet__scope_add(void *base, size_t size);
 
 static inline unsigned motet__scope(const volatile void *p)
 {
-    uint32_t n = motet__load(&motet__scopes.count, ACQUIRE); /* pairs with motet__scope_add */
+    const struct motet__range *range = motet__scopes.range; /* the arena's, nearly always alone */
+    size_t size = motet__load(&range->size, ACQUIRE);
 
-    for (uint32_t i = 0; i < n; i++)
-        if ((uintptr_t)p - motet__scopes.range[i].base < motet__scopes.range[i].size)
+    if ((uintptr_t)p - range->base < size)
+        return MOTET__SHARED;
+    /* Relaxed: whoever has an address inside a range has it from one who saw the range added. */
+    uint32_t n = motet__load(&motet__scopes.count, RELAXED);
+    for (uint32_t i = 1; motet__unlikely(i < n); i++)
+        if ((uintptr_t)p - range[i].base < motet__load(&range[i].size, ACQUIRE))
             return MOTET__SHARED;
     return MOTET__PRIVATE;
 }
