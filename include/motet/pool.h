@@ -25,8 +25,8 @@
  * completes. Worker processes ignore SIGINT, so that the parent decides what Ctrl-C means, and end
  * when the parent ends, however it ends.
  *
- * Worker processes are made by fork() when the pool is opened, and again when one has died: functions
- * and data that a task uses must be there when the pool is opened.
+ * Worker processes are made by fork() when the pool gets its first task, and again when one has died:
+ * they see the program's memory as it was then. Functions that a task uses must be loaded by then.
  */
 #ifndef MOTET_POOL_H
 #define MOTET_POOL_H
@@ -57,9 +57,9 @@ typedef struct motet_submit_options {
     const char *function; /* set by the macro: the task as it is written at the call */
 } motet_submit_options;
 
-/* Opens a pool and starts its workers: motet_pool_open(.kind = …, .workers = …, .name = …).
- * A handle that the caller frees, or NULL with errno EINVAL, ENOMEM, EAGAIN or EMFILE, and no worker
- * left. Python: Pool(processes), ThreadPoolExecutor(max_workers). */
+/* Opens a pool: motet_pool_open(.kind = …, .workers = …, .name = …). Threads start now, processes with
+ * the first task. A handle that the caller frees, or NULL with errno EINVAL, ENOMEM, EAGAIN or EMFILE,
+ * and no worker left. Python: Pool(processes), ThreadPoolExecutor(max_workers). */
 #ifndef __cplusplus
 #define motet_pool_open(...)                                                                       \
     motet_pool_open_with(&(motet_pool_options){.motet__none = 0, __VA_ARGS__})
@@ -68,7 +68,8 @@ MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
 
 /* Queues task(arg, result): motet_pool_submit(pool, task, &arg, result_size, .name = …). *arg is
  * copied (the macro passes sizeof *arg along); NULL for none. A future that the caller frees, or NULL
- * with errno EPIPE (the pool is closed), ENOMEM, EINVAL. May be called by tasks of the same pool.
+ * with errno EPIPE (the pool is closed), ENOMEM, EINVAL, or EAGAIN or EMFILE when processes cannot be
+ * started. May be called by tasks of the same pool.
  * Python: Executor.submit, Pool.apply_async. */
 #ifndef __cplusplus
 #define motet_pool_submit(pool, task, arg, ...)                                                    \
@@ -82,9 +83,9 @@ MOTET_API motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task
 /* Runs task(&args[i], &results[i]) for all i below n, on all workers, and waits for all of them. The
  * macro passes the element sizes along; results may be (T *)NULL. n may be 0.
  * 0; the error of the first item, by index, that failed, after all others have run; ETIMEDOUT or
- * ECANCELED: what no worker had begun never runs; EPIPE; ENOMEM; EOVERFLOW; EINVAL. An item whose
- * worker process dies fails alone, with ECHILD. The results of items that failed, and all results after
- * an error that is not an item's, are not to be relied on; none is written after the call has
+ * ECANCELED: what no worker had begun never runs; EOVERFLOW; and what submit fails with. An item whose
+ * worker process dies fails alone, with ECHILD. The results of items that failed, and all results
+ * after an error that is not an item's, are not to be relied on; none is written after the call has
  * returned. Python: Pool.map. */
 #ifndef __cplusplus
 #define motet_pool_map(pool, task, args, n, results, timeout)                                      \

@@ -8,6 +8,8 @@
 struct motet__backend {
     unsigned scope; /* where tasks, queue and crew lie */
 
+    bool eager; /* start when the pool is opened, and not when it gets its first task */
+
     /* Starts pool->crew->count workers, each of which lives motet__worker_live: 0, or an errno value
      * and none is left. From here on the pool waits for pool->left to become 0. */
     int (*start)(motet_pool *pool);
@@ -30,8 +32,9 @@ struct motet_pool {
     uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
     uint32_t left;  /* atomic: workers that have not ended, by the backend's count; slept on */
     motet_lock lock;
-    bool finished; /* under lock: backend->finish has been called */
-    void *staff;   /* the backend's */
+    uint32_t started; /* changed under lock, atomic: backend->start has been called, and worked */
+    bool finished;    /* under lock: backend->finish has been called, or never need be */
+    void *staff;      /* the backend's; constant once started */
 };
 
 /* For a backend: so many workers have ended for good. The last one wakes those who join. */
@@ -41,8 +44,13 @@ void motet__pool_workers_left(motet_pool *pool, uint32_t ended);
 void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[64]);
 
 /* motet_pool_submit, for a record that is made already; takes its reference over. The caller gets
- * one more. 0, EPIPE or ENOMEM, and the record is gone. */
+ * one more. 0; else EPIPE, ENOMEM, or what the workers could not be started for, and the record is
+ * gone. */
 int motet__pool_queue(motet_pool *pool, struct motet_future *task);
+
+/* Brings the pool into its last phase and cancels what nobody has begun, without telling the backend.
+ * False if it was there already. */
+bool motet__pool_cancel_all(motet_pool *pool);
 
 /* Whether tasks can be given to this pool from here: 0 or EPIPE. */
 int motet__pool_accepts(const motet_pool *pool);

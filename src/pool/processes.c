@@ -1,6 +1,9 @@
 /* Workers that are children of this process, and the monitor: a thread that sees them die, settles
  * what they left, and starts others in their place.
  *
+ * They start with the first task and not with the pool: so they have what the caller of open did
+ * after it, first of all the variable that holds the pool, which their tasks may submit to.
+ *
  * The monitor sleeps until a child ends or the pool's phase changes. It alone starts and buries
  * workers once the pool is open, so that needs no lock.
  */
@@ -39,7 +42,7 @@ struct staff {
 /* What the end of the process must end first. */
 static struct {
     motet_lock lock;
-    struct staff *first; /* under lock */
+    struct staff *first; /* under lock; what is listed is not freed */
     bool set_up;         /* under lock */
 } exits;
 
@@ -185,8 +188,10 @@ static void end_pools(void)
     uint32_t left;
 
     motet__lock(&exits.lock); /* against one who frees a pool meanwhile */
-    for (struct staff *staff = exits.first; staff; staff = staff->next)
-        motet_pool_terminate(staff->pool);
+    for (struct staff *staff = exits.first; staff; staff = staff->next) {
+        motet__pool_cancel_all(staff->pool); /* not motet_pool_terminate, which takes pool->lock */
+        motet__os_eventfd_signal(staff->changed);
+    }
     for (struct staff *staff = exits.first; staff; staff = staff->next)
         while ((left = motet__load(&staff->pool->left, ACQUIRE)) != 0)
             motet__wait(&staff->pool->left, left, MOTET__NEVER,
@@ -279,12 +284,12 @@ static int process_start(motet_pool *pool)
 
     if (!staff)
         return errno;
+    pool->staff = staff; /* before the workers, who are copies, are made */
     for (uint32_t i = 0; i < pool->crew->count && rc == 0; i++)
         rc = fill(staff, i);
     if (rc == 0)
         rc = enlist(staff);
     if (rc == 0) {
-        pool->staff = staff;
         rc = motet__os_thread_start(&staff->monitor, monitor, staff, 0);
         if (rc)
             unlist(staff);

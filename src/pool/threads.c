@@ -85,6 +85,7 @@ static void thread_phase_changed(motet_pool *pool)
 
 const struct motet__backend motet__thread_backend = {
     .scope = MOTET__PRIVATE,
+    .eager = true,
     .start = thread_start,
     .phase_changed = thread_phase_changed,
     .finish = thread_finish,
