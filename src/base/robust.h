@@ -23,8 +23,8 @@
 #include "base/self.h"
 
 struct motet__robust {
-    void *previous; /* the link before: its address, not that of its `next` */
-    void *next;     /* the address of the next one's `next`; the head closes the ring */
+    void *previous; /* the address of the `next` of the one before */
+    void *next;     /* the address of the `next` of the one after; the head closes the ring */
 };
 
 /* The distance from a link's `next` back to its lock word, as glibc told the kernel. */
@@ -60,9 +60,9 @@ static inline void motet__robust_link(struct motet__self *self, struct motet__ro
 {
     struct motet__robust *head = motet__robust_at(&self->robust->list.next);
 
-    motet__robust_at(head->next)->previous = link;
+    motet__robust_at(head->next)->previous = &link->next;
     link->next = head->next;
-    link->previous = head;
+    link->previous = &head->next;
     motet__compiler_barrier(); /* the entry is whole before the kernel can find it */
     head->next = &link->next;
 }
@@ -70,8 +70,7 @@ static inline void motet__robust_link(struct motet__self *self, struct motet__ro
 static inline void motet__robust_unlink(struct motet__robust *link)
 {
     motet__robust_at(link->next)->previous = link->previous;
-    motet__robust_at((char *)link->previous + offsetof(struct motet__robust, next))->next =
-        link->next;
+    motet__robust_at(link->previous)->next = link->next;
     motet__compiler_barrier();
     link->next = NULL;
     link->previous = NULL;
