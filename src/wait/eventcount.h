@@ -28,8 +28,15 @@ struct motet__eventcount {
 
 static inline uint32_t motet__ec_prepare(struct motet__eventcount *ec)
 {
-    motet__add(&ec->sleepers, 1, SEQ_CST);
-    return motet__load(&ec->sequence, SEQ_CST);
+    /* The key first. Were it read after the addition, a notify between the two would take this
+     * waiter off the count and change the sequence before it is read: the waiter would go to sleep
+     * on the new one, uncounted, and no later notify would know of it. */
+    uint32_t key = motet__load(&ec->sequence, SEQ_CST);
+
+    /* Those that gave up stay counted: before the number comes round it is large enough for all. */
+    if (motet__likely(motet__load(&ec->sleepers, SEQ_CST) < INT32_MAX))
+        motet__add(&ec->sleepers, 1, SEQ_CST);
+    return key;
 }
 
 static inline int motet__ec_wait(struct motet__eventcount *ec, uint32_t key, int64_t deadline,
