@@ -17,8 +17,8 @@
  * waiting for one, which therefore cannot leave, not even when its time is up, before the permit is
  * there. So the last user may free the lock's memory as soon as it has released it.
  *
- * `owner` is the number of the thread that acquired the lock, written by it after it did; it tells
- * a condition whether its caller holds the lock, and nobody else relies on it.
+ * `owner` is the number of the thread that acquired the lock, written by it after it did, and 0 again
+ * before it is released; it tells an rlock and a condition whether their caller holds the lock.
  */
 #include "sync/lock.h"
 
@@ -88,10 +88,13 @@ static bool pass_on(motet_lock *lock)
     uint32_t word = motet__load(&lock->word, RELAXED);
 
     for (;;) {
-        if (!(word & LOCKED))
-            return try_take_woken(lock);
-        if (motet__cas(&lock->word, &word, word & ~(uint32_t)WOKEN, RELAXED))
+        /* Either way WOKEN goes in the same step: were it left, no release would wake anybody. */
+        if (!(word & LOCKED)) {
+            if (motet__cas(&lock->word, &word, (word | LOCKED) & ~(uint32_t)WOKEN, ACQUIRE))
+                return true;
+        } else if (motet__cas(&lock->word, &word, word & ~(uint32_t)WOKEN, RELAXED)) {
             return false;
+        }
     }
 }
 
@@ -206,6 +209,9 @@ int motet_lock_release(motet_lock *lock)
         return EINVAL;
     if (motet__scope(lock) == MOTET__SHARED)
         return motet__lock_release_shared(lock);
+    /* Before the lock is free: else its last holder, who finds it taken by one that has not put its
+     * own number there yet, would believe it its own. */
+    motet__store(&lock->owner, 0, RELAXED);
     uint32_t word = LOCKED; /* and nobody sleeps */
     if (motet__likely(motet__cas(&lock->word, &word, 0, RELEASE)))
         return 0;
