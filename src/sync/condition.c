@@ -92,7 +92,9 @@ static void join_line(motet_condition *condition, struct motet__waiter *waiter)
 static void unlink_waiter(motet_condition *condition, struct motet__waiter *waiter,
                           struct motet__waiter *before)
 {
-    if (condition->last == waiter)
+    /* Never NULL, which would be a lie if this were the end of us: of an empty line `last` says
+     * nothing. */
+    if (condition->last == waiter && (before || waiter->next))
         condition->last = before ? before : waiter->next;
     motet__compiler_barrier();
     if (before)
