@@ -79,6 +79,8 @@ int motet_event_wait(motet_event *event, double timeout)
         if ((word & SLEEPERS) || motet__cas(&event->word, &word, word | SLEEPERS, ACQUIRE)) {
             rc = motet__wait(&event->word, word | SLEEPERS, deadline, motet__scope(event));
             word = motet__load(&event->word, ACQUIRE);
+        } else { /* an exchange that fails acquires nothing */
+            word = motet__load(&event->word, ACQUIRE);
         }
     }
     return 0;
