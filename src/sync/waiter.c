@@ -32,8 +32,13 @@ struct motet__waiter *motet__waiter_mine(void)
         if (motet__load(&record->waits_on, RELAXED))
             continue;
         int rc = motet__lock_acquire(&record->alive, MOTET__AT_ONCE, MOTET__SHARED);
-        if (rc == 0 || rc == EOWNERDEAD)
+        if (rc != 0 && rc != EOWNERDEAD)
+            continue;
+        /* Looked at again, now that it cannot change under us: another may have had it meanwhile,
+         * joined a line, and died. */
+        if (!motet__load(&record->waits_on, RELAXED))
             return self->waiter = record;
+        motet_lock_release(&record->alive);
     }
     return NULL;
 }
