@@ -26,6 +26,7 @@ struct motet_thread {
     uint32_t state;     /* atomic: see above; slept on */
     uint32_t refs;      /* atomic */
     uint32_t native_id; /* atomic: 0 until the thread runs, then constant; slept on */
+    uint32_t forks;     /* of the process that started it: in another there is no such thread */
     bool daemon;        /* constant after start, as are name, target and arg */
     char *name;
     motet_target target;
@@ -49,12 +50,19 @@ static struct {
 static motet__once once = MOTET__ONCE_INIT;
 static int set_up_error;
 
+/* Whether the process was forked since: the thread is not in it, whatever `state` says. It may have
+ * been on its way out at the fork, or being reaped, and its lock held. */
+static bool foreign(const struct motet_thread *thread)
+{
+    return thread->forks != motet__forks;
+}
+
 static void drop(struct motet_thread *thread)
 {
     /* Release and acquire: whoever is last sees what all others did. */
     if (motet__sub(&thread->refs, 1, ACQ_REL) != 1)
         return;
-    if (motet__load(&thread->state, RELAXED) != GONE)
+    if (!foreign(thread) && motet__load(&thread->state, RELAXED) != GONE)
         motet__os_thread_detach(thread->os);
     motet__free(thread->name);
     motet__free(thread);
@@ -94,14 +102,9 @@ static void after_fork_parent(void)
     motet__unlock(&registry.lock);
 }
 
-/* Only the forking thread goes on in the child: all handles there are of threads that are gone. */
+/* Only the forking thread goes on in the child: all handles there are foreign. */
 static void after_fork_child(void)
 {
-    for (struct motet_thread *t = registry.first; t; t = t->next) {
-        t->state = GONE;
-        t->self = NULL;
-        t->lock = (motet_lock)MOTET_LOCK_INIT;
-    }
     registry.first = NULL;
     registry.lock = (motet_lock)MOTET_LOCK_INIT;
 }
@@ -129,6 +132,8 @@ static void *run(void *arg)
 
     int exitcode = thread->target(thread->arg);
 
+    if (foreign(thread)) /* the target forked, and this is the child, in which it was no thread of ours */
+        return NULL;
     motet__lock(&thread->lock);
     thread->self = NULL; /* the record goes with the thread: nobody may cancel it any more */
     motet__unlock(&thread->lock);
@@ -189,6 +194,7 @@ motet_thread *motet_thread_start_with(motet_target target, const motet_thread_op
         return fail(NULL, rc ? rc : ENOMEM);
 
     thread->refs = 2; /* the caller's and the thread's */
+    thread->forks = motet__forks;
     thread->target = target;
     thread->arg = options->arg;
     thread->daemon = options->daemon;
@@ -199,14 +205,20 @@ motet_thread *motet_thread_start_with(motet_target target, const motet_thread_op
     rc = motet__os_thread_start(&thread->os, run, thread, options->stack_size);
     if (rc) {
         unlist(thread);
-        return fail(thread, rc);
+        /* One that exits may have found it and be waiting for it already. */
+        motet__store(&thread->state, GONE, RELEASE);
+        motet__wake(&thread->state, INT32_MAX, MOTET__PRIVATE);
+        drop(thread);
+        drop(thread);
+        errno = rc;
+        return NULL;
     }
     return thread;
 }
 
 static int join(struct motet_thread *thread, int64_t deadline, unsigned how)
 {
-    for (;;) {
+    while (!foreign(thread)) {
         /* Acquire: pairs with the release of ENDED and GONE. */
         uint32_t state = motet__load(&thread->state, ACQUIRE);
         if (state == GONE)
@@ -223,6 +235,7 @@ static int join(struct motet_thread *thread, int64_t deadline, unsigned how)
         if (rc)
             return rc;
     }
+    return 0;
 }
 
 int motet_thread_join(motet_thread *thread, double timeout)
@@ -284,7 +297,7 @@ int motet_thread_native_id(const motet_thread *thread)
         return 0;
     uint32_t *id = &((motet_thread *)(uintptr_t)thread)->native_id; /* waiting changes nothing */
     /* Acquire: pairs with the release in run. A thread that was started runs soon. */
-    while (motet__load(id, ACQUIRE) == 0)
+    while (motet__load(id, ACQUIRE) == 0 && !foreign(thread))
         motet__wait(id, 0, MOTET__NEVER, MOTET__PRIVATE | MOTET__UNCANCELLED);
     return (int)*id;
 }
@@ -296,7 +309,7 @@ uint64_t motet_thread_ident(const motet_thread *thread)
 
 bool motet_thread_is_alive(const motet_thread *thread)
 {
-    return thread && motet__load(&thread->state, ACQUIRE) == RUNNING;
+    return thread && !foreign(thread) && motet__load(&thread->state, ACQUIRE) == RUNNING;
 }
 
 bool motet_thread_daemon(const motet_thread *thread)
@@ -315,6 +328,8 @@ int motet_thread_cancel(motet_thread *thread)
 {
     if (!thread)
         return EINVAL;
+    if (foreign(thread))
+        return 0;
     motet__lock(&thread->lock);
     thread->cancelled = true;
     if (thread->self)
