@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#include "base/atomic.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -44,14 +47,20 @@ static int open_memfd(size_t size)
 
 void *motet__map_shared(void *address, size_t size)
 {
-    int fd = open_memfd(size);
-    if (fd < 0)
-        return NULL;
-
     int flags = MAP_SHARED | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
+    struct rlimit limit;
+    int fd = -1;
+
+    /* Beyond a limit on the size of files, ftruncate() would be SIGXFSZ. A nameless mapping is the
+     * same memory, but is counted in full where the system does not overcommit. */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size)
+        flags |= MAP_ANONYMOUS;
+    else if ((fd = open_memfd(size)) < 0)
+        return NULL;
     void *p = mmap(address, size, PROT_READ | PROT_WRITE, flags, fd, 0);
     int error = errno;
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     if (p == MAP_FAILED) {
         errno = error;
         return NULL;
@@ -80,7 +89,7 @@ int motet__populate(void *p, size_t size)
             return ENOMEM; /* ENOMEM, or EFAULT where touching the page would be SIGBUS */
         /* Before Linux 5.14: touch them, and trust motet__memory_available. */
         for (size_t at = 0; at < size; at += MOTET__PAGE)
-            *((volatile char *)p + at) = 0;
+            motet__or((char *)p + at, 0, RELAXED); /* there may be something in it */
         return 0;
     }
     return 0;
