@@ -28,6 +28,38 @@
 #define P_PIDFD 3
 #endif
 
+/* The descriptor, moved out of the way of standard input, output and error, which a program may have
+ * closed and which a child opens anew. -1 and errno, and it is closed, if there is no other. */
+static int above_standard(int fd)
+{
+    if (fd < 0 || fd > 2)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
+static int open_lifeline(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    ends[0] = above_standard(ends[0]);
+    int error = errno;
+    ends[1] = above_standard(ends[1]);
+    if (ends[0] >= 0 && ends[1] >= 0)
+        return 0;
+    if (ends[0] >= 0) {
+        error = errno;
+        close(ends[0]);
+    } else if (ends[1] >= 0) {
+        close(ends[1]);
+    }
+    errno = error;
+    return -1;
+}
+
 /* In the child: waits for the parent's word, then asks to be killed when the last writing end of the
  * pipe is closed. */
 static void arm_lifeline(int fd)
@@ -61,7 +93,7 @@ int motet__os_fork(int *lifeline, int *pidfd)
     int ends[2];
     sigset_t none;
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (open_lifeline(ends) != 0)
         return -1;
     fflush(stdout); /* or the child would write the same text once more */
     fflush(stderr);
@@ -77,7 +109,7 @@ int motet__os_fork(int *lifeline, int *pidfd)
         sigprocmask(SIG_SETMASK, &none, NULL);
         return 0;
     }
-    *pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    *pidfd = above_standard((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
     if (*pidfd < 0) {
         int error = errno;
         fail(ends, error); /* which ends the child */
@@ -214,7 +246,7 @@ void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline)
 
 int motet__os_eventfd(void)
 {
-    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 void motet__os_eventfd_signal(int fd)
