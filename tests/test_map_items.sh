@@ -1,0 +1,189 @@
+#!/bin/sh
+# Which items there are, and what becomes of them in the arguments of a job.
+# modes: plain asan
+. "$(dirname "$0")/map_helpers.sh"
+
+arguments()
+{
+    map -k printf '%s\n' ::: a 'b c' -d ''
+    is "$status" 0
+    is "$(cat "$out")" "a
+b c
+-d"
+    is "$(wc -l <"$out")" 4
+    is "$(cat "$err")" ""
+}
+
+lines_of_standard_input()
+{
+    printf 'one\n two  three \n\n\nfour' >"$dir/in"
+    map -k echo <"$dir/in"
+    is "$status" 0
+    is "$(cat "$out")" "one
+ two  three 
+four"
+}
+
+lines_of_a_pipe()
+{
+    seq 100 | "$motet" map -k echo >"$out"
+    is "$(cat "$out")" "$(seq 100)"
+}
+
+items_are_run_as_they_come()
+{
+    mkfifo "$dir/in"
+    "$motet" map -j 2 sh -c 'echo "$1" >>"$2"' sh {} "$dir/came" <"$dir/in" >"$out" 2>"$err" &
+    runner=$!
+    strays=$runner
+    exec 5>"$dir/in"
+    echo first >&5
+    wait_until lines "$dir/came" 1
+    printf 'sec' >&5
+    echo ond >&5
+    wait_until lines "$dir/came" 2
+    exec 5>&-
+    wait $runner
+    is $? 0
+    is "$(cat "$dir/came")" "first
+second"
+}
+
+a_file()
+{
+    seq 3 >"$dir/list"
+    map -k -a "$dir/list" echo item </dev/null
+    is "$status" 0
+    is "$(cat "$out")" "item 1
+item 2
+item 3"
+    map -k -a - echo <"$dir/list"
+    is "$(cat "$out")" "$(seq 3)"
+}
+
+nul_separated()
+{
+    printf 'a\nb\0\0c d\0e' >"$dir/in"
+    map -k -0 printf '<%s>' <"$dir/in"
+    is "$status" 0
+    is "$(cat "$out")" "<a
+b><><c d><e>"
+    printf 'x\0' >"$dir/in"
+    map -0 -a "$dir/in" echo
+    is "$(cat "$out")" x
+}
+
+no_items()
+{
+    map echo </dev/null
+    is "$status" 0
+    map echo :::
+    is "$status" 0
+    printf '\n\n' | "$motet" map echo >"$out"
+    is "$(cat "$out")" ""
+}
+
+the_command_s_own_options()
+{
+    map -j 1 echo -j 5 --timeout -- {} -k ::: -0
+    is "$(cat "$out")" "-j 5 --timeout -- -0 -k"
+    map -- echo -n ::: x
+    is "$(cat "$out")" x
+}
+
+placeholders()
+{
+    map -k printf '%s|%s|%s|%s|%s|%s|%s\n' {} {.} {/} {//} {/.} {#} 'x{}y{}z{.}' ::: \
+        dir/a.tar.gz /root 'two words.txt' a.d/b .profile .. d/
+    is "$status" 0
+    is "$(cat "$out")" 'dir/a.tar.gz|dir/a.tar|a.tar.gz|dir|a.tar|1|xdir/a.tar.gzydir/a.tar.gzzdir/a.tar
+/root|/root|root|/|root|2|x/rooty/rootz/root
+two words.txt|two words|two words.txt|.|two words|3|xtwo words.txtytwo words.txtztwo words
+a.d/b|a.d/b|b|a.d|b|4|xa.d/bya.d/bza.d/b
+.profile|.profile|.profile|.|.profile|5|x.profiley.profilez.profile
+..|..|..|.|..|6|x..y..z..
+d/|d/|d|.|d|7|xd/yd/zd/'
+}
+
+other_braces_stay()
+{
+    map -k echo '{x}' '{' '{{}}' '{}}' '{/}{#}' '${}' ::: a/b
+    is "$(cat "$out")" '{x} { {a/b} a/b} b1 $a/b'
+}
+
+the_item_is_the_command()
+{
+    printf 'true\nfalse\n' | "$motet" map -k {} >"$out" 2>"$err"
+    is $? 1
+    has "$err" "job 2 (false): exited with status 1"
+    map '{/}' x ::: /nowhere/echo
+    is "$(cat "$out")" x
+}
+
+no_shell()
+{
+    map -k echo ::: '$HOME' '`id`' '*' '; exit 3' "it's" '"'
+    is "$(cat "$out")" '$HOME
+`id`
+*
+; exit 3
+it'"'s"'
+"'
+}
+
+an_item_too_long_or_with_a_nul_fails_alone()
+{
+    {
+        echo before
+        head -c 300000 /dev/zero | tr '\0' x
+        printf '\nafter\n'
+        printf 'a\0b\nlast\n'
+    } >"$dir/in"
+    map -k echo <"$dir/in"
+    is "$status" 1
+    is "$(cat "$out")" "before
+after
+last"
+    has "$err" "job 2 (echo xxx"
+    has "$err" "the item is too long for an argument"
+    has "$err" "job 4 (echo a): cannot run: the item has a NUL byte in it"
+    is "$(wc -l <"$err")" 2
+}
+
+# The kernel takes arguments of up to 32 pages, the NUL at their end included.
+the_longest_item()
+{
+    longest=$(($(getconf PAGESIZE) * 32 - 1))
+    head -c $longest /dev/zero | tr '\0' y >"$dir/in"
+    map printf %s <"$dir/in"
+    is "$status" 0
+    is "$(wc -c <"$out")" $longest
+    echo >>"$dir/in"
+    map printf %s <"$dir/in"
+    is "$(wc -c <"$out")" $longest
+}
+
+jobs_read_nothing_of_ours()
+{
+    printf '1\n2\n3\n' | "$motet" map -k sh -c 'cat; echo "$1"' sh >"$out"
+    is "$(cat "$out")" "1
+2
+3"
+}
+
+run arguments
+run lines_of_standard_input
+run lines_of_a_pipe
+run items_are_run_as_they_come
+run a_file
+run nul_separated
+run no_items
+run the_command_s_own_options
+run placeholders
+run other_braces_stay
+run the_item_is_the_command
+run no_shell
+run an_item_too_long_or_with_a_nul_fails_alone
+run the_longest_item
+run jobs_read_nothing_of_ours
+finish

@@ -1,0 +1,340 @@
+/* Running one job: start its command, keep what it writes, wait for its end or bring it about, put
+ * the job on the queue of those that have ended.
+ *
+ * A job is over when its command has ended and nobody holds the other ends of its output pipes any
+ * more. Those that the command leaves running in the background may hold them for ever, so the second
+ * is waited for only for LINGER seconds; that is enough for the tail of a pipeline that the shell did
+ * not wait for.
+ */
+#include "job.h"
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "family.h"
+#include "spawn.h"
+#include "stop.h"
+
+#define LINGER 1.0
+#define KILL_LIMIT 5.0 /* from SIGKILL to giving up */
+
+/* So long a new command is left alone: most end within it, and then a single wake-up of this thread
+ * finds the end and the output together. A pipe holds what is written meanwhile. */
+#define QUIET 0.002
+
+enum { DRAIN_READS = 32 }; /* more than a pipe holds, so that a writer that never ends is no trap */
+
+/* Where a running command stands. Each phase has a deadline, and what happens then. */
+enum phase {
+    RUNNING,   /* until the timeout; then it is told to end */
+    LINGERING, /* it has ended, others hold its pipes; then it is over */
+    ENDING,    /* all of its group have SIGTERM; then they get SIGKILL */
+    KILLED,    /* then it is given up */
+};
+
+struct watch {
+    struct job *job;
+    struct child *child;
+    enum phase phase;
+    double deadline;
+    bool quiet;  /* the first QUIET seconds */
+    bool exited; /* not reaped: its pid, the name of its group, is nobody else's yet */
+    bool given_up;
+    struct family escaped; /* of one that timed out: its descendants outside of its group */
+};
+
+static void enter(struct watch *w, enum phase phase, double seconds)
+{
+    w->phase = phase;
+    w->deadline = clock_now() + seconds;
+}
+
+static void signal_all(const struct watch *w, int signum)
+{
+    child_signal(w->child, signum);
+    family_signal(&w->escaped, signum);
+}
+
+static void tell_to_end(struct watch *w)
+{
+    /* When the whole run is stopped, what has escaped is found and killed at the end. */
+    if (w->job->outcome == JOB_TIMED_OUT)
+        family_collect(&w->escaped, w->child->pid);
+    signal_all(w, SIGTERM);
+    signal_all(w, SIGCONT); /* one that is stopped could not hear the first */
+    enter(w, ENDING, STOP_GRACE);
+}
+
+static void kill_now(struct watch *w)
+{
+    signal_all(w, SIGKILL);
+    enter(w, KILLED, KILL_LIMIT);
+}
+
+static void deadline_passed(struct watch *w)
+{
+    switch (w->phase) {
+    case RUNNING:
+        w->job->outcome = JOB_TIMED_OUT;
+        tell_to_end(w);
+        break;
+    case ENDING:
+        kill_now(w);
+        break;
+    case LINGERING:
+    case KILLED:
+        w->given_up = true;
+        break;
+    }
+}
+
+static void stop_came(struct watch *w)
+{
+    if (w->phase == RUNNING) {
+        w->job->outcome = JOB_STOPPED;
+        tell_to_end(w);
+    } else if (w->phase == ENDING) {
+        kill_now(w);
+    } else {
+        w->given_up = true; /* LINGERING */
+    }
+}
+
+/* The step at which a stop concerns a command in this phase; STOP_NOT for none. */
+static enum stop_step stop_that_matters(enum phase phase)
+{
+    return phase == KILLED ? STOP_NOT : phase == ENDING ? STOP_NOW : STOP_ASKED;
+}
+
+static void read_output(struct capture *capture, int *pipe, short events)
+{
+    if (!events)
+        return;
+    if (!(events & POLLIN) || !capture_read(capture, *pipe)) {
+        close(*pipe);
+        *pipe = -1;
+    }
+}
+
+/* Waits until something happens to the command, and takes note of it. */
+static void watch_once(struct watch *w)
+{
+    struct child *child = w->child;
+    double until = w->deadline;
+    struct timespec left;
+    struct pollfd set[] = {
+        {w->exited ? -1 : child->pidfd, POLLIN, 0},
+        {stop_fd(stop_that_matters(w->phase)), POLLIN, 0},
+        {w->quiet ? -1 : child->out, POLLIN, 0},
+        {w->quiet ? -1 : child->err, POLLIN, 0},
+    };
+
+    if (w->quiet)
+        until = fmin(until, clock_now() + QUIET);
+    int n = ppoll(set, sizeof set / sizeof *set, clock_left(until, &left), NULL);
+    w->quiet = false;
+    if (n > 0) {
+        read_output(&w->job->out, &child->out, set[2].revents);
+        read_output(&w->job->err, &child->err, set[3].revents);
+        if (set[0].revents) {
+            w->exited = true;
+            if (w->phase == RUNNING)
+                enter(w, LINGERING, LINGER);
+        } else if (set[1].revents) {
+            stop_came(w);
+        }
+    }
+    if (clock_now() >= w->deadline)
+        deadline_passed(w);
+}
+
+static bool over(const struct watch *w)
+{
+    return w->given_up ||
+           (w->exited && (w->phase == KILLED || (w->child->out < 0 && w->child->err < 0)));
+}
+
+/* What is in a pipe that others still hold. */
+static void drain(struct capture *capture, int *pipe)
+{
+    for (int i = 0; i < DRAIN_READS && *pipe >= 0; i++) {
+        struct pollfd set = {*pipe, POLLIN, 0};
+
+        if (poll(&set, 1, 0) <= 0)
+            break;
+        read_output(capture, pipe, set.revents);
+    }
+}
+
+/* How the command ended, where that is not known better: a command that was told to end may have
+ * exited with 0 then. */
+static void note_end(struct job *job, const siginfo_t *info)
+{
+    if (info->si_pid == 0) {
+        job->outcome = JOB_LOST;
+    } else if (job->outcome == JOB_NOT_STARTED) {
+        job->outcome = info->si_code == CLD_EXITED ? JOB_EXITED : JOB_KILLED;
+        job->code = info->si_status;
+        job->core_dumped = info->si_code == CLD_DUMPED;
+    }
+}
+
+/* From the start of the command to its end. */
+static void tend(struct job *job, struct child *child)
+{
+    struct watch w = {.job = job, .child = child, .quiet = true};
+    siginfo_t info;
+
+    enter(&w, RUNNING, job->crew->timeout);
+    while (!over(&w))
+        watch_once(&w);
+    drain(&job->out, &child->out);
+    drain(&job->err, &child->err);
+    /* Of a job that had to end nothing is left; one that ended of itself may leave what it likes,
+     * unless all shall end. */
+    if (w.phase >= ENDING || stop_asked())
+        signal_all(&w, SIGKILL);
+    family_free(&w.escaped);
+    child_reap(child, w.exited, &info);
+    note_end(job, &info);
+    child_release(child);
+}
+
+/* Waits until a job has ended, if any is running: then there may be room for another. */
+static bool wait_for_room(struct crew *crew)
+{
+    bool others;
+
+    motet_condition_acquire(&crew->room, MOTET_FOREVER);
+    others = crew->running > 0;
+    if (others) {
+        crew->waiting++;
+        motet_condition_wait(&crew->room, 1.0);
+        crew->waiting--;
+    }
+    motet_condition_release(&crew->room);
+    return others;
+}
+
+static void count_running(struct crew *crew, int change)
+{
+    motet_condition_acquire(&crew->room, MOTET_FOREVER);
+    crew->running += change;
+    if (change < 0 && crew->waiting > 0)
+        motet_condition_notify_all(&crew->room);
+    motet_condition_release(&crew->room);
+}
+
+static bool may_pass(int error)
+{
+    return error == EMFILE || error == ENFILE || error == EAGAIN || error == ENOMEM;
+}
+
+/* Spawns while no job is running, one worker at a time: two that each take half of what is left
+ * would both fail. What others may give back is waited for a little, but not again for each job when
+ * that was in vain. */
+static int start_alone(struct job *job, struct child *child)
+{
+    static const double pauses[] = {0.01, 0.1, 0.3, 0.6, 1.0};
+    struct crew *crew = job->crew;
+    int rc = EAGAIN;
+
+    motet_lock_acquire(&crew->alone, MOTET_FOREVER);
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses && may_pass(rc) && !stop_asked(); i++) {
+        if (!crew->hopeless)
+            motet_sleep(pauses[i]);
+        rc = spawn(job->argv, child);
+    }
+    crew->hopeless = may_pass(rc);
+    motet_lock_release(&crew->alone);
+    return rc;
+}
+
+/* Spawns. What the system has too little of for the moment, a job that ends may give back. */
+static int start(struct job *job, struct child *child)
+{
+    for (;;) {
+        int rc = spawn(job->argv, child);
+
+        if (!may_pass(rc) || stop_asked())
+            return rc;
+        if (!wait_for_room(job->crew))
+            return start_alone(job, child);
+    }
+}
+
+static void run_command(struct job *job)
+{
+    struct child child;
+    int rc = start(job, &child);
+
+    if (rc) {
+        job->outcome = stop_asked() && may_pass(rc) ? JOB_NOT_STARTED : JOB_CANNOT_RUN;
+        job->code = rc;
+        return;
+    }
+    count_running(job->crew, 1);
+    tend(job, &child);
+    count_running(job->crew, -1);
+}
+
+int job_run(const void *arg, void *result)
+{
+    static const uint64_t one = 1;
+    struct job *job = *(struct job *const *)arg;
+    struct crew *crew = job->crew;
+
+    (void)result;
+    if (job->problem)
+        job->outcome = JOB_CANNOT_RUN;
+    else if (!stop_asked())
+        run_command(job);
+    /* The queue has room for all jobs there are at a time, so it does not wait. From here on the job
+     * is the main thread's. */
+    while (motet_queue_put(crew->done, &job, MOTET_FOREVER) == ENOMEM)
+        motet_sleep(0.01);
+    if (write(crew->done_fd, &one, sizeof one) < 0) {
+        /* Full, so it is readable. */
+    }
+    return 0;
+}
+
+void job_free(struct job *job)
+{
+    if (!job)
+        return;
+    capture_free(&job->out);
+    capture_free(&job->err);
+    free(job->argv);
+    free(job);
+}
+
+int crew_init(struct crew *crew, double timeout, size_t unreaped)
+{
+    *crew = (struct crew){.timeout = timeout};
+    motet_condition_init(&crew->room, &crew->lock);
+    crew->done = motet_queue_open(.item_size = sizeof(struct job *), .maxsize = unreaped);
+    if (!crew->done)
+        return errno;
+    crew->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (crew->done_fd < 0) {
+        int rc = errno;
+
+        motet_queue_free(crew->done);
+        return rc;
+    }
+    return 0;
+}
+
+void crew_free(struct crew *crew)
+{
+    motet_queue_free(crew->done);
+    close(crew->done_fd);
+}

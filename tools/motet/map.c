@@ -1,0 +1,317 @@
+/* `motet map`, as seen from the main thread. It reads the items, submits a job for each to a pool of
+ * threads, takes the jobs back as they end, and writes their output. It sleeps in one place, a poll
+ * over all that can happen: a signal, a job that has ended, more items to read, the next look at the
+ * progress. (Only output_write, towards a slow reader, sleeps too.)
+ *
+ * Memory is constant however long the list: a job is in the pool, where there is room for two a worker
+ * and two more, so that no worker waits for us; or, with -k, it is held until those before it have
+ * been written, and what is held is bounded by number, size and open files.
+ */
+#include "map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <motet.h>
+
+#include "clock.h"
+#include "family.h"
+#include "items.h"
+#include "job.h"
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+#include "report.h"
+#include "spawn.h"
+#include "stop.h"
+#include "template.h"
+
+enum { MOST_HELD = 4096, MOST_HELD_BYTES = 64 << 20, MOST_HELD_FILES = 64 };
+
+struct map {
+    struct options options;
+    struct template template;
+    struct items items;
+    struct crew crew;
+    motet_pool *pool;
+    int workers;
+    bool no_more; /* items; or no more are wanted */
+    bool waits;   /* for items->fd */
+    int status;   /* STATUS_USAGE when the list could not be read to its end */
+    struct tally tally;
+
+    unsigned long long made; /* jobs made so far, the number of the last */
+    size_t in_pool;          /* of them, those that have not come back */
+
+    /* With -k. Every number above `written`, up to `made`, is in the pool or held, so all of them
+     * have places of their own: written < n <= made <= written + window, in_pool + held <= window. */
+    unsigned long long written;
+    size_t window;
+    struct job **ended; /* the job of number n that is held, at n % window; NULL */
+    size_t held, held_bytes, held_files;
+};
+
+static size_t pool_room(const struct map *m)
+{
+    return 2 * (size_t)m->workers + 2;
+}
+
+static bool has_room(const struct map *m)
+{
+    return m->in_pool < pool_room(m) && m->held + m->in_pool < m->window &&
+           m->held_bytes < MOST_HELD_BYTES && m->held_files < MOST_HELD_FILES;
+}
+
+/* Ends the list here; what is under way is completed. */
+static void give_up(struct map *m, const char *what, int error)
+{
+    output_message("%s: %s", what, strerror(error));
+    m->status = STATUS_USAGE;
+    m->no_more = true;
+}
+
+static void submit(struct map *m, const struct item *item)
+{
+    struct job *job = calloc(1, sizeof *job);
+    motet_future *future = NULL;
+
+    if (job) {
+        job->crew = &m->crew;
+        job->number = m->made + 1;
+        job->problem = item->problem;
+        job->argv = template_expand(&m->template, item->text, job->number);
+        if (job->argv)
+            future = motet_pool_submit(m->pool, job_run, &job, 0, .name = "job");
+    }
+    if (!future) {
+        job_free(job);
+        give_up(m, "cannot go on", ENOMEM);
+        return;
+    }
+    /* The job itself says how it ended; it comes back through crew.done. */
+    motet_future_free(future);
+    m->made++;
+    m->in_pool++;
+}
+
+/* Submits jobs while there are items and room for them. */
+static void submit_some(struct map *m, bool readable)
+{
+    struct item item;
+
+    m->waits = false;
+    while (!m->no_more && !m->waits && has_room(m)) {
+        switch (items_next(&m->items, &item, readable)) {
+        case ITEMS_ONE:
+            submit(m, &item);
+            break;
+        case ITEMS_WAIT:
+            m->waits = true;
+            break;
+        case ITEMS_END:
+            m->no_more = true;
+            break;
+        case ITEMS_FAILED:
+            give_up(m, m->options.file ? m->options.file : "standard input", errno);
+            break;
+        }
+        readable = false;
+    }
+}
+
+static void hold(struct map *m, struct job *job, int change)
+{
+    m->held += (size_t)change;
+    m->held_bytes += (size_t)change * (job->out.length + job->err.length);
+    m->held_files += (size_t)change * ((job->out.filed > 0) + (job->err.filed > 0));
+    m->ended[job->number % m->window] = change > 0 ? job : NULL;
+}
+
+static void take_back(struct map *m, struct job *job)
+{
+    m->in_pool--;
+    if (!m->options.keep_order) {
+        report_job(job, &m->tally);
+        job_free(job);
+        return;
+    }
+    hold(m, job, 1);
+    while ((job = m->ended[(m->written + 1) % m->window])) {
+        m->written++;
+        hold(m, job, -1);
+        report_job(job, &m->tally);
+        job_free(job);
+    }
+}
+
+static void take_back_ended(struct map *m)
+{
+    uint64_t count;
+    struct job *job;
+
+    /* Emptied before the queue is: a job that is put after that makes it readable again. */
+    if (read(m->crew.done_fd, &count, sizeof count) < 0)
+        return;
+    while (motet_queue_get(m->crew.done, &job, 0) == 0)
+        take_back(m, job);
+    family_reap_orphans();
+}
+
+static void wait_for_events(struct map *m)
+{
+    struct timespec left;
+    bool readable = false;
+    struct pollfd set[] = {
+        {stop_wake_fd(), POLLIN, 0},
+        {m->crew.done_fd, POLLIN, 0},
+        {m->waits ? m->items.fd : -1, POLLIN, 0},
+    };
+
+    if (ppoll(set, sizeof set / sizeof *set, clock_left(clock_now() + progress_due(), &left),
+              NULL) > 0) {
+        if (set[0].revents)
+            stop_take();
+        if (set[1].revents)
+            take_back_ended(m);
+        readable = set[2].revents != 0;
+    }
+    if (stop_step() != STOP_NOT)
+        m->no_more = true;
+    submit_some(m, readable);
+}
+
+static unsigned long long total(const struct map *m)
+{
+    if (m->options.have_words)
+        return m->options.word_count;
+    return m->no_more ? m->made : 0;
+}
+
+static void run(struct map *m)
+{
+    if (m->options.progress)
+        progress_start();
+    submit_some(m, false);
+    while (!m->no_more || m->in_pool > 0) {
+        wait_for_events(m);
+        progress_show(m->tally.done, m->tally.failed, total(m));
+    }
+    progress_hide();
+}
+
+/* 0, or -1 after saying what is wrong. */
+static int open_items(struct map *m)
+{
+    const char *file = m->options.file;
+    int fd = STDIN_FILENO;
+
+    if (m->options.have_words) {
+        items_from_words(&m->items, m->options.words, m->options.word_count);
+        return 0;
+    }
+    if (file && strcmp(file, "-") != 0)
+        fd = open(file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        output_message("%s: %s", file, strerror(errno));
+        return -1;
+    }
+    if (items_from_file(&m->items, fd, m->options.delimiter) == 0)
+        return 0;
+    output_message("%s", strerror(ENOMEM));
+    return -1;
+}
+
+static int count_workers(const struct options *o)
+{
+    int workers = o->jobs ? o->jobs : motet_cpu_count();
+
+    if (o->have_words && o->word_count < (size_t)workers)
+        workers = o->word_count ? (int)o->word_count : 1;
+    return workers;
+}
+
+static int open_window(struct map *m)
+{
+    m->window = pool_room(m) + (m->options.keep_order ? MOST_HELD : 0);
+    if (!m->options.keep_order)
+        return 0;
+    m->ended = calloc(m->window, sizeof *m->ended);
+    return m->ended ? 0 : ENOMEM;
+}
+
+/* All that a run needs besides its items. 0 or an errno value; what there is of it is not taken down
+ * again, since the process ends. */
+static int open_run(struct map *m)
+{
+    int rc = template_init(&m->template, m->options.command, m->options.command_length);
+
+    if (!rc)
+        rc = open_window(m);
+    if (!rc)
+        rc = stop_open();
+    if (!rc)
+        rc = spawn_open(m->workers, m->template.arguments);
+    if (!rc)
+        rc = crew_init(&m->crew, m->options.timeout, pool_room(m));
+    if (!rc) {
+        m->pool = motet_pool_open(.kind = MOTET_THREADS, .workers = m->workers, .name = "map");
+        rc = m->pool ? 0 : errno;
+    }
+    return rc;
+}
+
+static void close_run(struct map *m)
+{
+    motet_pool_close(m->pool);
+    motet_pool_join(m->pool, MOTET_FOREVER);
+    motet_pool_free(m->pool);
+    if (stop_step() != STOP_NOT)
+        family_kill_orphans();
+    crew_free(&m->crew);
+    items_free(&m->items);
+    template_free(&m->template);
+    free(m->ended);
+}
+
+static int exit_status(const struct map *m)
+{
+    if (stop_signal())
+        return STATUS_SIGNAL + stop_signal();
+    if (m->status)
+        return m->status;
+    if (m->tally.timed_out)
+        return STATUS_TIMEOUT;
+    return m->tally.failed ? STATUS_FAILED : STATUS_OK;
+}
+
+int map_main(int argc, char **argv)
+{
+    struct map m = {0};
+    int status = options_parse(&m.options, argc, argv);
+
+    if (status >= 0)
+        return status;
+    /* Opened while signals still end us: a fifo may have no writer yet. */
+    if (open_items(&m))
+        return STATUS_USAGE;
+    output_init();
+    family_open();
+    m.workers = count_workers(&m.options);
+
+    int rc = open_run(&m);
+    if (rc) {
+        output_message("cannot run %d jobs at a time: %s", m.workers, strerror(rc));
+        return STATUS_USAGE;
+    }
+    run(&m);
+    report_end(&m.tally);
+    close_run(&m);
+    return exit_status(&m);
+}
