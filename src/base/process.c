@@ -28,38 +28,6 @@
 #define P_PIDFD 3
 #endif
 
-/* The descriptor, moved out of the way of standard input, output and error, which a program may have
- * closed and which a child opens anew. -1 and errno, and it is closed, if there is no other. */
-static int above_standard(int fd)
-{
-    if (fd < 0 || fd > 2)
-        return fd;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    int error = errno;
-    close(fd);
-    errno = error;
-    return moved;
-}
-
-static int open_lifeline(int ends[2])
-{
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return -1;
-    ends[0] = above_standard(ends[0]);
-    int error = errno;
-    ends[1] = above_standard(ends[1]);
-    if (ends[0] >= 0 && ends[1] >= 0)
-        return 0;
-    if (ends[0] >= 0) {
-        error = errno;
-        close(ends[0]);
-    } else if (ends[1] >= 0) {
-        close(ends[1]);
-    }
-    errno = error;
-    return -1;
-}
-
 /* In the child: waits for the parent's word, then asks to be killed when the last writing end of the
  * pipe is closed. */
 static void arm_lifeline(int fd)
@@ -80,12 +48,37 @@ static void arm_lifeline(int fd)
         raise(SIGKILL);
 }
 
-static int fail(int ends[2], int error)
+static int fail(const int ends[2], int error)
 {
-    close(ends[0]);
-    close(ends[1]);
+    for (int i = 0; i < 2; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
     errno = error;
     return -1;
+}
+
+/* Moves a descriptor away from 0, 1 and 2, which the program, or the child, uses as if it knew what is
+ * there. -1 and errno if it cannot; the old one is closed in any case. */
+static int move_up(int fd)
+{
+    if (fd < 0 || fd > 2)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3), error = errno;
+    close(fd);
+    errno = error;
+    return moved;
+}
+
+/* A pipe whose ends are not 0, 1 or 2. */
+static int open_pipe(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    ends[0] = move_up(ends[0]);
+    if (ends[0] < 0)
+        return fail(ends, errno);
+    ends[1] = move_up(ends[1]);
+    return ends[1] < 0 ? fail(ends, errno) : 0;
 }
 
 int motet__os_fork(int *lifeline, int *pidfd)
@@ -93,11 +86,8 @@ int motet__os_fork(int *lifeline, int *pidfd)
     int ends[2];
     sigset_t none;
 
-    if (open_lifeline(ends) != 0)
+    if (open_pipe(ends) != 0)
         return -1;
-    fflush(stdout); /* or the child would write the same text once more */
-    fflush(stderr);
-
     int pid = fork();
     if (pid < 0)
         return fail(ends, errno);
@@ -109,7 +99,7 @@ int motet__os_fork(int *lifeline, int *pidfd)
         sigprocmask(SIG_SETMASK, &none, NULL);
         return 0;
     }
-    *pidfd = above_standard((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
+    *pidfd = move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
     if (*pidfd < 0) {
         int error = errno;
         fail(ends, error); /* which ends the child */
@@ -177,7 +167,9 @@ void motet__os_no_input(void)
     if (fd > 0) {
         dup2(fd, 0);
         close(fd);
-    } else if (fd < 0) {
+    } else if (fd == 0) {
+        fcntl(0, F_SETFD, 0); /* there was none: programs that the child executes have this one */
+    } else {
         close(0);
     }
 }
@@ -192,10 +184,15 @@ void motet__os_default(int signum)
     signal(signum, SIG_DFL);
 }
 
-void motet__os_exit(int status)
+void motet__os_flush(void)
 {
     fflush(stdout);
     fflush(stderr);
+}
+
+void motet__os_exit(int status)
+{
+    motet__os_flush();
     _exit(status);
 }
 
@@ -246,7 +243,7 @@ void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline)
 
 int motet__os_eventfd(void)
 {
-    return above_standard(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 void motet__os_eventfd_signal(int fd)

@@ -17,9 +17,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* fork() with its handlers, after flushing stdout and stderr: the child's number, 0 in the child, or
- * -1 with errno. *lifeline receives the parent's end, *pidfd the child's pidfd. The child goes on
- * only when that is there, so that its end cannot be missed; it is armed then, and blocks no signal. */
+/* Flushes stdout and stderr. Before a fork, or the child would write the same text once more; and
+ * with no lock held, because whoever reads the other end may be slow. */
+void motet__os_flush(void);
+
+/* fork() with its handlers: the child's number, 0 in the child, or -1 with errno. *lifeline receives
+ * the parent's end, *pidfd the child's pidfd. The child goes on only when that is there, so that its
+ * end cannot be missed; it is armed then, and blocks no signal. */
 int motet__os_fork(int *lifeline, int *pidfd);
 
 enum motet__ending { MOTET__RUNNING, MOTET__EXITED, MOTET__KILLED, MOTET__LOST };

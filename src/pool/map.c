@@ -88,6 +88,7 @@ static void abandon(struct map *map, struct piece *pieces, size_t n)
         motet_future *future = pieces[i].future;
         if (!future)
             continue;
+        motet__store(&future->stop, true, RELAXED);
         motet__task_leave_queue(future, MOTET__CANCELLED, 0);
         if (map->in_place)
             motet__task_await(future, MOTET__NEVER, MOTET__UNCANCELLED);

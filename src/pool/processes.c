@@ -215,6 +215,8 @@ static int enlist(struct staff *staff)
         rc = motet__at_fork(NULL, NULL, after_fork_child);
         if (rc == 0)
             rc = motet__at_exit(end_pools); /* after the hook that ends children: it runs before */
+        if (rc == 0)
+            motet__process_before_end(end_pools); /* children do not run what is done at exit */
         exits.set_up = rc == 0;
     }
     if (rc == 0) {

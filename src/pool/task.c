@@ -107,6 +107,15 @@ void motet__task_run(struct motet_future *task)
     for (uint32_t i = 0; i < task->count; i++) {
         /* Relaxed: read by others only after this process is dead or the task is done. */
         motet__store(&task->progress, i, RELAXED);
+        /* Relaxed: it orders nothing, and comes too late for an item that is begun. Of the rest of a map
+         * that nobody waits for, or whose pool is terminated, nothing is begun. */
+        if (i && (motet__load(&task->stop, RELAXED) || motet__crew_terminated(task->crew))) {
+            if (!task->error) {
+                task->error_index = i;
+                task->error = ECANCELED;
+            }
+            break;
+        }
         int rc = task->task(task->args ? task->args + i * task->arg_size : NULL,
                             task->results ? task->results + i * task->result_size : NULL);
         if (rc && !task->error) {

@@ -47,6 +47,7 @@ struct motet_future {
     size_t result_size;
     uint32_t count;
     uint16_t scope;
+    bool stop; /* atomic: run no more items: whoever wanted them has given up */
     /* The runner's; constant when DONE. */
     bool died;            /* the worker died at item `progress` */
     uint32_t progress;    /* the item that is run, or was last */

@@ -32,6 +32,11 @@ struct motet__crew {
     struct motet__worker workers[];
 };
 
+static inline bool motet__crew_terminated(const struct motet__crew *crew)
+{
+    return motet__load(&crew->phase, RELAXED) == MOTET__CREW_TERMINATED;
+}
+
 /* The life of a worker: runs tasks until the queue is shut down and empty, or it is cancelled. */
 void motet__worker_live(struct motet__worker *worker);
 

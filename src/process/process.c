@@ -50,6 +50,9 @@ static struct {
     char name[64];        /* this process's own as its children's names begin, "" in the first */
 } family;
 
+/* Constant once it is set: what must end before the children are waited for, or NULL. */
+static void (*before_end)(void);
+
 static motet__once once = MOTET__ONCE_INIT;
 static int set_up_error;
 
@@ -96,7 +99,10 @@ static void after_fork_child(void)
 
 static void set_up(void)
 {
-    set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
+    /* In this order, so that every fork takes family.lock before the registry's. */
+    set_up_error = motet__threads_set_up();
+    if (set_up_error == 0)
+        set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
 }
 
 /* Takes those out of the list that no living child stands in the way of. Under family.lock. */
@@ -302,6 +308,9 @@ _Noreturn static void be_child(motet_target target, void *arg, const char *name)
     int status = target(arg);
 
     motet__threads_join_all();
+    void (*hook)(void) = motet__load(&before_end, ACQUIRE);
+    if (hook)
+        hook();
     end_family();
     motet__os_exit(status & 0xff);
 }
@@ -348,6 +357,7 @@ motet_process *motet_process_start_with(motet_target target, const void *arg,
         process->pidfd = process->lifeline = -1;
         if (arg)
             memcpy(copy, arg, options->size);
+        motet__os_flush();
         motet__lock(&family.lock);
         rc = wait_at_exit_locked();
         if (rc == 0 && !(process->name = name_for_locked(options)))
@@ -364,6 +374,11 @@ motet_process *motet_process_start_with(motet_target target, const void *arg,
     motet__free(process);
     errno = rc;
     return NULL;
+}
+
+void motet__process_before_end(void (*fn)(void))
+{
+    motet__store(&before_end, fn, RELEASE);
 }
 
 /* 0 when the handle is of a child of this process. */

@@ -247,12 +247,20 @@ static bool may_have_items(struct motet__ring *ring)
            motet__load(&ring->shutdown, SEQ_CST);
 }
 
-static bool all_done(struct motet__ring *ring)
+/* How many items have been, or will never be, handed out: what `done` may grow to. (It may be less
+ * than `done`, after items that had been said to be done in advance were dropped.) */
+static uint64_t accountable(const struct motet__ring *ring)
 {
-    uint64_t done = motet__load(&ring->done, SEQ_CST);
     bool dropped = motet__load(&ring->shutdown, SEQ_CST) == MOTET__IMMEDIATE;
 
-    return done == motet__load(dropped ? &ring->get.head : &ring->put.tail, SEQ_CST);
+    return motet__load(dropped ? &ring->get.head : &ring->put.tail, SEQ_CST);
+}
+
+static bool all_done(struct motet__ring *ring)
+{
+    uint64_t done = motet__load(&ring->done, SEQ_CST); /* first: it is never ahead of the other */
+
+    return done >= accountable(ring);
 }
 
 /* Waits until `ready` may be true: 0, ETIMEDOUT or ECANCELED. */
@@ -355,14 +363,6 @@ bool motet_queue_full(const motet_queue *queue)
     return queue && motet_queue_size(queue) >= queue->ring->maxsize;
 }
 
-/* How many items have been, or will never be, handed out: what `done` may grow to. */
-static uint64_t accountable(const struct motet__ring *ring)
-{
-    bool dropped = motet__load(&ring->shutdown, SEQ_CST) == MOTET__IMMEDIATE;
-
-    return motet__load(dropped ? &ring->get.head : &ring->put.tail, SEQ_CST);
-}
-
 int motet_queue_task_done(motet_queue *queue)
 {
     if (!queue)
@@ -374,7 +374,7 @@ int motet_queue_task_done(motet_queue *queue)
         if (done >= accountable(ring))
             return EINVAL;
     } while (!motet__cas(&ring->done, &done, done + 1, SEQ_CST));
-    if (done + 1 == accountable(ring))
+    if (done + 1 >= accountable(ring))
         motet__ec_notify(&ring->joiners, UINT32_MAX, ring->scope);
     return 0;
 }
@@ -384,7 +384,8 @@ size_t motet_queue_unfinished(const motet_queue *queue)
     if (!queue)
         return 0;
     uint64_t done = motet__load(&queue->ring->done, SEQ_CST);
-    return accountable(queue->ring) - done;
+    uint64_t all = accountable(queue->ring);
+    return all > done ? all - done : 0;
 }
 
 int motet_queue_join(motet_queue *queue, double timeout)
@@ -436,6 +437,8 @@ static void free_ring(void *block)
     struct motet__ring *ring = block;
     unsigned scope = ring->scope;
 
+    if (ring->get.garbage && ring->get.garbage != ring->get.segment) /* of one who was killed */
+        free_block(scope, &ring->get.garbage);
     for (struct motet__segment *segment = ring->get.segment, *next; segment; segment = next) {
         next = segment->next;
         free_block(scope, &(void *){segment});

@@ -132,7 +132,8 @@ static void *run(void *arg)
 
     int exitcode = thread->target(thread->arg);
 
-    if (foreign(thread)) /* the target forked, and this is the child, in which it was no thread of ours */
+    if (foreign(
+            thread)) /* the target forked, and this is the child, in which it was no thread of ours */
         return NULL;
     motet__lock(&thread->lock);
     thread->self = NULL; /* the record goes with the thread: nobody may cancel it any more */
@@ -181,12 +182,17 @@ static motet_thread *fail(struct motet_thread *thread, int error)
     return NULL;
 }
 
+int motet__threads_set_up(void)
+{
+    motet__once_run(&once, set_up);
+    return set_up_error;
+}
+
 motet_thread *motet_thread_start_with(motet_target target, const motet_thread_options *options)
 {
     if (!target || !options || (options->stack_size && options->stack_size < MOTET__STACK_MIN))
         return fail(NULL, EINVAL);
-    motet__once_run(&once, set_up);
-    int rc = set_up_error;
+    int rc = motet__threads_set_up();
     if (rc == 0 && !options->daemon)
         rc = wait_at_exit();
     struct motet_thread *thread = rc ? NULL : motet__zalloc(sizeof *thread);

@@ -4,6 +4,10 @@
 
 #include "motet/thread.h"
 
+/* Registers the handlers of forks, once: 0 or ENOMEM. For the floors whose own must be registered
+ * later than these, because the locks of theirs are taken before those of threads. */
+int motet__threads_set_up(void);
+
 /* Waits for all threads that are not daemons, but the calling one: what happens at exit. */
 void motet__threads_join_all(void);
 
