@@ -90,31 +90,6 @@ static int furnish(motet_pool *pool, const motet_pool_options *options, uint32_t
     return 0;
 }
 
-/* Starts the workers, if nobody has; not if the pool has been ended meanwhile. */
-static int start(motet_pool *pool)
-{
-    int rc = 0;
-
-    /* Acquire: pairs with the release below; what the backend made is seen. */
-    if (motet__likely(motet__load(&pool->started, ACQUIRE)))
-        return 0;
-    motet__lock(&pool->lock);
-    if (motet__load(&pool->crew->phase, SEQ_CST) != MOTET__CREW_OPEN) {
-        rc = EPIPE;
-    } else if (!pool->started) {
-        motet__store(&pool->left, pool->crew->count, RELAXED);
-        motet__store(&pool->started, 1,
-                     RELEASE); /* first, so that workers who are copies have it */
-        rc = pool->backend->start(pool);
-        if (rc) {
-            motet__store(&pool->started, 0, RELAXED);
-            motet__store(&pool->left, 0, RELAXED);
-        }
-    }
-    motet__unlock(&pool->lock);
-    return rc;
-}
-
 motet_pool *motet_pool_open_with(const motet_pool_options *options)
 {
     static const struct motet__backend *const backends[] = {
@@ -136,8 +111,8 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
     pool->backend = backends[options->kind];
     int rc =
         furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
-    if (rc == 0 && pool->backend->eager)
-        rc = start(pool);
+    if (rc == 0)
+        rc = pool->backend->start(pool);
     if (rc == 0)
         return pool;
     free_pool(pool);
@@ -165,7 +140,7 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task)
 {
     task->crew = pool->crew;
     motet__store(&task->refs, 2, RELAXED); /* the queue's and the caller's; nobody has seen it */
-    int rc = start(pool);
+    int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
         rc = motet_queue_put(pool->crew->queue, &task, MOTET_FOREVER);
     if (rc) {
@@ -208,9 +183,8 @@ static bool raise_phase(motet_pool *pool, uint32_t phase)
     return false;
 }
 
-/* Tells the backend that the phase has changed, if there is anybody to tell: a start that is under way
- * is over first, and one that comes later sees the phase. A worker that ends its own pool is a copy,
- * made while the lock was held. */
+/* Tells the backend that the phase has changed, unless all is over. A worker that ends its own pool
+ * has a copy of the lock, whose holder, if there was one at the fork, is not there. */
 static void tell(motet_pool *pool)
 {
     if (is_copy(pool)) {
@@ -218,7 +192,7 @@ static void tell(motet_pool *pool)
         return;
     }
     motet__lock(&pool->lock);
-    if (pool->started && !pool->finished)
+    if (!pool->finished)
         pool->backend->phase_changed(pool);
     motet__unlock(&pool->lock);
 }
@@ -260,7 +234,7 @@ int motet_pool_terminate(motet_pool *pool)
 static void finish(motet_pool *pool)
 {
     motet__lock(&pool->lock);
-    if (pool->started && !pool->finished)
+    if (!pool->finished)
         pool->backend->finish(pool);
     pool->finished = true;
     motet__unlock(&pool->lock);
@@ -301,8 +275,7 @@ void motet_pool_free(motet_pool *pool)
 {
     if (!pool || is_copy(pool)) /* a copy has nothing of its own but this handle, which others of */
         return;                 /* its threads may use still: it stays */
-    if (motet__load(&pool->left, ACQUIRE) != 0 ||
-        motet__load(&pool->crew->phase, ACQUIRE) == MOTET__CREW_OPEN)
+    if (motet__load(&pool->left, ACQUIRE) != 0)
         motet_pool_terminate(pool);
     join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
     free_pool(pool);

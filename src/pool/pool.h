@@ -8,11 +8,13 @@
 struct motet__backend {
     unsigned scope; /* where tasks, queue and crew lie */
 
-    bool eager; /* start when the pool is opened, and not when it gets its first task */
-
-    /* Starts pool->crew->count workers, each of which lives motet__worker_live: 0, or an errno value
-     * and none is left. From here on the pool waits for pool->left to become 0. */
+    /* Makes what the pool needs, and sets pool->left to how many motet__pool_workers_left will count
+     * down: 0, or an errno value and nothing is left. */
     int (*start)(motet_pool *pool);
+
+    /* Called before each task is queued, from any process that has the pool; NULL: start has started
+     * the workers. 0, or an errno value when they cannot be. */
+    int (*want)(motet_pool *pool);
 
     /* The phase has changed: idle workers end by themselves, by the queue; what else there is to do
      * is done here. Does not wait. */
@@ -30,14 +32,13 @@ struct motet_pool {
     struct motet__crew *crew;
     char *name;
     uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
-    uint32_t left;  /* atomic: workers that have not ended, by the backend's count; slept on */
+    uint32_t left;  /* atomic: see motet__pool_workers_left; slept on */
     motet_lock lock;
-    uint32_t started; /* changed under lock, atomic: backend->start has been called, and worked */
-    bool finished;    /* under lock: backend->finish has been called, or never need be */
-    void *staff;      /* the backend's; constant once started */
+    bool finished; /* under lock: backend->finish has been called */
+    void *staff;   /* the backend's; constant once started */
 };
 
-/* For a backend: so many workers have ended for good. The last one wakes those who join. */
+/* For a backend: takes so many off pool->left. When it is 0, all have ended, and those who join wake. */
 void motet__pool_workers_left(motet_pool *pool, uint32_t ended);
 
 /* The name of a worker: POOL-NUMBER. */

@@ -1,8 +1,9 @@
 /* Workers that are children of this process, and the monitor: a thread that sees them die, settles
  * what they left, and starts others in their place.
  *
- * They start with the first task and not with the pool: so they have what the caller of open did
- * after it, first of all the variable that holds the pool, which their tasks may submit to.
+ * Workers start with the first task and not with the pool: so they have what the caller of open did
+ * after it, first of all the variable that holds the pool, which their tasks may submit to. Whoever
+ * submits it, perhaps a child of the opener, asks the monitor, and waits for its answer.
  *
  * The monitor sleeps until a child ends or the pool's phase changes. It alone starts and buries
  * workers once the pool is open, so that needs no lock.
@@ -102,8 +103,12 @@ static void look_at(struct staff *staff, uint32_t i)
 /* Whether workers are needed: there may be tasks, now or later. */
 static bool needs_workers(struct staff *staff, uint32_t phase)
 {
+    struct motet__crew *crew = staff->pool->crew;
+
+    if (motet__load(&crew->hiring, RELAXED) != MOTET__CREW_HIRED) /* changed by this thread alone */
+        return false;
     return phase == MOTET__CREW_OPEN ||
-           (phase == MOTET__CREW_CLOSED && !motet_queue_empty(staff->pool->crew->queue));
+           (phase == MOTET__CREW_CLOSED && !motet_queue_empty(crew->queue));
 }
 
 /* Fills empty seats that are due. Returns when the next one is. */
@@ -121,6 +126,41 @@ static int64_t fill_seats(struct staff *staff)
             next = seat->fill_at;
     }
     return next;
+}
+
+static void dismiss(struct staff *staff)
+{
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++) {
+        motet_process *process = staff->seats[i].process;
+        if (!process)
+            continue;
+        motet_process_kill(process);
+        motet__process_join(process);
+        motet_process_free(process);
+        staff->seats[i].process = NULL;
+    }
+}
+
+/* Answers those who wait for the crew. Release: pairs with the acquire in process_want. */
+static void answer(struct motet__crew *crew, uint32_t hiring)
+{
+    motet__store(&crew->hiring, hiring, RELEASE);
+    motet__wake(&crew->hiring, INT32_MAX, MOTET__SHARED);
+}
+
+/* Starts all workers or, if one cannot be started, none. */
+static void hire(struct staff *staff)
+{
+    struct motet__crew *crew = staff->pool->crew;
+    int rc = 0;
+
+    for (uint32_t i = 0; i < crew->count && rc == 0; i++)
+        rc = fill(staff, i);
+    if (rc) {
+        dismiss(staff);
+        crew->error = rc;
+    }
+    answer(crew, rc ? MOTET__CREW_IDLE : MOTET__CREW_HIRED);
 }
 
 /* Tells all workers to end, or kills them when they were told long ago. Returns when to go on. */
@@ -169,20 +209,24 @@ static void *monitor(void *arg)
                 look_at(staff, i);
         uint32_t phase = motet__load(&staff->pool->crew->phase, SEQ_CST);
         int64_t next = MOTET__NEVER;
+        if (motet__load(&staff->pool->crew->hiring, ACQUIRE) == MOTET__CREW_WANTED)
+            hire(staff);
         if (needs_workers(staff, phase))
             next = fill_seats(staff);
         else if (phase == MOTET__CREW_TERMINATED)
             next = end_workers(staff);
-        if (list_sentinels(staff) == 0 && !needs_workers(staff, phase))
+        if (list_sentinels(staff) == 0 && phase != MOTET__CREW_OPEN && !needs_workers(staff, phase))
             break;
         motet__os_poll_many(staff->fds, count + 1, next);
     }
-    motet__pool_workers_left(staff->pool, count);
+    answer(staff->pool->crew,
+           MOTET__CREW_HIRED); /* to one who came too late: the queue refuses it */
+    motet__pool_workers_left(staff->pool, 1);
     return NULL;
 }
 
-/* At exit: ends the pools of this process that are open still. Before its children are waited for,
- * among which the monitors would go on putting new ones. */
+/* When the process ends, before its children are waited for, among which the monitors would go on
+ * putting new ones: ends the pools that are open still. */
 static void end_pools(void)
 {
     uint32_t left;
@@ -213,11 +257,8 @@ static int enlist(struct staff *staff)
     motet__lock(&exits.lock);
     if (!exits.set_up) {
         rc = motet__at_fork(NULL, NULL, after_fork_child);
-        if (rc == 0)
-            rc = motet__at_exit(end_pools); /* after the hook that ends children: it runs before */
-        if (rc == 0)
-            motet__process_before_end(end_pools); /* children do not run what is done at exit */
         exits.set_up = rc == 0;
+        motet__process_before_end(end_pools);
     }
     if (rc == 0) {
         staff->next = exits.first;
@@ -267,40 +308,42 @@ static struct staff *new_staff(motet_pool *pool)
     return staff;
 }
 
-static void dismiss(struct staff *staff)
-{
-    for (uint32_t i = 0; i < staff->pool->crew->count; i++) {
-        motet_process *process = staff->seats[i].process;
-        if (!process)
-            continue;
-        motet_process_kill(process);
-        motet__process_join(process);
-        motet_process_free(process);
-    }
-}
-
 static int process_start(motet_pool *pool)
 {
     struct staff *staff = new_staff(pool);
-    int rc = 0;
 
     if (!staff)
         return errno;
-    pool->staff = staff; /* before the workers, who are copies, are made */
-    for (uint32_t i = 0; i < pool->crew->count && rc == 0; i++)
-        rc = fill(staff, i);
-    if (rc == 0)
-        rc = enlist(staff);
+    pool->staff = staff;
+    pool->left = 1; /* the monitor, which ends after the last worker */
+    int rc = enlist(staff);
     if (rc == 0) {
         rc = motet__os_thread_start(&staff->monitor, monitor, staff, 0);
         if (rc)
             unlist(staff);
     }
-    if (rc) {
-        dismiss(staff);
+    if (rc)
         free_staff(staff);
-    }
     return rc;
+}
+
+static int process_want(motet_pool *pool)
+{
+    struct motet__crew *crew = pool->crew;
+    struct staff *staff = pool->staff;
+    uint32_t hiring = motet__load(&crew->hiring, ACQUIRE);
+
+    if (motet__likely(hiring == MOTET__CREW_HIRED))
+        return 0;
+    if (hiring == MOTET__CREW_IDLE)
+        motet__cas(&crew->hiring, &hiring, MOTET__CREW_WANTED, RELAXED);
+    motet__os_eventfd_signal(staff->changed);
+    for (;;) {
+        hiring = motet__load(&crew->hiring, ACQUIRE); /* pairs with answer */
+        if (hiring != MOTET__CREW_WANTED)
+            return hiring == MOTET__CREW_HIRED ? 0 : crew->error;
+        motet__wait(&crew->hiring, hiring, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
+    }
 }
 
 static void process_phase_changed(motet_pool *pool)
@@ -322,6 +365,7 @@ static void process_finish(motet_pool *pool)
 const struct motet__backend motet__process_backend = {
     .scope = MOTET__SHARED,
     .start = process_start,
+    .want = process_want,
     .phase_changed = process_phase_changed,
     .finish = process_finish,
 };

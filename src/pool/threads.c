@@ -63,6 +63,7 @@ static int thread_start(motet_pool *pool)
     uint32_t count = pool->crew->count;
     int rc = 0;
 
+    pool->left = count;
     if (!(pool->staff = motet__zalloc(sizeof(struct staff) + count * sizeof(motet_thread *))))
         return ENOMEM;
     for (uint32_t i = 0; i < count && rc == 0; i++)
@@ -85,7 +86,6 @@ static void thread_phase_changed(motet_pool *pool)
 
 const struct motet__backend motet__thread_backend = {
     .scope = MOTET__PRIVATE,
-    .eager = true,
     .start = thread_start,
     .phase_changed = thread_phase_changed,
     .finish = thread_finish,

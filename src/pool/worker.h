@@ -13,7 +13,11 @@
 #include "motet/queue.h"
 #include "pool/task.h"
 
-enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED };
+enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED }; /* phases */
+
+/* Of a crew that is hired when it is wanted: IDLE until the first task, which makes it WANTED; the
+ * backend makes that HIRED or, when it cannot, IDLE again, having set `error`. */
+enum { MOTET__CREW_IDLE, MOTET__CREW_WANTED, MOTET__CREW_HIRED };
 
 struct motet__worker {
     struct motet__crew *crew; /* constant */
@@ -28,6 +32,8 @@ struct motet__crew {
     motet_queue *queue; /* of tasks; constant. The handle is private, and the same in all workers:
                            they are copies of the process that opened it */
     uint32_t phase;     /* atomic, only grows */
+    uint32_t hiring;    /* atomic: see above; slept on */
+    int error;          /* why it could not be hired the last time; released by `hiring` */
     uint32_t count;     /* constant */
     struct motet__worker workers[];
 };

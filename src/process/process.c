@@ -269,6 +269,10 @@ static void for_all_children(enum step step, int64_t deadline)
 /* What happens at exit: daemons are ended, politely for a second; then all are waited for. */
 static void end_family(void)
 {
+    void (*hook)(void) = motet__load(&before_end, ACQUIRE);
+
+    if (hook)
+        hook();
     for_all_children(TERMINATE_DAEMONS, 0);
     for_all_children(KILL_DAEMONS, motet__now() + MOTET__SECOND);
     for_all_children(JOIN, 0);
@@ -308,9 +312,6 @@ _Noreturn static void be_child(motet_target target, void *arg, const char *name)
     int status = target(arg);
 
     motet__threads_join_all();
-    void (*hook)(void) = motet__load(&before_end, ACQUIRE);
-    if (hook)
-        hook();
     end_family();
     motet__os_exit(status & 0xff);
 }

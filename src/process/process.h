@@ -7,8 +7,8 @@
 /* motet_process_join without end, even by a thread that is cancelled. */
 void motet__process_join(motet_process *process);
 
-/* Has a child that returns from its target call fn before it waits for its own children: for those
- * who would go on starting some. There is one such fn. */
+/* Has a process that ends, by exit() or by the return of its target, call fn before it waits for its
+ * children: for those who would go on starting some. There is one such fn. */
 void motet__process_before_end(void (*fn)(void));
 
 /* Something to do when the children that may still use a block of shared memory have ended. */
