@@ -29,32 +29,22 @@
 #endif
 
 /* In the child: waits for the parent's word, then asks to be killed when the last writing end of the
- * pipe is closed. */
-static void arm_lifeline(int fd)
+ * pipe is closed. The word does not come through the pipe: the kernel signals what is written to it
+ * after waking the reader, who may have asked for the signal by then. */
+static void arm_lifeline(int fd, int word)
 {
-    struct pollfd gone = {fd, 0, 0};
-    char word;
-    ssize_t n;
+    struct pollfd fds[2] = {{word, POLLIN, 0}, {fd, 0, 0}};
 
-    do
-        n = read(fd, &word, 1);
-    while (n < 0 && errno == EINTR);
-    if (n != 1)
+    while (poll(fds, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (!(fds[0].revents & POLLIN))
         _exit(127); /* the parent is gone, or gives this child up */
     if (fcntl(fd, F_SETSIG, SIGKILL) != 0 || fcntl(fd, F_SETOWN, getpid()) != 0 ||
         fcntl(fd, F_SETFL, O_ASYNC) != 0)
         _exit(127); /* cannot be: the descriptor is a pipe of our own */
-    if (poll(&gone, 1, 0) == 1 && (gone.revents & POLLHUP))
+    if (poll(&fds[1], 1, 0) == 1 && (fds[1].revents & POLLHUP))
         raise(SIGKILL);
-}
-
-static int fail(const int ends[2], int error)
-{
-    for (int i = 0; i < 2; i++)
-        if (ends[i] >= 0)
-            close(ends[i]);
-    errno = error;
-    return -1;
+    close(word);
 }
 
 /* Moves a descriptor away from 0, 1 and 2, which the program, or the child, uses as if it knew what is
@@ -69,31 +59,45 @@ static int move_up(int fd)
     return moved;
 }
 
-/* A pipe whose ends are not 0, 1 or 2. */
-static int open_pipe(int ends[2])
+/* What a fork needs: the lifeline's two ends, and the parent's word. */
+enum { CHILDS_END, PARENTS_END, WORD, ENDS };
+
+static int close_ends(const int ends[ENDS], int error)
 {
+    for (int i = 0; i < ENDS; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
+    errno = error;
+    return -1;
+}
+
+static int open_ends(int ends[ENDS])
+{
+    ends[WORD] = -1;
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -1;
-    ends[0] = move_up(ends[0]);
-    if (ends[0] < 0)
-        return fail(ends, errno);
-    ends[1] = move_up(ends[1]);
-    return ends[1] < 0 ? fail(ends, errno) : 0;
+    for (int i = CHILDS_END; i <= PARENTS_END; i++) {
+        ends[i] = move_up(ends[i]);
+        if (ends[i] < 0)
+            return close_ends(ends, errno);
+    }
+    ends[WORD] = motet__os_eventfd();
+    return ends[WORD] < 0 ? close_ends(ends, errno) : 0;
 }
 
 int motet__os_fork(int *lifeline, int *pidfd)
 {
-    int ends[2];
+    int ends[ENDS];
     sigset_t none;
 
-    if (open_pipe(ends) != 0)
+    if (open_ends(ends) != 0)
         return -1;
     int pid = fork();
     if (pid < 0)
-        return fail(ends, errno);
+        return close_ends(ends, errno);
     if (pid == 0) {
-        close(ends[1]);
-        arm_lifeline(ends[0]);
+        close(ends[PARENTS_END]);
+        arm_lifeline(ends[CHILDS_END], ends[WORD]);
         /* A thread of motet blocks all signals; its child has only that one to receive them. */
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
@@ -102,16 +106,16 @@ int motet__os_fork(int *lifeline, int *pidfd)
     *pidfd = move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
     if (*pidfd < 0) {
         int error = errno;
-        fail(ends, error); /* which ends the child */
+        close_ends(ends, error); /* which ends the child */
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
         errno = error;
         return -1;
     }
-    if (write(ends[1], "", 1) != 1)
-        kill(pid, SIGKILL); /* cannot be: the pipe is empty, and we hold its other end */
-    close(ends[0]);
-    *lifeline = ends[1];
+    motet__os_eventfd_signal(ends[WORD]);
+    close(ends[WORD]);
+    close(ends[CHILDS_END]);
+    *lifeline = ends[PARENTS_END];
     return pid;
 }
 
