@@ -1,0 +1,129 @@
+/* Reserving the arena.
+ *
+ * 1 TiB of addresses costs nothing and is more than anybody has memory for; where so much is not to
+ * be had, under a limit or a checker, less will do. A fixed address, well away from where the system
+ * puts things, is asked for first: it makes runs alike, and checkers that keep parts of the address
+ * space for themselves allow these. ThreadSanitizer ends a program that asks for an address it has
+ * not foreseen, so it is never asked for one.
+ */
+#include "shared/arena.h"
+
+#include <errno.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "base/robust.h"
+#include "shared/alloc.h"
+#include "sync/waiter.h"
+#include "wait/wait.h"
+
+#define MAGIC UINT64_C(0x616e657261746f6d) /* "motarena" */
+
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER 1
+#endif
+#endif
+#ifndef THREAD_SANITIZER
+#define THREAD_SANITIZER 0
+#endif
+
+struct motet__arena *motet__the_arena;
+
+_Static_assert(sizeof(struct motet__arena) <= MOTET__PAGE, "the head is one page");
+_Static_assert(sizeof(void *) == 8, "the arena needs a 64-bit address space");
+
+static size_t round_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* Some mapping, the larger the better. NULL with errno set. */
+static void *map(size_t *size)
+{
+    static const size_t sizes[] = {(size_t)1 << 40, (size_t)1 << 36, (size_t)1 << 32,
+                                   (size_t)1 << 28, (size_t)1 << 26};
+    static const uintptr_t places[] = {0x200000000000, 0x7a0000000000, 0x100000000000,
+                                       0x600000000000, 0};
+
+    for (size_t i = THREAD_SANITIZER ? 1 : 0; i < sizeof sizes / sizeof *sizes; i++) {
+        size_t n = sizeof places / sizeof *places;
+        for (size_t k = THREAD_SANITIZER ? n - 1 : 0; k < n; k++) {
+            void *base = motet__map_shared((void *)places[k], sizes[i]);
+            if (base) {
+                *size = sizes[i];
+                return base;
+            }
+            if (errno == EMFILE || errno == ENFILE) /* a smaller one will not help */
+                return NULL;
+        }
+    }
+    errno = ENOMEM;
+    return NULL;
+}
+
+/* Divides the mapping. What is not written here is to begin as zeroes, and does. */
+static struct motet__waiter *lay_out(struct motet__arena *arena, size_t size)
+{
+    char *base = (char *)arena, *at = base + MOTET__PAGE;
+    struct motet__waiter *waiters = (struct motet__waiter *)at;
+    /* As if all the rest were chunks: a few words and heads too many. */
+    size_t count = size / MOTET__CHUNK;
+
+    arena->size = size;
+    at += round_up(MOTET__WAITERS * sizeof *waiters, MOTET__PAGE);
+    arena->words = (uint64_t *)at;
+    at += round_up(count * sizeof *arena->words, MOTET__PAGE);
+    arena->heads = (struct motet__chunk *)at;
+    at += count * sizeof *arena->heads;
+    at = (char *)round_up((uintptr_t)at, MOTET__CHUNK);
+    arena->chunks = at;
+    arena->chunk_count = (uint32_t)((size_t)(base + size - at) / MOTET__CHUNK);
+    arena->magic = MAGIC;
+    return waiters;
+}
+
+static int make(void)
+{
+    size_t size;
+
+    if (!motet__robust_usable(motet__self()))
+        return ENOTSUP;
+    struct motet__arena *arena = map(&size);
+    if (!arena)
+        return errno;
+    int rc = motet__populate(arena, MOTET__PAGE);
+    if (rc == 0) {
+        motet__waiters_set(lay_out(arena, size), MOTET__WAITERS);
+        rc = motet__scope_add(arena, size);
+    }
+    if (rc) {
+        motet__unmap(arena, size);
+        return rc;
+    }
+    motet__store(&motet__the_arena, arena, RELEASE); /* pairs with motet__arena */
+    return 0;
+}
+
+int motet__arena_make(void)
+{
+    /* The process that has a thread making the arena, or 0. A lock would stay locked for ever in the
+     * child of a fork that another thread makes meanwhile; here it sees a number not its own. What
+     * that thread had begun is lost to the child, which makes its own. */
+    static uint32_t maker;
+    uint32_t me = (uint32_t)motet__os_pid();
+
+    for (;;) {
+        uint32_t who = motet__load(&maker, RELAXED);
+        if (who == me)
+            motet__wait(&maker, me, MOTET__NEVER, MOTET__PRIVATE | MOTET__UNCANCELLED);
+        else if (motet__cas(&maker, &who, me, ACQUIRE)) /* pairs with the release below */
+            break;
+    }
+    int rc = motet__load(&motet__the_arena, RELAXED) ? 0 : make();
+    motet__store(&maker, 0, RELEASE);
+    motet__wake(&maker, INT32_MAX, MOTET__PRIVATE);
+    return rc;
+}
