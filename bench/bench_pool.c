@@ -1,0 +1,517 @@
+/* Pools of threads: two workers, tasks that do next to nothing.
+ *
+ * Goals: a million tasks from outside as fast as libgomp, which makes no futures; a task submitted
+ * and waited for in half a microsecond, because the waiter runs it; loops as fast as OpenMP's.
+ * Every task counts itself, and the counts must be right.
+ */
+#include "bench.h"
+
+#include <semaphore.h>
+
+#if HAVE_GLIB
+#include <glib.h>
+#endif
+#if HAVE_OPENMP
+#include <omp.h>
+#endif
+#if HAVE_UV
+#include <uv.h>
+#endif
+
+enum { WORKERS = 2, TALLIES = 64, MILLION = 1000000 };
+
+/* How many tasks ran: a counter for each thread, on a cache line of its own. */
+static struct tally {
+    _Alignas(2 * BENCH_LINE) long n;
+} tallies[TALLIES];
+static atomic_uint tallies_given;
+static _Thread_local struct tally *tally;
+
+static inline void count_task(void)
+{
+    if (!tally)
+        tally = &tallies[atomic_fetch_add(&tallies_given, 1) % TALLIES];
+    tally->n++;
+}
+
+static void reset_tallies(void)
+{
+    for (int i = 0; i < TALLIES; i++)
+        tallies[i].n = 0;
+}
+
+/* What a run comes to if exactly n tasks ran. */
+static struct bench_sample tallied(long n, double seconds)
+{
+    long ran = 0;
+
+    for (int i = 0; i < TALLIES; i++)
+        ran += tallies[i].n;
+    return ran == n ? bench_result((double)n, seconds) : bench_wrong("not every task ran once");
+}
+
+/* ---- motet ---- */
+
+static int task_motet(const void *arg, void *result)
+{
+    (void)arg;
+    (void)result;
+    count_task();
+    return 0;
+}
+
+/* Submits n tasks, then waits for each. */
+static struct bench_sample many_motet(long n, const void *arg)
+{
+    static motet_future **futures; /* kept from round to round: fresh pages are dear */
+    static long room;
+    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+    bool failed = false;
+
+    (void)arg;
+    if (room < n) {
+        free(futures);
+        futures = calloc((size_t)n, sizeof *futures);
+        room = n;
+    }
+    if (!pool || !futures)
+        return bench_wrong(strerror(errno));
+    reset_tallies();
+    double began = bench_now();
+    for (long i = 0; i < n; i++)
+        futures[i] = motet_pool_submit(pool, task_motet, NULL, 0);
+    for (long i = 0; i < n; i++) {
+        failed |= motet_future_result(futures[i], NULL, MOTET_FOREVER) != 0;
+        motet_future_free(futures[i]);
+    }
+    double seconds = bench_now() - began;
+    motet_pool_close(pool);
+    failed |= motet_pool_join(pool, MOTET_FOREVER) != 0;
+    motet_pool_free(pool);
+    return failed ? bench_wrong("a task failed") : tallied(n, seconds);
+}
+
+/* Submits n tasks and lets go of their futures; closes the pool and waits for its workers. */
+static struct bench_sample forget_motet(long n, const void *arg)
+{
+    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+    bool failed = false;
+
+    (void)arg;
+    if (!pool)
+        return bench_wrong(strerror(errno));
+    reset_tallies();
+    double began = bench_now();
+    for (long i = 0; i < n; i++) {
+        motet_future *f = motet_pool_submit(pool, task_motet, NULL, 0);
+        failed |= !f;
+        motet_future_free(f);
+    }
+    motet_pool_close(pool);
+    failed |= motet_pool_join(pool, MOTET_FOREVER) != 0;
+    double seconds = bench_now() - began;
+    motet_pool_free(pool);
+    return failed ? bench_wrong("a task failed") : tallied(n, seconds);
+}
+
+/* Submits a task and waits for it, n times. */
+static struct bench_sample one_motet(long n, const void *arg)
+{
+    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+    bool failed = false;
+
+    (void)arg;
+    if (!pool)
+        return bench_wrong(strerror(errno));
+    reset_tallies();
+    double began = bench_now();
+    for (long i = 0; i < n; i++) {
+        motet_future *f = motet_pool_submit(pool, task_motet, NULL, 0);
+        failed |= motet_future_result(f, NULL, MOTET_FOREVER) != 0;
+        motet_future_free(f);
+    }
+    double seconds = bench_now() - began;
+    motet_pool_free(pool);
+    return failed ? bench_wrong("a task failed") : tallied(n, seconds);
+}
+
+/* ---- libuv: its workers are the process's; the loop's thread learns of each task's end ---- */
+
+#if HAVE_UV
+static void work_uv(uv_work_t *request)
+{
+    (void)request;
+    count_task();
+}
+
+static void after_uv(uv_work_t *request, int status)
+{
+    long *failures = request->data;
+    *failures += status != 0;
+}
+
+static struct bench_sample many_uv(long n, const void *arg)
+{
+    static uv_work_t *requests;
+    static long room;
+    uv_loop_t loop;
+    long failures = 0;
+
+    (void)arg;
+    setenv("UV_THREADPOOL_SIZE", "2", 1);
+    if (room < n) {
+        free(requests);
+        requests = calloc((size_t)n, sizeof *requests);
+        room = n;
+    }
+    if (!requests || uv_loop_init(&loop) != 0)
+        return bench_wrong("no memory");
+    reset_tallies();
+    double began = bench_now();
+    for (long i = 0; i < n; i++) {
+        requests[i].data = &failures;
+        failures += uv_queue_work(&loop, &requests[i], work_uv, after_uv) != 0;
+    }
+    uv_run(&loop, UV_RUN_DEFAULT);
+    double seconds = bench_now() - began;
+    uv_loop_close(&loop);
+    return failures ? bench_wrong("a task failed") : tallied(n, seconds);
+}
+
+static struct bench_sample one_uv(long n, const void *arg)
+{
+    uv_loop_t loop;
+    long failures = 0;
+
+    (void)arg;
+    setenv("UV_THREADPOOL_SIZE", "2", 1);
+    if (uv_loop_init(&loop) != 0)
+        return bench_wrong("no memory");
+    reset_tallies();
+    double began = bench_now();
+    for (long i = 0; i < n; i++) {
+        uv_work_t request = {.data = &failures};
+        failures += uv_queue_work(&loop, &request, work_uv, after_uv) != 0;
+        uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    double seconds = bench_now() - began;
+    uv_loop_close(&loop);
+    return failures ? bench_wrong("a task failed") : tallied(n, seconds);
+}
+#else
+#define many_uv bench_not_installed
+#define one_uv bench_not_installed
+#endif
+
+/* ---- GThreadPool: nothing tells of a task's end but the task itself ---- */
+
+#if HAVE_GLIB
+static void work_glib(gpointer data, gpointer pool_data)
+{
+    (void)pool_data;
+    count_task();
+    if (data != GINT_TO_POINTER(1))
+        sem_post(data);
+}
+
+static struct bench_sample many_glib(long n, const void *arg)
+{
+    GThreadPool *pool = g_thread_pool_new(work_glib, NULL, WORKERS, TRUE, NULL);
+
+    (void)arg;
+    if (!pool)
+        return bench_wrong("cannot be opened");
+    reset_tallies();
+    double began = bench_now();
+    for (long i = 0; i < n; i++)
+        g_thread_pool_push(pool, GINT_TO_POINTER(1), NULL);
+    g_thread_pool_free(pool, FALSE, TRUE); /* waits for all */
+    return tallied(n, bench_now() - began);
+}
+
+static struct bench_sample one_glib(long n, const void *arg)
+{
+    GThreadPool *pool = g_thread_pool_new(work_glib, NULL, WORKERS, TRUE, NULL);
+    sem_t done;
+
+    (void)arg;
+    if (!pool)
+        return bench_wrong("cannot be opened");
+    sem_init(&done, 0, 0);
+    reset_tallies();
+    double began = bench_now();
+    for (long i = 0; i < n; i++) {
+        g_thread_pool_push(pool, &done, NULL);
+        while (sem_wait(&done) != 0)
+            ;
+    }
+    double seconds = bench_now() - began;
+    g_thread_pool_free(pool, FALSE, TRUE);
+    sem_destroy(&done);
+    return tallied(n, seconds);
+}
+#else
+#define many_glib bench_not_installed
+#define one_glib bench_not_installed
+#endif
+
+/* ---- OpenMP: no futures; when many tasks are waiting the submitter runs new ones in place ---- */
+
+#if HAVE_OPENMP
+static void start_openmp(void)
+{
+#pragma omp parallel num_threads(WORKERS)
+    {
+    }
+}
+
+/* Its idle threads spin for a while, which would slow down who comes next. */
+static void stop_openmp(void)
+{
+    omp_pause_resource_all(omp_pause_hard);
+}
+
+static struct bench_sample many_openmp(long n, const void *arg)
+{
+    (void)arg;
+    start_openmp();
+    reset_tallies();
+    double began = bench_now();
+#pragma omp parallel num_threads(WORKERS)
+#pragma omp single
+    {
+        for (long i = 0; i < n; i++) {
+#pragma omp task
+            count_task();
+        }
+#pragma omp taskwait
+    }
+    double seconds = bench_now() - began;
+    stop_openmp();
+    return tallied(n, seconds);
+}
+
+static struct bench_sample one_openmp(long n, const void *arg)
+{
+    (void)arg;
+    start_openmp();
+    reset_tallies();
+    double began = bench_now();
+#pragma omp parallel num_threads(WORKERS)
+#pragma omp single
+    {
+        for (long i = 0; i < n; i++) {
+#pragma omp task
+            count_task();
+#pragma omp taskwait
+        }
+    }
+    double seconds = bench_now() - began;
+    stop_openmp();
+    return tallied(n, seconds);
+}
+#else
+#define many_openmp bench_not_installed
+#define one_openmp bench_not_installed
+#endif
+
+/* ---- map: a cheap function over an array ---- */
+
+static int *numbers, *doubles;
+
+static int twice(const void *arg, void *result)
+{
+    *(int *)result = *(const int *)arg * 2 + 1;
+    return 0;
+}
+
+/* Called by all alike through a pointer that the compiler cannot see through. */
+static int (*volatile mapped)(const void *, void *) = twice;
+
+/* Makes the arrays the first time, and wipes the results. */
+static void fill_numbers(long n)
+{
+    static long room;
+
+    if (room < n) {
+        free(numbers);
+        free(doubles);
+        numbers = malloc((size_t)n * sizeof *numbers);
+        doubles = malloc((size_t)n * sizeof *doubles);
+        if (!numbers || !doubles) {
+            perror("malloc");
+            exit(1);
+        }
+        room = n;
+        for (long i = 0; i < n; i++)
+            numbers[i] = (int)(i % 1000000);
+    }
+    memset(doubles, 0, (size_t)n * sizeof *doubles);
+}
+
+static struct bench_sample check_doubles(long n, double seconds)
+{
+    for (long i = 0; i < n; i++)
+        if (doubles[i] != numbers[i] * 2 + 1)
+            return bench_wrong("a result is wrong");
+    return bench_result((double)n, seconds);
+}
+
+static struct bench_sample map_motet(long n, const void *arg)
+{
+    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+
+    (void)arg;
+    if (!pool)
+        return bench_wrong(strerror(errno));
+    fill_numbers(n);
+    double began = bench_now();
+    int rc = motet_pool_map(pool, mapped, numbers, (size_t)n, doubles, MOTET_FOREVER);
+    double seconds = bench_now() - began;
+    motet_pool_free(pool);
+    return rc ? bench_wrong(strerror(rc)) : check_doubles(n, seconds);
+}
+
+static struct bench_sample map_loop(long n, const void *arg)
+{
+    int (*fn)(const void *, void *) = mapped;
+    int failed = 0;
+
+    (void)arg;
+    fill_numbers(n);
+    double began = bench_now();
+    for (long i = 0; i < n; i++)
+        failed |= fn(&numbers[i], &doubles[i]);
+    double seconds = bench_now() - began;
+    return failed ? bench_wrong("failed") : check_doubles(n, seconds);
+}
+
+#if HAVE_OPENMP
+static struct bench_sample map_openmp(long n, const void *arg)
+{
+    int (*fn)(const void *, void *) = mapped;
+    int failed = 0;
+
+    (void)arg;
+    start_openmp();
+    fill_numbers(n);
+    double began = bench_now();
+#pragma omp parallel for num_threads(WORKERS) schedule(static) reduction(| : failed)
+    for (long i = 0; i < n; i++)
+        failed |= fn(&numbers[i], &doubles[i]);
+    double seconds = bench_now() - began;
+    stop_openmp();
+    return failed ? bench_wrong("failed") : check_doubles(n, seconds);
+}
+#else
+#define map_openmp bench_not_installed
+#endif
+
+/* ---- Tasks that submit tasks: Fibonacci's numbers the silly way, a task a call ---- */
+
+enum { FIB = 20, FIB_IS = 6765, FIB_SPAWNS = 10945 };
+
+static motet_pool *fib_pool;
+
+static int fib_motet(const void *arg, void *result)
+{
+    int n = *(const int *)arg, less = n - 1, still_less = n - 2;
+    long a = 0, b = 0;
+
+    if (n < 2) {
+        *(long *)result = n;
+        return 0;
+    }
+    motet_future *f = motet_pool_submit(fib_pool, fib_motet, &less, sizeof a);
+    if (!f)
+        return errno;
+    int rc = fib_motet(&still_less, &b);
+    int rc2 = motet_future_result(f, &a, MOTET_FOREVER);
+    motet_future_free(f);
+    *(long *)result = a + b;
+    return rc ? rc : rc2;
+}
+
+static struct bench_sample nested_motet(long n, const void *arg)
+{
+    int k = FIB;
+    bool wrong = false;
+
+    (void)arg;
+    fib_pool = motet_pool_open(.workers = WORKERS);
+    if (!fib_pool)
+        return bench_wrong(strerror(errno));
+    double began = bench_now();
+    for (long i = 0; i < n; i++) {
+        long result = 0;
+        motet_future *f = motet_pool_submit(fib_pool, fib_motet, &k, sizeof result);
+        wrong |= motet_future_result(f, &result, MOTET_FOREVER) != 0 || result != FIB_IS;
+        motet_future_free(f);
+    }
+    double seconds = bench_now() - began;
+    motet_pool_free(fib_pool);
+    return wrong ? bench_wrong("a result is wrong") : bench_result((double)n * FIB_SPAWNS, seconds);
+}
+
+#if HAVE_OPENMP
+static long fib_openmp(int n)
+{
+    long a, b;
+
+    if (n < 2)
+        return n;
+#pragma omp task shared(a)
+    a = fib_openmp(n - 1);
+    b = fib_openmp(n - 2);
+#pragma omp taskwait
+    return a + b;
+}
+
+static struct bench_sample nested_openmp(long n, const void *arg)
+{
+    bool wrong = false;
+
+    (void)arg;
+    start_openmp();
+    double began = bench_now();
+#pragma omp parallel num_threads(WORKERS)
+#pragma omp single
+    for (long i = 0; i < n; i++)
+        wrong |= fib_openmp(FIB) != FIB_IS;
+    double seconds = bench_now() - began;
+    stop_openmp();
+    return wrong ? bench_wrong("a result is wrong") : bench_result((double)n * FIB_SPAWNS, seconds);
+}
+#else
+#define nested_openmp bench_not_installed
+#endif
+
+static const struct bench_workload workloads[] = {
+    {"pool, 1 M tasks, wait for each future", BENCH_MOPS, .count = MILLION,
+     .contestants = {{"motet threads", many_motet},
+                     {"libuv uv_queue_work", many_uv, .target = 1},
+                     {"GThreadPool", many_glib, .target = 1},
+                     {"OpenMP tasks", many_openmp, .target = 1}}},
+    {"pool, 1 M tasks, let go, close, join", BENCH_MOPS, .count = MILLION,
+     .contestants = {{"motet threads", forget_motet},
+                     {"libuv uv_queue_work", many_uv, .target = 1},
+                     {"GThreadPool", many_glib, .target = 1},
+                     {"OpenMP tasks", many_openmp, .target = 1}}},
+    {"pool, submit and wait, one at a time", BENCH_US,
+     .contestants = {{"motet threads", one_motet},
+                     {"libuv uv_queue_work", one_uv},
+                     {"GThreadPool", one_glib},
+                     {"OpenMP (in place)", one_openmp},
+                     {"(goal) 0.5 us", .figure = 0.5, .target = 1}}},
+    {"pool, fib(20), a task a call", BENCH_MOPS,
+     .contestants = {{"motet threads", nested_motet}, {"OpenMP tasks", nested_openmp}}},
+    {"pool, map over 10 M ints", BENCH_MOPS, .count = 10 * MILLION,
+     .contestants = {{"motet threads", map_motet},
+                     {"a loop", map_loop, .target = 1.95},
+                     {"OpenMP static", map_openmp}}},
+};
+
+int main(int argc, char **argv)
+{
+    return bench_main(argc, argv, workloads, sizeof workloads / sizeof *workloads);
+}
