@@ -1,0 +1,26 @@
+/* Sweeps over the instructions of an operation: one in `usual`, more of them with the stress knob, fewer
+ * under the sanitizers, which make it longer. They begin at random, so that every instruction has its
+ * turn in some run. */
+#ifndef SWEEP_H
+#define SWEEP_H
+
+#include "harness.h"
+
+static inline long sweep_stride(long usual)
+{
+    const char *knob = getenv("MOTET_STRESS");
+    long stride = usual / (knob && *knob ? strtol(knob, NULL, 0) : 1);
+
+    return (stride < 1 ? 1 : stride) * (HARNESS_TSAN ? 61 : HARNESS_ASAN ? 7 : 1);
+}
+
+static inline long sweep_first(long stride)
+{
+    static uint64_t state;
+
+    if (!state)
+        state = harness_seed();
+    return (long)(harness_random(&state) % (uint64_t)stride);
+}
+
+#endif

@@ -1,0 +1,81 @@
+/* motet_version, motet_cpu_count, motet_sleep. */
+#include "harness.h"
+#include "timeouts.h"
+
+#include <sched.h>
+
+TEST(the_version_is_that_of_the_header)
+{
+    char expected[32];
+    snprintf(expected, sizeof expected, "%d.%d.%d", MOTET_VERSION_MAJOR, MOTET_VERSION_MINOR,
+             MOTET_VERSION_PATCH);
+    CHECK_STR(motet_version(), expected);
+}
+
+TEST(the_environment_says_how_many_processors)
+{
+    static const char *const ignored[] = {
+        "", "0", "-1", "abc", "4x", "1e3", "99999999999999999999", "4 4", "\n", "2000000"};
+    unsetenv("MOTET_CPU_COUNT");
+    int real = motet_cpu_count();
+    CHECK(real >= 1);
+    setenv("MOTET_CPU_COUNT", "7", 1);
+    CHECK_INT(motet_cpu_count(), 7);
+    setenv("MOTET_CPU_COUNT", "1", 1);
+    CHECK_INT(motet_cpu_count(), 1);
+    setenv("MOTET_CPU_COUNT", "1000", 1);
+    CHECK_INT(motet_cpu_count(), 1000);
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) {
+        setenv("MOTET_CPU_COUNT", ignored[i], 1);
+        CHECK_INT(motet_cpu_count(), real);
+    }
+    unsetenv("MOTET_CPU_COUNT");
+    CHECK_INT(motet_cpu_count(), real);
+}
+
+TEST(affinity_counts)
+{
+    cpu_set_t all, one;
+    unsetenv("MOTET_CPU_COUNT");
+    CHECK_INT(sched_getaffinity(0, sizeof all, &all), 0);
+    CHECK(motet_cpu_count() <= CPU_COUNT(&all));
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    CHECK_INT(sched_setaffinity(0, sizeof one, &one), 0);
+    CHECK_INT(motet_cpu_count(), 1);
+    CHECK_INT(sched_setaffinity(0, sizeof all, &all), 0);
+    CHECK(motet_cpu_count() <= CPU_COUNT(&all));
+}
+
+TEST(sleep_takes_its_time)
+{
+    EACH(t, bad_timeouts)
+    CHECK_INT(motet_sleep(t), EINVAL);
+    EACH(t, short_timeouts)
+    CHECK_INT(motet_sleep(t), 0);
+    double before = harness_now();
+    CHECK_INT(motet_sleep(0.05), 0);
+    CHECK(harness_now() - before >= 0.05);
+}
+
+static int sleeps(void *arg)
+{
+    return motet_sleep(*(double *)arg);
+}
+
+TEST_KINDS(a_long_sleep_does_not_end)
+{
+    EACH(t, long_timeouts)
+    {
+        struct worker *w = START(kind, sleeps, &t);
+        WAIT_UNTIL(worker_waits(w));
+        CHECK(worker_alive(w));
+        if (kind->shared) {
+            worker_kill(w);
+            CHECK_INT(worker_join(w), -9);
+        } else {
+            CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
+            CHECK_INT(worker_join(w), ECANCELED);
+        }
+    }
+}

@@ -1,0 +1,456 @@
+/* The N-th request to the system fails, for N = 1, 2, … until none is left to fail: the call says so,
+ * leaves nothing behind, and works when it is tried again. */
+#include "harness.h"
+
+#if HARNESS_ASAN || HARNESS_TSAN
+
+TEST(failing_requests)
+{
+    SKIP("the sanitizers have allocators of their own");
+}
+
+#else
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "shared/arena.h"
+
+/* ---- the requests, each in front of the real one ---- */
+
+static long fail_at; /* the request that fails; 0: none. Atomic, as the next three */
+static long requests;
+static long live;          /* heap blocks in use */
+static const char *failed; /* which kind of request it was */
+static const char *only;   /* fail this kind only, or NULL */
+
+static bool fails(const char *what, int error)
+{
+    if (!__atomic_load_n(&fail_at, __ATOMIC_SEQ_CST) || (only && strcmp(only, what) != 0))
+        return false;
+    if (__atomic_add_fetch(&requests, 1, __ATOMIC_SEQ_CST) != fail_at)
+        return false;
+    failed = what;
+    errno = error;
+    return true;
+}
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t size);
+void __libc_free(void *p);
+
+void *malloc(size_t size)
+{
+    if (fails("malloc", ENOMEM))
+        return NULL;
+    void *p = __libc_malloc(size);
+    if (p)
+        __atomic_add_fetch(&live, 1, __ATOMIC_SEQ_CST);
+    return p;
+}
+
+void *calloc(size_t n, size_t size)
+{
+    if (fails("calloc", ENOMEM))
+        return NULL;
+    void *p = __libc_calloc(n, size);
+    if (p)
+        __atomic_add_fetch(&live, 1, __ATOMIC_SEQ_CST);
+    return p;
+}
+
+void *realloc(void *old, size_t size)
+{
+    if (fails("realloc", ENOMEM))
+        return NULL;
+    void *p = __libc_realloc(old, size);
+    if (p && !old)
+        __atomic_add_fetch(&live, 1, __ATOMIC_SEQ_CST);
+    return p;
+}
+
+void free(void *p)
+{
+    if (p)
+        __atomic_sub_fetch(&live, 1, __ATOMIC_SEQ_CST);
+    __libc_free(p);
+}
+
+static void *(*real_mmap)(void *, size_t, int, int, int, off_t);
+static int (*real_madvise)(void *, size_t, int);
+static int (*real_pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+static pid_t (*real_fork)(void);
+static int (*real_pipe2)(int *, int);
+static int (*real_eventfd)(unsigned, int);
+static int (*real_memfd_create)(const char *, unsigned);
+static int (*real_ftruncate)(int, off_t);
+static long (*real_syscall)(long, ...);
+
+__attribute__((constructor(101))) static void find_the_real_ones(void)
+{
+    *(void **)&real_mmap = dlsym(RTLD_NEXT, "mmap");
+    *(void **)&real_madvise = dlsym(RTLD_NEXT, "madvise");
+    *(void **)&real_pthread_create = dlsym(RTLD_NEXT, "pthread_create");
+    *(void **)&real_fork = dlsym(RTLD_NEXT, "fork");
+    *(void **)&real_pipe2 = dlsym(RTLD_NEXT, "pipe2");
+    *(void **)&real_eventfd = dlsym(RTLD_NEXT, "eventfd");
+    *(void **)&real_memfd_create = dlsym(RTLD_NEXT, "memfd_create");
+    *(void **)&real_ftruncate = dlsym(RTLD_NEXT, "ftruncate");
+    *(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
+}
+
+void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return fails("mmap", ENOMEM) ? MAP_FAILED : real_mmap(at, size, protection, flags, fd, offset);
+}
+
+int madvise(void *at, size_t size, int advice)
+{
+    if (advice == 23 && fails("madvise", ENOMEM)) /* MADV_POPULATE_WRITE */
+        return -1;
+    return real_madvise(at, size, advice);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+                   void *arg)
+{
+    return fails("pthread_create", EAGAIN) ? EAGAIN
+                                           : real_pthread_create(thread, attributes, fn, arg);
+}
+
+pid_t fork(void)
+{
+    if (fails("fork", EAGAIN))
+        return -1;
+    pid_t pid = real_fork();
+    if (pid == 0)
+        __atomic_store_n(&fail_at, 0, __ATOMIC_SEQ_CST);
+    return pid;
+}
+
+int pipe2(int ends[2], int flags)
+{
+    return fails("pipe2", EMFILE) ? -1 : real_pipe2(ends, flags);
+}
+
+int eventfd(unsigned count, int flags);
+
+int eventfd(unsigned count, int flags)
+{
+    return fails("eventfd", EMFILE) ? -1 : real_eventfd(count, flags);
+}
+
+int memfd_create(const char *name, unsigned flags)
+{
+    return fails("memfd_create", EMFILE) ? -1 : real_memfd_create(name, flags);
+}
+
+int ftruncate(int fd, off_t size)
+{
+    return fails("ftruncate", ENOSPC) ? -1 : real_ftruncate(fd, size);
+}
+
+long syscall(long number, ...)
+{
+    va_list list;
+    long a[6];
+
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(list, long);
+    va_end(list);
+    if (number == SYS_pidfd_open && fails("pidfd_open", EMFILE))
+        return -1;
+    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+/* ---- what there is ---- */
+
+static int count_entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int n = 0;
+
+    CHECK(dir != NULL);
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+struct state {
+    int descriptors, threads;
+    long live;
+    size_t blocks;
+};
+
+static struct state look(void)
+{
+    struct motet__arena_usage usage = {0};
+
+    CHECK(motet__arena_check(&usage));
+    return (struct state){count_entries("/proc/self/fd"), count_entries("/proc/self/task"),
+                          __atomic_load_n(&live, __ATOMIC_SEQ_CST), usage.blocks};
+}
+
+static void check_nothing_left(const struct state *before, long n)
+{
+    /* A thread that has been joined may be seen a moment longer. */
+    WAIT_UNTIL(count_entries("/proc/self/task") <= before->threads);
+    struct state now = look();
+    if (now.descriptors != before->descriptors || now.blocks != before->blocks ||
+        now.live != before->live)
+        FAIL("request %ld (%s) failed: %d descriptors, %ld heap blocks, %ld shared blocks more", n,
+             failed, now.descriptors - before->descriptors, now.live - before->live,
+             (long)(now.blocks - before->blocks));
+    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+}
+
+/* ---- the sweep ---- */
+
+/* An operation: 0, having undone all that it did; or the error, having left nothing. */
+typedef int operation(void);
+
+/* At least `least` requests must have been there to fail. */
+static void sweep(operation *op, long least)
+{
+    CHECK_INT(op(), 0); /* what is done only once */
+    CHECK_INT(op(), 0);
+    for (long n = 1;; n++) {
+        struct state before = look();
+        requests = 0;
+        failed = NULL;
+        __atomic_store_n(&fail_at, n, __ATOMIC_SEQ_CST);
+        int rc = op();
+        __atomic_store_n(&fail_at, 0, __ATOMIC_SEQ_CST);
+        if (!failed) {
+            CHECK(n > least);
+            break;
+        }
+        if (rc && rc != ENOMEM && rc != EAGAIN && rc != EMFILE)
+            FAIL("request %ld (%s) failed: error %d (%s)", n, failed, rc, strerrorname_np(rc));
+        check_nothing_left(&before, n);
+        CHECK_INT(op(), 0);
+    }
+}
+
+static int open_queue(bool shared, size_t maxsize)
+{
+    motet_queue *q =
+        motet_queue_open(.item_size = sizeof(long), .maxsize = maxsize, .shared = shared);
+    int rc = q ? 0 : errno;
+
+    motet_queue_free(q);
+    return rc;
+}
+
+static int open_private_queue(void)
+{
+    return open_queue(false, 10);
+}
+
+static int open_shared_queue(void)
+{
+    return open_queue(true, 0);
+}
+
+static int open_large_queue(void)
+{
+    return open_queue(true, 100000);
+}
+
+TEST(opening_queues)
+{
+    sweep(open_private_queue, 3);
+    sweep(open_shared_queue, 2);
+    sweep(open_large_queue, 2);
+}
+
+/* Whatever fails, a put is in or is not; and what is in comes out. */
+static int put_many(bool shared)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(long), .shared = shared);
+    long in = 0, out, n;
+    int rc = q ? 0 : errno;
+
+    for (long i = 0; q && i < 20000; i++) {
+        int error = motet_queue_put(q, &i, 0);
+        if (error) {
+            rc = error;
+            CHECK_INT(motet_queue_size(q), in);
+            CHECK_INT(motet_queue_put(q, &i, 0), 0); /* retried */
+        }
+        in++;
+    }
+    for (out = 0; q && motet_queue_get(q, &n, 0) == 0; out++)
+        CHECK_INT(n, out);
+    CHECK_INT(out, in);
+    motet_queue_free(q);
+    return rc;
+}
+
+static int put_many_private(void)
+{
+    return put_many(false);
+}
+
+static int put_many_shared(void)
+{
+    return put_many(true);
+}
+
+TEST(putting)
+{
+    sweep(put_many_private, 4);
+    sweep(put_many_shared, 3);
+}
+
+static int return_7(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+static int start_process(void)
+{
+    long arg[10] = {0};
+    motet_process *p = motet_process_start(return_7, arg, sizeof arg);
+
+    if (!p)
+        return errno;
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    CHECK_INT(motet_process_exitcode(p), 7);
+    motet_process_free(p);
+    return 0;
+}
+
+TEST(starting_processes)
+{
+    sweep(start_process, 6);
+}
+
+static int start_thread(void)
+{
+    motet_thread *t = motet_thread_start(return_7, NULL);
+
+    if (!t)
+        return errno;
+    CHECK_INT(motet_thread_join(t, harness_patience()), 0);
+    motet_thread_free(t);
+    return 0;
+}
+
+TEST(starting_threads)
+{
+    sweep(start_thread, 3);
+}
+
+static int square(const void *arg, void *result)
+{
+    long n = *(const int *)arg;
+
+    *(long *)result = n * n;
+    return 0;
+}
+
+static const struct kind *pool_kind;
+
+static int open_and_submit(void)
+{
+    motet_pool *pool = motet_pool_open(.kind = pool_kind->pool, .workers = 3);
+    long result = 0;
+    int rc = 0;
+
+    if (!pool)
+        return errno;
+    for (int i = 0; i < 5; i++) {
+        motet_future *f = motet_pool_submit(pool, square, &i, sizeof(long), .name = "named");
+        if (!f) {
+            rc = errno;
+            CHECK((f = motet_pool_submit(pool, square, &i, sizeof(long))) != NULL);
+        }
+        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
+        CHECK_INT(result, (long)i * i);
+        motet_future_free(f);
+    }
+    CHECK_INT(motet_pool_close(pool), 0);
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    motet_pool_free(pool);
+    return rc;
+}
+
+TEST_KINDS(opening_pools_and_submitting)
+{
+    pool_kind = kind;
+    sweep(open_and_submit, 10);
+}
+
+static double map_timeout;
+
+static int map(void)
+{
+    motet_pool *pool = motet_pool_open(.kind = pool_kind->pool, .workers = 2);
+    int args[100];
+    long results[100] = {0};
+
+    if (!pool)
+        return errno;
+    for (int i = 0; i < 100; i++)
+        args[i] = i;
+    int rc = motet_pool_map(pool, square, args, 100, results, map_timeout);
+    if (rc)
+        CHECK_INT(motet_pool_map(pool, square, args, 100, results, map_timeout), 0);
+    for (int i = 0; i < 100; i++)
+        CHECK_INT(results[i], (long)i * i);
+    motet_pool_free(pool);
+    return rc;
+}
+
+TEST_KINDS(mapping)
+{
+    pool_kind = kind;
+    map_timeout = MOTET_FOREVER;
+    sweep(map, 6);
+    map_timeout = 50;
+    sweep(map, 6);
+}
+
+/* The arena itself. A mapping that is refused is asked for elsewhere, or smaller. */
+TEST(making_the_arena, .cold = true)
+{
+    static const char *const kinds[] = {"memfd_create", "mmap", "ftruncate", "madvise"};
+
+    for (int i = 0; i < 4; i++)
+        for (long n = 1; n < 3; n++) {
+            pid_t pid = fork();
+            if (pid == 0) {
+                int before = count_entries("/proc/self/fd"), status = 0;
+                requests = 0;
+                only = kinds[i];
+                fail_at = n;
+                void *p = motet_shared_alloc(100);
+                if (!p) {
+                    CHECK(errno == ENOMEM || errno == EMFILE);
+                    fail_at = 0;
+                    p = motet_shared_alloc(100);
+                }
+                fail_at = 0;
+                CHECK(p != NULL);
+                memset(p, 1, 100);
+                CHECK_INT(motet_shared_free(p), 0);
+                CHECK_INT(count_entries("/proc/self/fd"), before);
+                _exit(status);
+            }
+            int status = -1;
+            CHECK(waitpid(pid, &status, 0) == pid);
+            CHECK_INT(status, 0);
+        }
+}
+
+#endif

@@ -1,0 +1,208 @@
+/* fork() around motet: by the host program while motet's threads and children are at work, and from
+ * inside of tasks. A child must never wait for what a thread of its parent held. */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/wait.h>
+
+static int wait_for_child(pid_t pid)
+{
+    int status = -1;
+
+    while (waitpid(pid, &status, 0) < 0)
+        CHECK_INT(errno, EINTR);
+    return status;
+}
+
+/* ---- the library's own forks against the host's ---- */
+
+static int end_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static int fork_again_and_again(void *arg)
+{
+    for (long i = *(long *)arg; i > 0; i--) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0)
+            _exit(0);
+        CHECK_INT(wait_for_child(pid), 0);
+    }
+    return 0;
+}
+
+static int start_again_and_again(void *arg)
+{
+    for (long i = *(long *)arg; i > 0; i--) {
+        motet_process *p = motet_process_start(end_at_once, NULL, 0);
+        CHECK(p != NULL);
+        CHECK_INT(motet_process_join(p, harness_patience()), 0);
+        CHECK_INT(motet_process_exitcode(p), 0);
+        motet_process_free(p);
+    }
+    return 0;
+}
+
+static int start_threads_again_and_again(void *arg)
+{
+    for (long i = *(long *)arg; i > 0; i--) {
+        motet_thread *t = motet_thread_start(end_at_once, NULL);
+        CHECK(t != NULL);
+        CHECK_INT(motet_thread_join(t, harness_patience()), 0);
+        motet_thread_free(t);
+    }
+    return 0;
+}
+
+/* One thread forks by hand, one starts processes, one threads: whatever they lock, in one order. */
+static void fork_in_every_way(void)
+{
+    long n = stress(200);
+    struct worker *w[3] = {
+        START(&THREADS, fork_again_and_again, &n),
+        START(&THREADS, start_again_and_again, &n),
+        START(&THREADS, start_threads_again_and_again, &n),
+    };
+
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(worker_join(w[i]), 0);
+}
+
+/* The order in which the parts of the library are first used must not matter. */
+TEST(forking_in_every_way_processes_first)
+{
+    motet_process *p = motet_process_start(end_at_once, NULL, 0);
+
+    CHECK_INT(motet_process_join(p, MOTET_FOREVER), 0);
+    motet_process_free(p);
+    fork_in_every_way();
+}
+
+TEST(forking_in_every_way_threads_first)
+{
+    motet_thread *t = motet_thread_start(end_at_once, NULL);
+
+    CHECK_INT(motet_thread_join(t, MOTET_FOREVER), 0);
+    motet_thread_free(t);
+    fork_in_every_way();
+}
+
+/* ---- the host forks while all sorts of threads are at work ---- */
+
+static int stop; /* atomic */
+
+struct busy {
+    motet_queue *private, *shared;
+    motet_pool *pool;
+    FILE *null;
+};
+
+static int square(const void *arg, void *result)
+{
+    long n = *(const int *)arg;
+
+    *(long *)result = n * n;
+    return 0;
+}
+
+static int be_busy(void *arg)
+{
+    struct busy *b = arg;
+
+    for (int i = 0; !__atomic_load_n(&stop, __ATOMIC_SEQ_CST); i++) {
+        long result;
+        int n;
+        free(malloc((size_t)(i % 5000) + 1));
+        fprintf(b->null, "%d\n", i);
+        CHECK_INT(motet_queue_put(b->private, &i, MOTET_FOREVER), 0);
+        CHECK_INT(motet_queue_get(b->private, &n, MOTET_FOREVER), 0);
+        CHECK_INT(motet_queue_put(b->shared, &i, MOTET_FOREVER), 0);
+        CHECK_INT(motet_queue_get(b->shared, &n, MOTET_FOREVER), 0);
+        motet_shared_free(motet_shared_alloc((size_t)(i % 50000) + 1));
+        motet_future *f = motet_pool_submit(b->pool, square, &i, sizeof(long));
+        CHECK(f != NULL);
+        CHECK_INT(motet_future_result(f, &result, MOTET_FOREVER), 0);
+        CHECK_INT(result, (long)i * i);
+        motet_future_free(f);
+    }
+    return 0;
+}
+
+/* What a forked child may do: everything, with what is its own or shared. */
+static void use_everything(struct busy *b)
+{
+    int n = 5, numbers[3] = {1, 2, 3};
+    long squares[3];
+    motet_queue *q = motet_queue_open(.item_size = sizeof(int), .shared = true);
+
+    free(malloc(100000));
+    fprintf(b->null, "child\n");
+    fflush(b->null);
+    CHECK_INT(motet_queue_put(q, &n, 0), 0);
+    CHECK_INT(motet_queue_get(q, &n, 0), 0);
+    motet_queue_free(q);
+    CHECK_INT(motet_queue_put(b->shared, &n, MOTET_FOREVER), 0);
+    CHECK_INT(motet_queue_get(b->shared, &n, MOTET_FOREVER), 0);
+    motet_shared_free(motet_shared_alloc(100));
+    motet_thread *t = motet_thread_start(end_at_once, NULL);
+    CHECK(t != NULL);
+    CHECK_INT(motet_thread_join(t, harness_patience()), 0);
+    motet_thread_free(t);
+    motet_pool *pool = motet_pool_open(.kind = MOTET_THREADS, .workers = 1);
+    CHECK_INT(motet_pool_map(pool, square, numbers, 3, squares, MOTET_FOREVER), 0);
+    motet_pool_free(pool);
+    motet_process *p = motet_process_start(end_at_once, NULL, 0);
+    CHECK(p != NULL);
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    motet_process_free(p);
+}
+
+static void fork_among(motet_pool_kind pool_kind)
+{
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("the sanitizer's allocator does not survive a fork beside other threads");
+
+    struct busy b = {
+        .private = motet_queue_open(.item_size = sizeof(int)),
+        .shared = motet_queue_open(.item_size = sizeof(int), .shared = true),
+        .pool = motet_pool_open(.kind = pool_kind, .workers = 2),
+        .null = fopen("/dev/null", "we"),
+    };
+    struct worker *w[3];
+
+    for (int i = 0; i < 3; i++)
+        w[i] = START(&THREADS, be_busy, &b);
+    for (long i = 0; i < stress(150); i++) {
+        fflush(NULL);
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            use_everything(&b);
+            if (i % 2)
+                exit(0); /* with what the library does at exit */
+            _exit(0);
+        }
+        CHECK_INT(wait_for_child(pid), 0);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(worker_join(w[i]), 0);
+    motet_pool_free(b.pool);
+    motet_queue_free(b.private);
+    motet_queue_free(b.shared);
+    fclose(b.null);
+}
+
+TEST(forking_among_busy_threads, .limit = 120)
+{
+    fork_among(MOTET_THREADS);
+}
+
+TEST(forking_among_busy_processes, .limit = 120)
+{
+    fork_among(MOTET_PROCESSES);
+}

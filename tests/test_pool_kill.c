@@ -1,0 +1,464 @@
+/* Worker processes that die: in a task, between tasks, while they help, again and again. The future of
+ * what they were at says so; all else completes; others take their place; nobody waits for the dead. */
+#include "harness.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "shared/arena.h"
+
+/* Children that call exit() with handles of their parent's are no leak: LeakSanitizer asks this. */
+static bool leaks_are_meant;
+int __lsan_is_turned_off(void);
+
+int __lsan_is_turned_off(void)
+{
+    return leaks_are_meant;
+}
+
+static motet_pool *open_pool(int workers)
+{
+    motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = workers);
+
+    CHECK(pool != NULL);
+    return pool;
+}
+
+static void close_pool(motet_pool *pool)
+{
+    CHECK_INT(motet_pool_close(pool), 0);
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    motet_pool_free(pool);
+}
+
+static int square(const void *arg, void *result)
+{
+    long n = *(const int *)arg;
+
+    *(long *)result = n * n;
+    return 0;
+}
+
+/* All works as if nothing had happened. */
+static void check_pool(motet_pool *pool)
+{
+    for (int i = 0; i < 20; i++) {
+        long result = -1;
+        motet_future *f = motet_pool_submit(pool, square, &i, sizeof(long));
+        CHECK(f != NULL);
+        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
+        CHECK_INT(result, (long)i * i);
+        motet_future_free(f);
+    }
+}
+
+struct gate {
+    int begun, open, pid; /* atomic */
+};
+
+static int pass_gate(const void *arg, void *result)
+{
+    struct gate *gate = *(struct gate *const *)arg;
+
+    (void)result;
+    __atomic_store_n(&gate->pid, getpid(), __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(__atomic_load_n(&gate->open, __ATOMIC_SEQ_CST));
+    return 0;
+}
+
+TEST(killed_in_a_task)
+{
+    struct gate *gate = motet_shared_alloc(2 * sizeof *gate), *other = gate + 1;
+    motet_pool *pool = open_pool(2);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0, .name = "long one");
+    motet_future *g = motet_pool_submit(pool, pass_gate, &other, 0);
+    motet_future *h[50];
+    char text[100];
+
+    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST) &&
+               __atomic_load_n(&other->begun, __ATOMIC_SEQ_CST));
+    for (int i = 0; i < 50; i++)
+        h[i] = motet_pool_submit(pool, square, &i, sizeof(long));
+    kill(gate->pid, SIGKILL);
+    CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+    snprintf(text, sizeof text, "task long one: worker %d killed by SIGKILL", gate->pid);
+    CHECK_STR(motet_future_error(f), text);
+    for (int i = 0; i < 50; i++) { /* by the new worker: the other is busy still */
+        long result = -1;
+        CHECK_INT(motet_future_result(h[i], &result, harness_patience()), 0);
+        CHECK_INT(result, (long)i * i);
+        motet_future_free(h[i]);
+    }
+    CHECK(!motet_future_done(g));
+    __atomic_store_n(&other->open, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(motet_future_result(g, (int *)NULL, harness_patience()), 0);
+    motet_future_free(f);
+    motet_future_free(g);
+    check_pool(pool);
+    close_pool(pool);
+    motet_shared_free(gate);
+}
+
+/* ---- ways to die of one's own ---- */
+
+static int die(const void *arg, void *result)
+{
+    (void)result;
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    switch (*(const int *)arg) {
+    case 0:
+        leaks_are_meant = true;
+        exit(3);
+    case 1:
+        _exit(0);
+    case 2:
+        abort();
+    case 3:
+        signal(SIGSEGV, SIG_DFL);
+        raise(SIGSEGV);
+        break;
+    case 4:
+        raise(SIGTERM);
+        break;
+    default:
+        raise(SIGRTMAX);
+    }
+    return 0;
+}
+
+TEST(a_task_that_ends_its_process)
+{
+    static const char *const texts[] = {"exited with status 3", "exited with status 0",
+                                        "killed by SIGABRT",    "killed by SIGSEGV",
+                                        "killed by SIGTERM",    "killed by signal 64"};
+    motet_pool *pool = open_pool(2);
+
+    for (int i = 0; i < 6; i++) {
+        motet_future *f = motet_pool_submit(pool, die, &i, 0);
+        CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+        CHECK_CONTAINS(motet_future_error(f), "task die: worker ");
+        CHECK_CONTAINS(motet_future_error(f), texts[i]);
+        motet_future_free(f);
+        check_pool(pool);
+    }
+    close_pool(pool);
+}
+
+/* ---- idle, all of them, again and again ---- */
+
+/* The children of this process, which are the pool's workers. */
+static int list_workers(int *pids, int most)
+{
+    char path[64], text[4096] = "";
+    int n = 0;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    FILE *main_thread = fopen(path, "r");
+    if (main_thread) {
+        if (!fgets(text, sizeof text, main_thread))
+            text[0] = 0;
+        fclose(main_thread);
+    }
+    for (char *at = text; n < most && *at; n++) {
+        pids[n] = (int)strtol(at, &at, 10);
+        at += strspn(at, " \n");
+    }
+    /* Those that the monitor started are listed as that thread's. */
+    DIR *dir = opendir("/proc/self/task");
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.' || atoi(entry->d_name) == getpid())
+            continue;
+        snprintf(path, sizeof path, "/proc/self/task/%.20s/children", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (file && fgets(text, sizeof text, file))
+            for (char *at = text; n < most && *at; n++) {
+                pids[n] = (int)strtol(at, &at, 10);
+                at += strspn(at, " \n");
+            }
+        if (file)
+            fclose(file);
+    }
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+TEST(killed_idle)
+{
+    motet_pool *pool = open_pool(3);
+    int pids[64];
+
+    check_pool(pool);
+    for (long round = 0; round < stress(3); round++) {
+        int n = list_workers(pids, 64);
+        CHECK(n <= 3);
+        for (int i = 0; i < n; i++)
+            kill(pids[i], SIGKILL);
+        check_pool(pool);
+    }
+    close_pool(pool);
+}
+
+/* Half a task: it takes a moment, so that the kills meet all parts of a worker's life. */
+static int take_a_moment(const void *arg, void *result)
+{
+    volatile long n = 0;
+
+    for (long i = 0; i < *(const int *)arg % 300 * 10L; i++)
+        n++;
+    *(long *)result = *(const int *)arg;
+    return 0;
+}
+
+static int stop; /* atomic */
+
+static int kill_workers(void *arg)
+{
+    uint64_t state = harness_seed();
+    int pids[64];
+
+    (void)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        int n = list_workers(pids, 64);
+        for (int i = 0; i < n; i++)
+            if (harness_random(&state) % 2)
+                kill(pids[i], SIGKILL);
+        long us = (long)(harness_random(&state) % 3000);
+        nanosleep(&(struct timespec){0, us * 1000}, NULL);
+    }
+    return 0;
+}
+
+TEST(killed_again_and_again_under_load, .limit = 240)
+{
+    enum { AT_ONCE = 100 };
+    motet_pool *pool = open_pool(3);
+    motet_future *f[AT_ONCE];
+    long died = 0, well = 0;
+
+    check_pool(pool);
+    struct worker *w = THREADS.start(kill_workers, NULL, 0);
+    for (long round = 0; round < stress(100); round++) {
+        for (int i = 0; i < AT_ONCE; i++)
+            CHECK((f[i] = motet_pool_submit(pool, take_a_moment, &i, sizeof(long))) != NULL);
+        for (int i = 0; i < AT_ONCE; i++) {
+            long result = -1;
+            int rc = motet_future_result(f[i], &result, harness_patience());
+            if (rc == ECHILD) {
+                CHECK_CONTAINS(motet_future_error(f[i]), "killed by SIGKILL");
+                died++;
+            } else {
+                CHECK_INT(rc, 0);
+                CHECK_INT(result, i);
+                well++;
+            }
+            CHECK_INT(motet_future_result(f[i], &result, 0),
+                      rc); /* one outcome, and no other later */
+            motet_future_free(f[i]);
+        }
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(worker_join(w), 0);
+    CHECK(well > died);
+    close_pool(pool);
+}
+
+TEST(killed_while_the_pool_is_closed, .limit = 240)
+{
+    for (long round = 0; round < stress(30); round++) {
+        motet_pool *pool = open_pool(3);
+        motet_future *f[100];
+        int pids[64];
+        for (int i = 0; i < 100; i++)
+            CHECK((f[i] = motet_pool_submit(pool, take_a_moment, &i, sizeof(long))) != NULL);
+        CHECK_INT(motet_pool_close(pool), 0);
+        int n = list_workers(pids, 64);
+        for (int i = 0; i < n; i++)
+            kill(pids[i], SIGKILL);
+        CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+        for (int i = 0; i < 100; i++) {
+            CHECK(motet_future_done(f[i]));
+            int rc = motet_future_result(f[i], (long *)NULL, 0);
+            CHECK(rc == 0 || rc == ECHILD);
+            motet_future_free(f[i]);
+        }
+        motet_pool_free(pool);
+    }
+}
+
+/* ---- while it helps ---- */
+
+static motet_pool *nested_pool;
+
+static int help(const void *arg, void *result)
+{
+    int depth = *(const int *)arg - 1;
+
+    if (depth == 0)
+        raise(SIGKILL);
+    motet_future *f = motet_pool_submit(nested_pool, help, &depth, sizeof(int));
+    CHECK(f != NULL);
+    CHECK_INT(motet_future_wait(f, MOTET_FOREVER), 0);
+    motet_future_free(f);
+    *(int *)result = 1;
+    return 0;
+}
+
+TEST(killed_while_helping)
+{
+    for (int workers = 1; workers < 4; workers++) {
+        nested_pool = open_pool(workers);
+        for (int depth = 1; depth < 20; depth += 6) {
+            motet_future *f = motet_pool_submit(nested_pool, help, &depth, sizeof(int));
+            int result = 0, rc = motet_future_result(f, &result, harness_patience());
+            /* With other workers the inner ones may have run there: then those alone have died. */
+            CHECK(rc == ECHILD || (rc == 0 && workers > 1 && result == 1));
+            motet_future_free(f);
+        }
+        check_pool(nested_pool);
+        close_pool(nested_pool);
+    }
+}
+
+/* ---- maps ---- */
+
+static int die_of_sevens(const void *arg, void *result)
+{
+    int n = *(const int *)arg;
+
+    if (n % 7 == 3)
+        raise(SIGKILL);
+    *(int *)result = n + 1;
+    return 0;
+}
+
+TEST(killed_in_a_map)
+{
+    enum { N = 100 };
+    motet_pool *pool = open_pool(3);
+    int args[N], results[N] = {0};
+
+    for (int i = 0; i < N; i++)
+        args[i] = i;
+    CHECK_INT(motet_pool_map(pool, die_of_sevens, args, N, results, MOTET_FOREVER), ECHILD);
+    for (int i = 0; i < N; i++)
+        if (i % 7 != 3)
+            CHECK_INT(results[i], i + 1);
+    check_pool(pool);
+    close_pool(pool);
+}
+
+static int fail_or_die(const void *arg, void *result)
+{
+    int n = *(const int *)arg;
+
+    (void)result;
+    if (n == 5)
+        return ENOENT;
+    if (n == 6)
+        raise(SIGKILL);
+    return n == 7 ? EPERM : 0;
+}
+
+TEST(the_first_failure_counts_in_a_map)
+{
+    motet_pool *pool = open_pool(1);
+    int args[10], swapped[4] = {6, 5, 7, 1};
+
+    for (int i = 0; i < 10; i++)
+        args[i] = i;
+    CHECK_INT(motet_pool_map(pool, fail_or_die, args, 10, (char *)NULL, MOTET_FOREVER), ENOENT);
+    CHECK_INT(motet_pool_map(pool, fail_or_die, swapped, 4, (char *)NULL, MOTET_FOREVER), ECHILD);
+    CHECK_INT(motet_pool_map(pool, fail_or_die, args + 7, 3, (char *)NULL, MOTET_FOREVER), EPERM);
+    close_pool(pool);
+}
+
+/* ---- signals, forks, leaks ---- */
+
+TEST(sigint_to_the_group_leaves_the_workers_alive)
+{
+    struct gate *gate = motet_shared_alloc(sizeof *gate);
+    motet_pool *pool = open_pool(2);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+
+    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
+    check_pool(pool);
+    signal(SIGINT, SIG_IGN);
+    CHECK_INT(kill(0, SIGINT), 0);
+    nanosleep(&(struct timespec){0, 50000000}, NULL);
+    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), 0);
+    motet_future_free(f);
+    check_pool(pool);
+    close_pool(pool);
+    motet_shared_free(gate);
+}
+
+static int return_9(void *arg)
+{
+    (void)arg;
+    return 9;
+}
+
+static int fork_in_a_task(const void *arg, void *result)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    (void)arg;
+    leaks_are_meant |= pid == 0;
+    if (pid == 0)
+        exit(5); /* with all that happens at exit */
+    while (waitpid(pid, &status, 0) < 0)
+        CHECK_INT(errno, EINTR);
+    motet_process *p = motet_process_start(return_9, NULL, 0);
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    *(int *)result = WEXITSTATUS(status) * 10 + motet_process_exitcode(p);
+    motet_process_free(p);
+    return 0;
+}
+
+TEST(a_task_that_forks)
+{
+    motet_pool *pool = open_pool(2);
+
+    for (int i = 0; i < 10; i++) {
+        int result = 0;
+        motet_future *f = motet_pool_submit(pool, fork_in_a_task, NULL, sizeof(int));
+        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
+        CHECK_INT(result, 59);
+        motet_future_free(f);
+    }
+    close_pool(pool);
+}
+
+TEST(deaths_leave_no_memory_behind)
+{
+    struct motet__arena_usage before, after;
+    struct gate *gate = motet_shared_alloc(sizeof *gate);
+
+    CHECK(motet__arena_check(&before));
+    for (int round = 0; round < 5; round++) {
+        motet_pool *pool = open_pool(2);
+        *gate = (struct gate){0};
+        motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 1000), *g[100];
+        WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
+        for (int i = 0; i < 100; i++)
+            g[i] = motet_pool_submit(pool, square, &i, sizeof(long));
+        kill(gate->pid, SIGKILL);
+        CHECK_INT(motet_future_wait(f, harness_patience()), 0);
+        motet_future_free(f);
+        if (round % 2)
+            CHECK_INT(motet_pool_terminate(pool), 0);
+        for (int i = 0; i < 100; i++)
+            motet_future_free(g[i]);
+        motet_pool_free(pool);
+    }
+    CHECK(motet__arena_check(&after));
+    CHECK_INT(after.blocks, before.blocks);
+    motet_shared_free(gate);
+}

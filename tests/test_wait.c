@@ -1,0 +1,261 @@
+/* src/wait: deadlines, scopes, and what happens where the kernel cannot wait on two words at once. */
+#include "harness.h"
+#include "timeouts.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "wait/eventcount.h"
+#include "wait/wait.h"
+
+TEST(deadlines)
+{
+    int64_t deadline;
+    EACH(t, bad_timeouts)
+    {
+        deadline = 5;
+        CHECK_INT(motet__deadline(t, &deadline), EINVAL);
+        CHECK_INT(deadline, 5);
+    }
+    EACH(t, short_timeouts)
+    {
+        int64_t before = motet__now();
+        CHECK_INT(motet__deadline(t, &deadline), 0);
+        if (t == 0)
+            CHECK_INT(deadline, MOTET__AT_ONCE);
+        else
+            CHECK(deadline >= before && deadline <= motet__now() + 2000000);
+    }
+    EACH(t, long_timeouts)
+    {
+        int64_t before = motet__now();
+        CHECK_INT(motet__deadline(t, &deadline), 0);
+        if (t > 9.3e9) /* 292 years */
+            CHECK(deadline == MOTET__NEVER);
+        else
+            CHECK(deadline > before && (deadline == MOTET__NEVER || deadline - before >= 1e14));
+    }
+    /* Just below and above what can be counted. */
+    for (double t = 9.2e9; t < 9.25e9; t += 1e5) {
+        CHECK_INT(motet__deadline(t, &deadline), 0);
+        CHECK(deadline > 0);
+    }
+}
+
+TEST(waits_end_as_they_should)
+{
+    uint32_t word = 1;
+    CHECK_INT(motet__wait(&word, 1, MOTET__AT_ONCE, MOTET__PRIVATE), ETIMEDOUT);
+    CHECK_INT(motet__wait(&word, 0, MOTET__NEVER, MOTET__PRIVATE), 0); /* it differs */
+    CHECK_INT(motet__wait(&word, 0, MOTET__NEVER, MOTET__PRIVATE | MOTET__UNCANCELLED), 0);
+    for (unsigned how = 0; how < 4; how++) {
+        int rc;
+        int64_t deadline = motet__now() + 20000000;
+        while ((rc = motet__wait(&word, 1, deadline, how)) == 0)
+            ;
+        CHECK_INT(rc, ETIMEDOUT);
+        CHECK(motet__now() >= deadline);
+        CHECK_INT(motet__wait(&word, 1, 1, how), ETIMEDOUT); /* long past */
+    }
+    motet__wake(&word, 1, MOTET__PRIVATE); /* nobody there */
+    motet__wake(&word, INT32_MAX, MOTET__SHARED);
+    errno = EBADMSG;
+    motet__wake((uint32_t *)(uintptr_t)4096, 1, MOTET__PRIVATE); /* no memory there */
+    motet__wake((uint32_t *)(uintptr_t)4096, 1, MOTET__SHARED);
+    CHECK_INT(errno, EBADMSG);
+}
+
+/* The belt: a sleeper in shared memory looks again by itself. */
+TEST(a_sleeper_in_shared_memory_looks_again)
+{
+    uint32_t *word = PROCESSES.alloc(sizeof *word);
+    double before = harness_now();
+    CHECK_INT(motet__wait(word, 0, MOTET__NEVER, MOTET__SHARED), 0);
+    CHECK_INT(motet__wait(word, 0, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED), 0);
+    CHECK(harness_now() - before < 30);
+    PROCESSES.free(word);
+}
+
+TEST(scopes)
+{
+    char on_stack;
+    static char in_data;
+    char *on_heap = malloc(1), *shared = PROCESSES.alloc(4096);
+    CHECK(on_heap);
+    CHECK_INT(motet__scope(&on_stack), MOTET__PRIVATE);
+    CHECK_INT(motet__scope(&in_data), MOTET__PRIVATE);
+    CHECK_INT(motet__scope(on_heap), MOTET__PRIVATE);
+    CHECK_INT(motet__scope(NULL), MOTET__PRIVATE);
+    CHECK_INT(motet__scope(shared), MOTET__SHARED);
+    CHECK_INT(motet__scope(shared + 4095), MOTET__SHARED);
+    static char ranges[MOTET__SCOPES_MAX][64];
+    uint32_t before = motet__scopes.count;
+    for (uint32_t i = before; i < MOTET__SCOPES_MAX; i++) {
+        CHECK_INT(motet__scope(&ranges[i][0]), MOTET__PRIVATE);
+        CHECK_INT(motet__scope_add(ranges[i], 64), 0);
+        CHECK_INT(motet__scope(&ranges[i][0]), MOTET__SHARED);
+        CHECK_INT(motet__scope(&ranges[i][63]), MOTET__SHARED);
+    }
+    CHECK_INT(motet__scope_add(ranges, 1), ENOMEM);
+    motet__scopes.count = before;
+    free(on_heap);
+    PROCESSES.free(shared);
+}
+
+/* The number of those that sleep is taken off by those who wake, and by them alone. */
+TEST(an_event_count_counts)
+{
+    struct motet__eventcount ec = {0, 0};
+    motet__ec_notify(&ec, 1, MOTET__PRIVATE);
+    CHECK_INT(ec.sequence, 0); /* nobody there: nothing touched */
+    uint32_t key = motet__ec_prepare(&ec);
+    CHECK_INT(motet__ec_prepare(&ec), key);
+    CHECK_INT(ec.sleepers, 2);
+    motet__ec_notify(&ec, 1, MOTET__PRIVATE);
+    CHECK_INT(ec.sleepers, 1);
+    CHECK_INT(motet__ec_wait(&ec, key, MOTET__NEVER, MOTET__PRIVATE), 0); /* at once */
+    motet__ec_notify(&ec, UINT32_MAX, MOTET__PRIVATE);
+    CHECK_INT(ec.sleepers, 0);
+    ec.sequence = UINT32_MAX; /* it may come round */
+    key = motet__ec_prepare(&ec);
+    motet__ec_notify(&ec, 1, MOTET__PRIVATE);
+    CHECK_INT(ec.sequence, 0);
+    CHECK_INT(motet__ec_wait(&ec, key, MOTET__NEVER, MOTET__PRIVATE), 0);
+}
+
+/* ---- no futex_waitv ---- */
+
+/* From now on the call fails with that error, in this process and its children. */
+static void forbid_waitv(int error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), /* the number of the system call */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 449, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        SKIP("no seccomp filters here");
+    CHECK_INT(syscall(449, NULL, 0, 0, NULL, 0), -1);
+    CHECK_INT(errno, error);
+}
+
+struct scene {
+    motet_lock lock;
+    motet_condition condition;
+    motet_event event;
+    motet_semaphore semaphore;
+    motet_queue *queue;
+    int which;
+    int waiting; /* under the condition's lock */
+};
+
+static int waits(void *arg)
+{
+    struct scene *s = *(struct scene **)arg;
+    int item, rc;
+    switch (s->which) {
+    case 0:
+        rc = motet_lock_acquire(&s->lock, MOTET_FOREVER);
+        return rc ? rc : motet_lock_release(&s->lock);
+    case 1:
+        return motet_event_wait(&s->event, 1e6);
+    case 2:
+        return motet_semaphore_acquire(&s->semaphore, MOTET_FOREVER);
+    case 3:
+        return motet_queue_get(s->queue, &item, MOTET_FOREVER);
+    case 4:
+        CHECK_INT(motet_condition_acquire(&s->condition, MOTET_FOREVER), 0);
+        s->waiting++;
+        rc = motet_condition_wait(&s->condition, MOTET_FOREVER);
+        CHECK_INT(motet_condition_release(&s->condition), 0);
+        return rc;
+    default:
+        return motet_sleep(s->which == 5 ? MOTET_FOREVER : 0.1);
+    }
+}
+
+static void wake(struct scene *s)
+{
+    int item = 1;
+    switch (s->which) {
+    case 0:
+        CHECK_INT(motet_lock_release(&s->lock), 0);
+        break;
+    case 1:
+        CHECK_INT(motet_event_set(&s->event), 0);
+        break;
+    case 2:
+        CHECK_INT(motet_semaphore_release(&s->semaphore, 1), 0);
+        break;
+    case 3:
+        CHECK_INT(motet_queue_put(s->queue, &item, 0), 0);
+        break;
+    case 4:
+        for (int there = 0; !there; harness_nap()) {
+            CHECK_INT(motet_condition_acquire(&s->condition, MOTET_FOREVER), 0);
+            there = s->waiting;
+            CHECK_INT(motet_condition_notify(&s->condition, 1), 0);
+            CHECK_INT(motet_condition_release(&s->condition), 0);
+        }
+        break;
+    }
+}
+
+static void check_without_waitv(const struct kind *kind, int error)
+{
+    forbid_waitv(error);
+    for (int which = 0; which <= 6; which++) {
+        struct scene *s = kind->alloc(sizeof *s);
+        s->queue = motet_queue_open(.item_size = sizeof(int), .shared = kind->shared);
+        CHECK(s->queue);
+        s->which = which;
+        if (which == 0)
+            CHECK_INT(motet_lock_acquire(&s->lock, 0), 0);
+        struct worker *w = START(kind, waits, &s);
+        double before = harness_now();
+        if (which != 6)
+            WAIT_UNTIL(worker_waits(w));
+        if (which == 5 && kind->shared) {
+            worker_kill(w);
+            CHECK_INT(worker_join(w), -9);
+        } else if (which == 5) {
+            CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
+            CHECK_INT(worker_join(w), ECANCELED);
+        } else {
+            wake(s);
+            CHECK_INT(worker_join(w), 0);
+        }
+        if (which == 6)
+            CHECK(harness_now() - before >= 0.1);
+        if (!kind->shared && which < 5) { /* and cancelled */
+            s->waiting = 0;
+            if (which == 0)
+                CHECK_INT(motet_lock_acquire(&s->lock, 0), 0);
+            CHECK_INT(motet_event_clear(&s->event), 0);
+            w = START(kind, waits, &s);
+            WAIT_UNTIL(worker_waits(w));
+            CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
+            CHECK_INT(worker_join(w), ECANCELED);
+        }
+        motet_queue_free(s->queue);
+        if (which == 0 && motet_lock_locked(&s->lock))
+            CHECK_INT(motet_lock_release(&s->lock), 0);
+        kind->free(s);
+    }
+}
+
+TEST_KINDS(all_works_where_futex_waitv_is_unknown)
+{
+    check_without_waitv(kind, ENOSYS);
+}
+
+TEST_KINDS(all_works_where_futex_waitv_is_forbidden)
+{
+    check_without_waitv(kind, EPERM);
+}
