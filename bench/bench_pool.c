@@ -60,12 +60,29 @@ static int task_motet(const void *arg, void *result)
     return 0;
 }
 
+/* A pool whose workers are there. */
+static motet_pool *open_motet(void)
+{
+    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+
+    if (!pool)
+        return NULL;
+    motet_future *f = motet_pool_submit(pool, task_motet, NULL, 0);
+    int rc = f ? motet_future_result(f, NULL, MOTET_FOREVER) : errno;
+    motet_future_free(f);
+    if (rc == 0)
+        return pool;
+    motet_pool_free(pool);
+    errno = rc;
+    return NULL;
+}
+
 /* Submits n tasks, then waits for each. */
 static struct bench_sample many_motet(long n, const void *arg)
 {
     static motet_future **futures; /* kept from round to round: fresh pages are dear */
     static long room;
-    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+    motet_pool *pool = open_motet();
     bool failed = false;
 
     (void)arg;
@@ -94,7 +111,7 @@ static struct bench_sample many_motet(long n, const void *arg)
 /* Submits n tasks and lets go of their futures; closes the pool and waits for its workers. */
 static struct bench_sample forget_motet(long n, const void *arg)
 {
-    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+    motet_pool *pool = open_motet();
     bool failed = false;
 
     (void)arg;
@@ -117,7 +134,7 @@ static struct bench_sample forget_motet(long n, const void *arg)
 /* Submits a task and waits for it, n times. */
 static struct bench_sample one_motet(long n, const void *arg)
 {
-    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+    motet_pool *pool = open_motet();
     bool failed = false;
 
     (void)arg;
@@ -359,7 +376,7 @@ static struct bench_sample check_doubles(long n, double seconds)
 
 static struct bench_sample map_motet(long n, const void *arg)
 {
-    motet_pool *pool = motet_pool_open(.workers = WORKERS);
+    motet_pool *pool = open_motet();
 
     (void)arg;
     if (!pool)
@@ -438,7 +455,7 @@ static struct bench_sample nested_motet(long n, const void *arg)
     bool wrong = false;
 
     (void)arg;
-    fib_pool = motet_pool_open(.workers = WORKERS);
+    fib_pool = open_motet();
     if (!fib_pool)
         return bench_wrong(strerror(errno));
     double began = bench_now();

@@ -20,9 +20,25 @@ static int square(const void *arg, void *result)
     return 0;
 }
 
+/* A pool whose workers are there: they start with the first tasks. */
+static motet_pool *open_motet(void)
+{
+    long first[8 * WORKERS] = {0}, squares[8 * WORKERS];
+    motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = WORKERS);
+
+    if (!pool)
+        return NULL;
+    int rc = motet_pool_map(pool, square, first, 8 * WORKERS, squares, MOTET_FOREVER);
+    if (rc == 0)
+        return pool;
+    motet_pool_free(pool);
+    errno = rc;
+    return NULL;
+}
+
 static struct bench_sample one_motet(long n, const void *arg)
 {
-    motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = WORKERS);
+    motet_pool *pool = open_motet();
     bool wrong = false;
 
     (void)arg;
@@ -43,7 +59,7 @@ static struct bench_sample one_motet(long n, const void *arg)
 /* Keeps WINDOW tasks in flight: takes the oldest result, submits the next task. */
 static struct bench_sample window_motet(long n, const void *arg)
 {
-    motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = WORKERS);
+    motet_pool *pool = open_motet();
     motet_future *futures[WINDOW];
     bool wrong = false;
 
@@ -100,7 +116,7 @@ static struct bench_sample check_results(long n, double seconds)
 
 static struct bench_sample map_motet(long n, const void *arg)
 {
-    motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = WORKERS);
+    motet_pool *pool = open_motet();
 
     (void)arg;
     if (!pool)

@@ -277,6 +277,8 @@ static int submit_from_a_child(void *arg)
 
 TEST(children_of_the_opener)
 {
+    if (HARNESS_ASAN)
+        SKIP("its allocator does not survive a fork beside other threads");
     struct submitting s = {open_pool(&PROCESSES, 2), stress(2000)};
     motet_pool *threads = open_pool(&THREADS, 2);
 

@@ -190,8 +190,13 @@ void motet__os_default(int signum)
 
 void motet__os_flush(void)
 {
-    fflush(stdout);
-    fflush(stderr);
+    FILE *const streams[] = {stdout, stderr};
+
+    for (int i = 0; i < 2; i++)
+        if (ftrylockfile(streams[i]) == 0) {
+            fflush(streams[i]);
+            funlockfile(streams[i]);
+        }
 }
 
 void motet__os_exit(int status)

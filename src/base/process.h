@@ -17,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Flushes stdout and stderr. Before a fork, or the child would write the same text once more; and
+/* Flushes stdout and stderr, but for a stream that another thread holds, who may be waiting for us.
+ * Before a fork, or the child would write the same text once more; and
  * with no lock held, because whoever reads the other end may be slow. */
 void motet__os_flush(void);
 

@@ -139,7 +139,7 @@ int motet__pool_accepts(const motet_pool *pool)
 int motet__pool_queue(motet_pool *pool, struct motet_future *task)
 {
     task->crew = pool->crew;
-    motet__store(&task->refs, 2, RELAXED); /* the queue's and the caller's; nobody has seen it */
+    motet__store(&task->refs, 2, RELEASE); /* the queue's and the caller's; nobody has seen it */
     int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
         rc = motet_queue_put(pool->crew->queue, &task, MOTET_FOREVER);

@@ -335,6 +335,7 @@ static int process_want(motet_pool *pool)
 
     if (motet__likely(hiring == MOTET__CREW_HIRED))
         return 0;
+    motet__os_flush(); /* here, where it is allowed to one who holds a stream; the monitor is not */
     if (hiring == MOTET__CREW_IDLE)
         motet__cas(&crew->hiring, &hiring, MOTET__CREW_WANTED, RELAXED);
     motet__os_eventfd_signal(staff->changed);

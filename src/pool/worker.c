@@ -98,6 +98,9 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode)
     if (worker->claiming)
         busy |= fail(worker, worker->claiming, pid, exitcode);
     for (struct motet_future *task = worker->running; task; task = next) {
+        /* Acquire: pairs with the release in motet__pool_queue; what its maker wrote is seen, also by
+         * a checker that does not know of the worker in between. */
+        motet__load(&task->refs, ACQUIRE);
         next = task->outer;
         busy |= fail(worker, task, pid, exitcode);
     }

@@ -33,9 +33,9 @@
  * with the word LARGE already, or still, so that nobody else touches the run; small blocks are given
  * out meanwhile. Only the holder of large_lock makes or frees a LARGE run.
  *
- * Lock order: large_lock, lock. The memory is touched by no one else, and its words are plain; the
- * stores whose order matters to the one who comes after a death are kept in order by then(), which
- * is enough: the kernel gives the lock on after all that the dead thread did, and nothing else.
+ * Lock order: large_lock, lock. All of this is touched under these locks alone, so plain accesses do.
+ * The stores whose order matters to the one who comes after a death are kept in order by then(),
+ * which is enough: the kernel hands the lock on after all that the dead thread did.
  */
 #include "shared/alloc.h"
 

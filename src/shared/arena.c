@@ -4,11 +4,14 @@
  * be had, under a limit or a checker, less will do. A fixed address, well away from where the system
  * puts things, is asked for first: it makes runs alike, and checkers that keep parts of the address
  * space for themselves allow these. ThreadSanitizer ends a program that asks for an address it has
- * not foreseen, so it is never asked for one.
+ * not foreseen, so it is never asked for one. Valgrind keeps books of all that is mapped, and reads
+ * it all to look for leaks, which takes memory for every page: there the arena is small.
  */
 #include "shared/arena.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/process.h"
@@ -40,6 +43,14 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
+/* It tells by what it has loaded into the program. */
+static bool under_valgrind(void)
+{
+    const char *loaded = getenv("LD_PRELOAD");
+
+    return loaded && strstr(loaded, "vgpreload");
+}
+
 /* Some mapping, the larger the better. NULL with errno set. */
 static void *map(size_t *size)
 {
@@ -47,8 +58,9 @@ static void *map(size_t *size)
                                    (size_t)1 << 28, (size_t)1 << 26};
     static const uintptr_t places[] = {0x200000000000, 0x7a0000000000, 0x100000000000,
                                        0x600000000000, 0};
+    size_t first = THREAD_SANITIZER ? 1 : under_valgrind() ? 3 : 0;
 
-    for (size_t i = THREAD_SANITIZER ? 1 : 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = first; i < sizeof sizes / sizeof *sizes; i++) {
         size_t n = sizeof places / sizeof *places;
         for (size_t k = THREAD_SANITIZER ? n - 1 : 0; k < n; k++) {
             void *base = motet__map_shared((void *)places[k], sizes[i]);
