@@ -214,25 +214,40 @@ def run_mode(mode, patterns, verbose, totals):
         name, command, limit = program
         begin = time.monotonic()
         status, output = run(command, limit, env)
-        return name, status, output, time.monotonic() - begin
+        return program, (name, status, output, time.monotonic() - begin)
 
     say(f"== {mode}: built in {built:.1f} s, running")
     jobs = len(os.sched_getaffinity(0))
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(one, program) for program in chosen]
-        for future in concurrent.futures.as_completed(futures):
-            name, status, output, seconds = future.result()
-            passed, failed, skipped = count(status, output)
-            totals.passed += passed
-            totals.failed += failed
-            totals.skipped += skipped
-            word = "FAIL" if failed else "ok  " if passed else "skip"
-            note = f", {skipped} skipped" if skipped else ""
-            say(f"{word} {mode:5} {name:24} {passed:4} passed, {failed} failed{note} "
-                f"({seconds:.1f} s)")
-            if failed or skipped or verbose:
-                print("".join("     | " + line + "\n" for line in output.splitlines()), end="",
-                      flush=True)
+        results = [future.result() for future in reported(futures, mode, verbose)]
+    for program, result in results:
+        status, output = result[1], result[2]
+        if count(status, output)[1] and os.environ.get("MOTET_RERUN"):
+            say(f"UNSTEADY {mode} {program[0]}: failed once; again, alone")
+            result = one(program)[1]
+            report(mode, result, verbose)
+        passed, failed, skipped = count(result[1], result[2])
+        totals.passed += passed
+        totals.failed += failed
+        totals.skipped += skipped
+
+
+def reported(futures, mode, verbose):
+    """The futures as they are done, each reported."""
+    for future in concurrent.futures.as_completed(futures):
+        report(mode, future.result()[1], verbose)
+        yield future
+
+
+def report(mode, result, verbose):
+    name, status, output, seconds = result
+    passed, failed, skipped = count(status, output)
+    word = "FAIL" if failed else "ok  " if passed else "skip"
+    note = f", {skipped} skipped" if skipped else ""
+    say(f"{word} {mode:5} {name:24} {passed:4} passed, {failed} failed{note} ({seconds:.1f} s)")
+    if failed or skipped or verbose:
+        print("".join("     | " + line + "\n" for line in output.splitlines()), end="", flush=True)
 
 
 def main(arguments):
