@@ -84,13 +84,15 @@ static inline unsigned motet__scope(const volatile void *p)
     const struct motet__range *range = motet__scopes.range; /* the arena's, nearly always alone */
     size_t size = motet__load(&range->size, ACQUIRE);
 
-    if ((uintptr_t)p - range->base < size)
+    if (size && (uintptr_t)p - range->base < size) /* `base` is there when `size` is */
         return MOTET__SHARED;
     /* Relaxed: whoever has an address inside a range has it from one who saw the range added. */
     uint32_t n = motet__load(&motet__scopes.count, RELAXED);
-    for (uint32_t i = 1; motet__unlikely(i < n); i++)
-        if ((uintptr_t)p - range[i].base < motet__load(&range[i].size, ACQUIRE))
+    for (uint32_t i = 1; motet__unlikely(i < n); i++) {
+        size = motet__load(&range[i].size, ACQUIRE);
+        if (size && (uintptr_t)p - range[i].base < size)
             return MOTET__SHARED;
+    }
     return MOTET__PRIVATE;
 }
 
