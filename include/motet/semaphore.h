@@ -11,7 +11,8 @@
  *     }
  *
  * Zeroed, it has no permits. A permit has no owner: anybody may release, and the permit of a process
- * that is killed is gone with it (use a motet_lock where that matters).
+ * that is killed is gone with it (use a motet_lock where that matters). Unlike a lock's, a
+ * semaphore's memory may not be freed by one who has just acquired it, before the release returned.
  */
 #ifndef MOTET_SEMAPHORE_H
 #define MOTET_SEMAPHORE_H
