@@ -11,6 +11,7 @@
 
 #include "shared/alloc.h"
 #include "shared/arena.h"
+#include "sync/lock.h"
 #include "wait/wait.h"
 
 enum { PAGE = 4096, CHUNK = 65536 };
@@ -537,6 +538,38 @@ TEST(fork_while_others_allocate)
     for (int i = 0; i < 3; i++)
         CHECK_INT(worker_join(threads[i]), 0);
     CHECK(motet__arena_check(NULL));
+}
+
+static int allocate_and_free(void *arg)
+{
+    (void)arg;
+    return motet_shared_free(motet_shared_alloc(100));
+}
+
+/* In a child forked while others were in malloc(), nothing but glibc's own keeps malloc() from
+ * hanging. So whoever waits for the allocator's lock does not count processors, which needs it: that
+ * was done when the arena was made. From here on it would be the end of the process. */
+TEST(waiting_for_the_allocator_needs_no_malloc, .cold = true)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_getaffinity, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("a sanitizer makes that call itself for each thread");
+    CHECK_INT(motet__arena(), 0);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        SKIP("no seccomp here");
+    CHECK_INT(motet__lock(&motet__the_arena->lock), 0);
+    struct worker *thread = THREADS.start(allocate_and_free, NULL, 0);
+    WAIT_UNTIL(worker_waits(thread));
+    motet__unlock(&motet__the_arena->lock);
+    CHECK_INT(worker_join(thread), 0);
 }
 
 /* ---- making the arena ---- */
