@@ -31,6 +31,11 @@ char *motet__strdup(const char *s);
 void *motet__map_shared(void *address, size_t size);
 void motet__unmap(void *p, size_t size);
 
+/* Memory for a stack of that many whole pages, below which lies a guard that faults; NULL when there
+ * is none. It is paid for when used. */
+void *motet__map_stack(size_t size);
+void motet__unmap_stack(void *low, size_t size);
+
 /* Makes the pages present now: 0, or ENOMEM when there is not the memory for it. Both ends are on
  * page borders. */
 int motet__populate(void *p, size_t size);
