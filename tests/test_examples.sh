@@ -32,6 +32,12 @@ run()
     timeout 120 "$bin/$name" "$@" 2>&1 || echo "$name ended with $?"
 }
 
+# Without times and identifiers.
+plain()
+{
+    sed -E -e 's/[0-9]+\.[0-9]+ (s|x)/N \1/g' -e 's/(process|thread) [0-9]+/\1 N/g'
+}
+
 # An example that nobody tests is an example that fails.
 untested=
 for source in examples/*.c; do
@@ -53,6 +59,136 @@ repaired: 4001 payments, balance 40010" "$(run account)"
 for kind in threads processes; do
     is "producer_consumer $kind" "1000 items, sum 500500" "$(run producer_consumer $kind)"
 done
+
+# ---- threads and processes
+
+rounds="    dance 1 (process N)
+    dance 2 (process N)
+    dance 3 (process N)
+    sing 1 (process N)
+    sing 2 (process N)
+    sing 3 (process N)"
+run sing_dance 0.02 >"$scratch/out"
+is "sing_dance: what is done, thrice" "$rounds" "$(grep '^    ' "$scratch/out" | plain | sort -u)"
+is "sing_dance: how often" 18 "$(grep -c '^    ' "$scratch/out")"
+is "sing_dance: how" "one after the other, in process N
+one after the other: N s
+as two processes, in process N
+  sing is process N
+  dance is process N
+as two processes: N s
+as two threads, in process N
+  sing is thread N
+  dance is thread N
+as two threads: N s" "$(grep -v '^    ' "$scratch/out" | plain)"
+is "sing_dance: in three processes" 3 \
+    "$(grep -o '(process [0-9]*' "$scratch/out" | sort -u | wc -l)"
+
+run downloads 0.1 >"$scratch/out"
+is "downloads: the ways" "one after the other
+one after the other: N s in all
+as two processes
+as two processes: N s in all
+as two threads
+as two threads: N s in all
+as two objects
+the longer one took N s
+as two objects: N s in all" "$(grep -vE '^(begin|end) ' "$scratch/out" | plain)"
+is "downloads: each, four times" "4 begin motet.pdf
+4 begin voices.mp3
+4 end motet.pdf, it took N s
+4 end voices.mp3, it took N s" \
+    "$(grep -E '^(begin|end) ' "$scratch/out" | plain | sort | uniq -c | sed 's/^ *//')"
+is "downloads: one after the other" "begin motet.pdf
+end motet.pdf, it took N s
+begin voices.mp3
+end voices.mp3, it took N s" "$(sed -n 2,5p "$scratch/out" | plain)"
+
+is globals "processes, a global list
+  the writer sees 3 items: 0 1 2
+  the reader sees 0 items:
+  the parent sees 0 items:
+threads, a global list
+  the writer sees 3 items: 0 1 2
+  the reader sees 3 items: 0 1 2
+  the main thread sees 3 items: 0 1 2
+processes, a list in shared memory
+  the writer sees 3 items: 0 1 2
+  the reader sees 3 items: 0 1 2
+  the parent sees 3 items: 0 1 2" "$(run globals)"
+
+for kind in thread process; do
+    is "daemons $kind: is waited for" "main ends
+the worker begins
+the worker ends" "$(run daemons $kind 0.1 | sort)"
+    is "daemons daemon-$kind: is not" "main ends
+the worker begins" "$(run daemons daemon-$kind 3600 | sort)"
+done
+
+is stop "by an event: works
+by an event: returned 0
+by a flag: works
+by a flag: returned 0
+by cancelling: works
+by cancelling: returned Operation canceled" "$(run stop 0.02)"
+
+run thread_pool 0.02 >"$scratch/out"
+tasks=$(for n in 0 1 2 3 4 5 6 7 8 9; do echo "task $n is done"; done)
+is "thread_pool: our own" "$tasks" \
+    "$(sed '/built-in/,$d' "$scratch/out" | grep '^task' | sort)"
+is "thread_pool: the built-in one" "$tasks" \
+    "$(sed '1,/built-in/d' "$scratch/out" | grep '^task' | sort)"
+is "thread_pool: the rest" "our own pool
+submitted 10, not done yet: N
+the built-in pool
+the sum of their results: 285" \
+    "$(grep -v '^task' "$scratch/out" | sed 's/yet: [0-9]*$/yet: N/')"
+
+is speedup "8 tasks, 1 worker and 3 workers, N processors
+computing  one thread N s N x same result
+computing  threads N s N x same result
+computing  processes N s N x same result
+waiting    one thread N s N x same result
+waiting    threads N s N x same result
+waiting    processes N s N x same result" \
+    "$(run speedup 3 0.5 0.01 | plain | sed -E -e 's/ +N/ N/g' -e 's/ +same/ same/' \
+        -e 's/[0-9]+ processors/N processors/')"
+
+# ---- locks and conditions
+
+# That the race loses something is likely each time, and sure in a hundred times.
+lost=none
+for _ in $(seq 100); do
+    run race 20000 >"$scratch/out"
+    grep -q '^without a lock: [0-9]* of 40000, some are lost$' "$scratch/out" && lost=some && break
+done
+is "race: some are lost" some "$lost"
+is "race: with a lock" "with a lock: 40000 of 40000
+1000 threads deposit 1 each: balance 1000, in N s" "$(sed 1d "$scratch/out" | plain)"
+
+is lock_rlock "Lock, first acquire: acquired
+Lock, second acquire: Connection timed out
+Lock, release: released
+RLock, acquire 1: acquired
+RLock, acquire 2: acquired
+RLock, acquire 3: acquired
+    another thread tries: Connection timed out
+RLock, release 1: released
+    another thread tries: Connection timed out
+RLock, release 2: released
+    another thread tries: Connection timed out
+RLock, release 3: released
+    another thread tries: acquired
+RLock, release 4: Operation not permitted" "$(run lock_rlock 0.05)"
+
+is dialogue "poster: Good morning! A parcel.
+getter: For me? From where?
+poster: From over the sea.
+getter: How lovely.
+poster: Please sign here.
+getter: With pleasure.
+poster: Goodbye!
+getter: Goodbye, and thank you!" "$(run dialogue)"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
