@@ -32,6 +32,10 @@
  *               process, or the pool's workers, are not children of the calling process
  *
  * Threads: every call may be made from any thread at any time unless it says otherwise.
+ * Signals: none ends a wait or shortens it. In a handler motet_event_set may be called, nothing else. A
+ * handler may leave a wait by siglongjmp(), except a condition's: the wait is then as if never made.
+ * No call is a cancellation point of pthread_cancel(), and asynchronous cancellation of a thread that
+ * is in one is not allowed: motet_thread_cancel is what ends waits.
  * After fork() a child may use all shared objects; private objects it finds as fork() left them.
  * Getters answer for NULL with 0, false, "" or NULL, and say so where it is something else.
  */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/nocancel.h"
 #include "motet/base.h"
 
 int motet__cpu_affinity(void)
@@ -151,6 +152,7 @@ static void apply_mounts(bool v2, int *cpus)
 
 int motet_cpu_count(void)
 {
+    MOTET__NO_CANCEL;
     const char *wanted = getenv("MOTET_CPU_COUNT");
 
     if (wanted) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/nocancel.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -47,6 +48,7 @@ static int open_memfd(size_t size)
 
 void *motet__map_shared(void *address, size_t size)
 {
+    MOTET__NO_CANCEL;
     int flags = MAP_SHARED | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
     struct rlimit limit;
     int fd = -1;
@@ -135,6 +137,7 @@ static size_t meminfo(const char *text, const char *key)
 
 bool motet__memory_available(size_t size)
 {
+    MOTET__NO_CANCEL;
     char text[4096];
     int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);

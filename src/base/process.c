@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/nocancel.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -87,6 +88,7 @@ static int open_ends(int ends[ENDS])
 
 int motet__os_fork(int *lifeline, int *pidfd)
 {
+    MOTET__NO_CANCEL;
     int ends[ENDS];
     sigset_t none;
 
@@ -138,6 +140,7 @@ static enum motet__ending ask_pidfd(int pidfd, int *status)
 
 enum motet__ending motet__os_reap(int pidfd, int *status)
 {
+    MOTET__NO_CANCEL;
     siginfo_t info = {0};
     int rc;
 
@@ -166,6 +169,7 @@ int motet__os_signal(int pidfd, int signal)
 
 void motet__os_no_input(void)
 {
+    MOTET__NO_CANCEL;
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     if (fd > 0) {
@@ -190,6 +194,7 @@ void motet__os_default(int signum)
 
 void motet__os_flush(void)
 {
+    MOTET__NO_CANCEL;
     FILE *const streams[] = {stdout, stderr};
 
     for (int i = 0; i < 2; i++)
@@ -218,6 +223,7 @@ int motet__at_exit(void (*fn)(void))
 /* poll() with a deadline of ours; -1 and errno when it fails. */
 static int poll_until(struct pollfd *fds, size_t n, int64_t deadline)
 {
+    MOTET__NO_CANCEL;
     struct timespec left = {0, 0};
 
     if (deadline != MOTET__NEVER && deadline != 0) {
@@ -252,11 +258,13 @@ void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline)
 
 int motet__os_eventfd(void)
 {
+    MOTET__NO_CANCEL;
     return move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 void motet__os_eventfd_signal(int fd)
 {
+    MOTET__NO_CANCEL;
     uint64_t one = 1;
     ssize_t n = write(fd, &one, sizeof one); /* fails only when it is readable already */
 
@@ -265,6 +273,7 @@ void motet__os_eventfd_signal(int fd)
 
 void motet__os_eventfd_clear(int fd)
 {
+    MOTET__NO_CANCEL;
     uint64_t count;
     ssize_t n = read(fd, &count, sizeof count); /* fails only when it is clear already */
 
@@ -273,5 +282,6 @@ void motet__os_eventfd_clear(int fd)
 
 void motet__os_close(int fd)
 {
+    MOTET__NO_CANCEL;
     close(fd);
 }

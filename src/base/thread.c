@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/nocancel.h"
 #include "base/self.h"
 
 /* All signals but those that say that the thread itself did something impossible: blocking these
@@ -38,6 +39,8 @@ int motet__os_thread_start(motet__os_thread *thread, void *(*fn)(void *), void *
 
 void motet__os_thread_join(motet__os_thread thread)
 {
+    MOTET__NO_CANCEL;
+
     pthread_join(thread, NULL);
 }
 
