@@ -1,0 +1,60 @@
+#!/bin/sh
+# What the texts name exists: tests, files, calls and examples.
+cd "$(dirname "$0")/.." || exit 1
+passed=0 failed=0
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+export LC_ALL=C
+
+# verdict LABEL: passed if nothing is in $scratch/found.
+verdict()
+{
+    if [ -s "$scratch/found" ]; then
+        echo "FAIL $1:"
+        sed 's/^/    /' "$scratch/found"
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+    : >"$scratch/found"
+}
+
+# Tests, named as test_program: case.
+grep -ohE 'test_[a-z_]+: [a-z0-9_]+' docs/*.md | sort -u >"$scratch/tests"
+if [ ! -s "$scratch/tests" ]; then
+    echo "docs name no test" >"$scratch/found"
+fi
+while IFS=': ' read -r program case; do
+    grep -qE "^TEST[A-Z_]*\(${case}[,)]" "tests/$program.c" 2>/dev/null ||
+        echo "$program: $case" >>"$scratch/found"
+done <"$scratch/tests"
+verdict "tests that do not exist"
+
+# Public names: all in a header. `motet_queue_…` and the like stand for several.
+cat include/motet.h include/motet/*.h >"$scratch/headers"
+for text in README.md docs/differences.md docs/python.md; do
+    grep -ohE '\b(motet|MOTET)_[A-Za-z0-9_]+' "$text" 2>/dev/null | sort -u |
+        while read -r name; do
+            case $name in *_) continue ;; esac
+            grep -qE "\\b$name" "$scratch/headers" || echo "$text: $name"
+        done >>"$scratch/found"
+done
+verdict "names that are in no header"
+
+# Files, named with their folder.
+for text in README.md CONTRIBUTING.md docs/*.md; do
+    grep -ohE '\b(docs|examples|include|src|tests|tools|bench|scripts)/[a-z_./-]*[a-z]\b' "$text" |
+        sort -u | while read -r file; do
+        [ -e "$file" ] || ls "$file".* >/dev/null 2>&1 || echo "$text: $file"
+    done >>"$scratch/found"
+done
+verdict "files that do not exist"
+
+# Every example has its line in the README.
+for source in examples/*.c; do
+    grep -qF "\`$(basename "$source")\`" README.md || echo "$source" >>"$scratch/found"
+done
+verdict "examples that the README does not name"
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
