@@ -1,8 +1,8 @@
 /* What motet knows of the calling thread: one small record in thread-local storage.
  *
- * Each field belongs to the floor named beside it; base only makes the record, and empties it in
- * the child of a fork. All fields are the thread's own, but for `cancelled`, which any thread of
- * the process may set.
+ * Each field belongs to the floor named beside it; base makes the record, empties it in the child
+ * of a fork, and keeps the list of all of them. All fields are the thread's own, but for those of
+ * which it is said otherwise.
  */
 #ifndef MOTET_BASE_SELF_H
 #define MOTET_BASE_SELF_H
@@ -15,14 +15,20 @@
 
 struct motet__self {
     uint32_t tid;                    /* base: the kernel's number; 0 before the first use */
-    uint32_t cancelled;              /* wait: 1 once the thread is cancelled; atomic */
+    uint32_t cancelled;              /* wait: 1 once the thread is cancelled; atomic, set by any */
     int cancel_fd;                   /* wait: readable once it is; -1 until it first waits for a
-                                        descriptor; atomic, written by the thread alone */
+                                        descriptor; atomic, written by the thread, under the list's
+                                        lock */
     uint32_t spin;                   /* wait: how long it pays to spin, src/wait/spin.h */
     struct robust_list_head *robust; /* base: the kernel's list of locks it holds */
     struct motet__waiter *waiter;    /* wait: its record in shared memory, or NULL */
-    struct motet_thread *thread;     /* thread: its own handle; NULL if motet did not start it */
+    struct motet_thread *thread;     /* thread: its record, or NULL: none yet. Changed under the
+                                        registry's lock */
     struct motet__worker *worker;    /* pool: the worker that it is, or NULL */
+    const char *name;                /* thread: for reports, or NULL; under the list's lock */
+    struct motet__self *next, *previous; /* base: the list; under its lock */
+    bool listed;                         /* base: in the list, and taken out when the thread ends */
+    uint8_t ends;                        /* base: how often it was taken out */
 };
 
 extern _Thread_local struct motet__self motet__self_record;
@@ -30,8 +36,26 @@ extern _Thread_local struct motet__self motet__self_record;
 /* How many forks lie between the first process and this one: changes in a child, and nowhere else. */
 extern uint32_t motet__forks;
 
+/* The record of the main thread; NULL while that has used nothing of motet; atomic. The main thread
+ * is the one whose number is that of the process: in a child, the one that forked. */
+extern struct motet__self *motet__main_self;
+
 /* Fills the record in. Cannot fail. */
 void motet__self_init(struct motet__self *self);
+
+/* Calls fn for the record of each thread that has used motet and has not ended, with the list
+ * locked: none of them ends meanwhile, and fn must not wait, nor call anything of motet that does. */
+void motet__self_each(void (*fn)(struct motet__self *self, void *arg), void *arg);
+
+/* Changes the name, which must stay until it is changed again. */
+void motet__self_set_name(struct motet__self *self, const char *name);
+
+/* Stores the descriptor that open() returns as the thread's cancel_fd, so that no fork is between. */
+void motet__self_open_fd(struct motet__self *self, int (*open)(void));
+
+/* The floor above to be told, in the thread itself, when a thread that has used motet ends, however
+ * it ends. Called once. */
+void motet__self_on_end(void (*hook)(struct motet__self *self));
 
 static inline struct motet__self *motet__self(void)
 {

@@ -2,10 +2,25 @@
 #include "base/thread.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/nocancel.h"
 #include "base/self.h"
+
+/* Of the thread that loaded the library, if that is the main one. */
+static pthread_t main_thread;
+static bool have_main_thread;
+
+__attribute__((constructor)) static void note_main_thread(void)
+{
+    have_main_thread = syscall(SYS_gettid) == getpid();
+    main_thread = pthread_self();
+}
 
 /* All signals but those that say that the thread itself did something impossible: blocking these
  * would end the process without its handler being asked. */
@@ -49,18 +64,43 @@ void motet__os_thread_detach(motet__os_thread thread)
     pthread_detach(thread);
 }
 
-void motet__os_thread_name(const char *name)
+motet__os_thread motet__os_thread_self(void)
 {
-    char cut[16];
+    return pthread_self();
+}
+
+void motet__os_thread_exit(void)
+{
+    pthread_exit(NULL);
+}
+
+void motet__os_thread_name(uint32_t tid, const char *name)
+{
+    char path[48], cut[16];
 
     strncpy(cut, name, sizeof cut - 1);
     cut[sizeof cut - 1] = '\0';
-    pthread_setname_np(pthread_self(), cut);
+    if (tid == motet__self()->tid) {
+        prctl(PR_SET_NAME, cut);
+        return;
+    }
+    /* By number: open(), write() and close() are where pthread_cancel() strikes. */
+    snprintf(path, sizeof path, "/proc/self/task/%u/comm", (unsigned)tid);
+    long fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        syscall(SYS_write, fd, cut, strlen(cut));
+        syscall(SYS_close, fd);
+    }
 }
 
 uint64_t motet__os_thread_ident(motet__os_thread thread)
 {
     return (uint64_t)thread;
+}
+
+motet__os_thread motet__os_thread_main(void)
+{
+    return have_main_thread ? main_thread : (motet__os_thread)0;
 }
 
 void motet__once_run(motet__once *once, void (*set_up)(void))

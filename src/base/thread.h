@@ -20,8 +20,17 @@ int motet__os_thread_start(motet__os_thread *thread, void *(*fn)(void *), void *
 void motet__os_thread_join(motet__os_thread thread);
 void motet__os_thread_detach(motet__os_thread thread);
 
-/* Shows the name, cut to 15 bytes, in ps, top and gdb. For the calling thread. */
-void motet__os_thread_name(const char *name);
+motet__os_thread motet__os_thread_self(void);
+
+/* The main thread of the first process, for one that has not asked itself; 0 if the library was
+ * loaded by another. */
+motet__os_thread motet__os_thread_main(void);
+
+/* Ends the calling thread, after its clean-up handlers and destructors. */
+_Noreturn void motet__os_thread_exit(void);
+
+/* Shows the name, cut to 15 bytes, in ps, top and gdb, for the thread with that number. */
+void motet__os_thread_name(uint32_t tid, const char *name);
 
 /* A number for a thread that no other living one of the process has. */
 uint64_t motet__os_thread_ident(motet__os_thread thread);

@@ -302,18 +302,23 @@ static char *name_for_locked(const motet_process_options *options)
     return motet__strdup(name);
 }
 
+/* A child ends without the functions that its parent registered for its own exit. */
+static _Noreturn void end_child(int status)
+{
+    motet__threads_join_all();
+    end_family();
+    motet__os_exit(status & 0xff);
+}
+
 /* The life of a child, from the fork to its end. */
 _Noreturn static void be_child(motet_target target, void *arg, const char *name)
 {
     snprintf(family.name, sizeof family.name, "%s", name);
-    motet__os_thread_name(name);
+    motet__os_thread_name(motet__self()->tid, name);
     motet__os_no_input();
 
-    int status = target(arg);
-
-    motet__threads_join_all();
-    end_family();
-    motet__os_exit(status & 0xff);
+    motet__threads_main_exits(end_child);
+    end_child(target(arg));
 }
 
 /* Forks and lists the child, whose handle is filled in. 0 or an errno value. Under family.lock. */

@@ -84,7 +84,7 @@ int motet__wait_fd(int fd, int64_t deadline)
     struct motet__self *self = motet__self();
 
     if (deadline != MOTET__AT_ONCE && self->cancel_fd < 0)
-        motet__store(&self->cancel_fd, motet__os_eventfd(), SEQ_CST);
+        motet__self_open_fd(self, motet__os_eventfd);
     /* Either this sees that the thread is cancelled, or motet__cancel sees the descriptor: each side
      * writes its word before it reads the other's, both SEQ_CST. */
     if (motet__load(&self->cancelled, SEQ_CST))
