@@ -12,6 +12,7 @@
 #include <motet/condition.h>
 #include <motet/event.h>
 #include <motet/semaphore.h>
+#include <motet/barrier.h>
 #include <motet/with.h>
 #include <motet/thread.h>
 #include <motet/shared.h>

@@ -19,7 +19,8 @@
  *   ETIMEDOUT   the timeout passed first; with a timeout of 0: it would have had to wait
  *   ECANCELED   the calling thread, or the task waited for, was cancelled or terminated
  *   EPERM       you do not hold what you want to release, wait on or notify
- *   EPIPE       closed: the queue or pool was shut down, nothing more goes in (or comes out)
+ *   EPIPE       closed: the queue or pool was shut down, nothing more goes in (or comes out); the
+ *               barrier is broken
  *   EMSGSIZE    the size of the item, argument or result is not the one that was agreed
  *   EOVERFLOW   the number is too large to count, or more was released than the bound allows
  *   ENOMEM      out of memory, private or shared

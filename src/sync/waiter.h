@@ -1,8 +1,8 @@
-/* One waiter of a condition: what it sleeps on, and its place in the line.
+/* One waiter of a condition or a barrier: what it sleeps on, and its place in the line.
  *
- * In a private condition it lies on the stack of the thread that waits. Where a process can be killed
- * while it waits, its stack goes with it; so for shared conditions every thread that ever waits on
- * one claims a record in shared memory for the rest of its life. The record's lock, held all that
+ * In a private object it lies on the stack of the thread that waits. Where a process can be killed
+ * while it waits, its stack goes with it; so for shared ones every thread that ever waits on one
+ * claims a record in shared memory for the rest of its life. The record's lock, held all that
  * time, says whether the thread lives: when it is not held, the kernel has seen its owner die.
  */
 #ifndef MOTET_SYNC_WAITER_H
@@ -14,13 +14,14 @@ enum {
     MOTET__WAITING,  /* in line, awake. Set by the waiter when it joins the line */
     MOTET__ASLEEP,   /* in line, about to sleep on `state`. Set by the waiter, over WAITING */
     MOTET__NOTIFIED, /* its turn has come. Set by the notifier, over either of them */
+    MOTET__BROKEN,   /* the barrier broke. Likewise */
 };
 
 struct motet__waiter {
-    motet_lock alive;                 /* shared records only: held by the thread it belongs to */
-    uint32_t state;                   /* atomic: see above */
-    struct motet__waiter *next;       /* under the condition's lock */
-    struct motet_condition *waits_on; /* not NULL while in line; under the condition's lock */
+    motet_lock alive;           /* shared records only: held by the thread it belongs to */
+    uint32_t state;             /* atomic: see above */
+    struct motet__waiter *next; /* under the object's lock */
+    void *waits_on;             /* the object, while in line, else NULL; under its lock */
 };
 
 /* The calling thread's record in shared memory, or NULL when all are taken. */
