@@ -13,7 +13,8 @@ static double round_length = 1; /* constant once there are others */
 static int perform(const char *what)
 {
     for (int i = 1; i <= 3; i++) {
-        printf("    %s %d (process %d)\n", what, i, (int)getpid());
+        printf("    %s %d (process %d, %s)\n", what, i, (int)getpid(),
+               motet_thread_name(motet_current_thread()));
         motet_sleep(round_length);
     }
     return 0;
@@ -64,6 +65,7 @@ static void as_threads(void)
         }
         printf("  %s is thread %d\n", motet_thread_name(t[i]), motet_thread_native_id(t[i]));
     }
+    printf("  %d threads live\n", motet_active_count());
     for (int i = 0; i < 2; i++) {
         motet_thread_join(t[i], MOTET_FOREVER);
         motet_thread_free(t[i]);

@@ -62,14 +62,20 @@ done
 
 # ---- threads and processes
 
-rounds="    dance 1 (process N)
-    dance 2 (process N)
-    dance 3 (process N)
-    sing 1 (process N)
-    sing 2 (process N)
-    sing 3 (process N)"
+rounds="    dance 1 (process N, MainThread)
+    dance 1 (process N, dance)
+    dance 2 (process N, MainThread)
+    dance 2 (process N, dance)
+    dance 3 (process N, MainThread)
+    dance 3 (process N, dance)
+    sing 1 (process N, MainThread)
+    sing 1 (process N, sing)
+    sing 2 (process N, MainThread)
+    sing 2 (process N, sing)
+    sing 3 (process N, MainThread)
+    sing 3 (process N, sing)"
 run sing_dance 0.02 >"$scratch/out"
-is "sing_dance: what is done, thrice" "$rounds" "$(grep '^    ' "$scratch/out" | plain | sort -u)"
+is "sing_dance: what is done" "$rounds" "$(grep '^    ' "$scratch/out" | plain | sort -u)"
 is "sing_dance: how often" 18 "$(grep -c '^    ' "$scratch/out")"
 is "sing_dance: how" "one after the other, in process N
 one after the other: N s
@@ -80,9 +86,23 @@ as two processes: N s
 as two threads, in process N
   sing is thread N
   dance is thread N
-as two threads: N s" "$(grep -v '^    ' "$scratch/out" | plain)"
+  N threads live
+as two threads: N s" \
+    "$(grep -v '^    ' "$scratch/out" | plain | sed 's/[0-9] threads live/N threads live/')"
 is "sing_dance: in three processes" 3 \
     "$(grep -o '(process [0-9]*' "$scratch/out" | sort -u | wc -l)"
+
+is names "[Downloader] begins
+[Last] ends
+[MainThread] it is this one
+[MainThread] one has a new name: Last
+[MainThread] the main thread is MainThread
+[MainThread] thread 1 of 3 is MainThread
+[MainThread] thread 2 of 3 is Downloader
+[MainThread] thread 3 of 3 is Thread-1, a daemon
+[MainThread] threads that live: 1
+[Thread-1] begins
+[Thread-1] ends" "$(run names | sort)"
 
 run downloads 0.1 >"$scratch/out"
 is "downloads: the ways" "one after the other
