@@ -765,6 +765,12 @@ TEST(the_main_thread_may_go_first)
     CHECK_STR(text, "a");
 }
 
+static int pthread_exits(void *arg)
+{
+    (void)arg;
+    pthread_exit(NULL);
+}
+
 static int joins_main(void *arg)
 {
     (void)arg;
@@ -830,6 +836,224 @@ TEST(a_thread_started_late_in_exit_is_waited_for)
     CHECK_STR(text, "first late ");
 }
 
+/* ---- motet_thread_exit ---- */
+
+static int cleaned;
+
+static void cleans_up(void *arg)
+{
+    cleaned = *(int *)arg;
+}
+
+__attribute__((noinline)) static void goes_deeper(int code)
+{
+    if (cleaned == -1)
+        motet_thread_exit(code);
+    cleaned = -2;
+}
+
+__attribute__((noinline)) static void goes_deep(int code)
+{
+    goes_deeper(code);
+    cleaned = -3;
+}
+
+static int exits_deep(void *arg)
+{
+    pthread_cleanup_push(cleans_up, arg);
+    goes_deep(*(int *)arg);
+    pthread_cleanup_pop(0);
+    return 1;
+}
+
+TEST(thread_exit_is_as_if_the_target_returned)
+{
+    int codes[] = {0, 3, -7, ETIMEDOUT, INT_MAX};
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        cleaned = -1;
+        motet_thread *t = motet_thread_start(exits_deep, &codes[i]);
+        CHECK(t);
+        CHECK_INT(motet_thread_join(t, MOTET_FOREVER), 0);
+        CHECK_INT(motet_thread_exitcode(t), codes[i]);
+        CHECK(!motet_thread_is_alive(t));
+        CHECK_INT(cleaned, codes[i]);
+        motet_thread_free(t);
+    }
+    CHECK_INT(motet_active_count(), 1);
+}
+
+static void *exits_foreign(void *arg)
+{
+    if (arg)
+        CHECK(motet_current_thread());
+    motet_thread_exit(5);
+}
+
+TEST(thread_exit_ends_threads_of_others_too)
+{
+    for (int known = 0; known < 2; known++) {
+        pthread_t thread;
+        CHECK_INT(pthread_create(&thread, NULL, exits_foreign, known ? &known : NULL), 0);
+        CHECK_INT(pthread_join(thread, NULL), 0);
+        CHECK_INT(motet_active_count(), 1);
+    }
+}
+
+static void says_goodbye(void)
+{
+    say("goodbye");
+}
+
+static void exits_main(void)
+{
+    CHECK_INT(atexit(says_goodbye), 0);
+    leave(speaks_late, "a ", false);
+    motet_thread_exit(0x307);
+}
+
+TEST(thread_exit_in_main_is_exit)
+{
+    char text[256];
+    CHECK_INT(say_in_child(exits_main, text), 7);
+    CHECK_STR(text, "a goodbye");
+}
+
+static int exits_child(void *arg)
+{
+    motet_thread_exit(*(int *)arg);
+}
+
+TEST(thread_exit_in_a_process_is_its_exit)
+{
+    int code = 9;
+    motet_process *p = motet_process_start(exits_child, &code, sizeof code);
+    CHECK(p);
+    CHECK_INT(motet_process_join(p, MOTET_FOREVER), 0);
+    CHECK_INT(motet_process_exitcode(p), 9);
+    motet_process_free(p);
+}
+
+/* ---- threads without handles ---- */
+
+static int sets_ident(void *arg)
+{
+    struct ids *ids = arg;
+    ids->ident = motet_get_ident();
+    ids->native = (int)syscall(SYS_gettid);
+    CHECK_INT(motet_event_set(&ids->told), 0);
+    return motet_event_wait(&ids->go, MOTET_FOREVER);
+}
+
+static int asks_who_it_is(void *arg)
+{
+    CHECK_STR(motet_thread_name(motet_current_thread()), "Dummy-1");
+    CHECK_INT(motet_active_count(), 2);
+    return motet_event_set(arg);
+}
+
+TEST(a_new_thread_is_detached)
+{
+    struct ids ids = {0};
+    motet_event asked = MOTET_EVENT_INIT;
+    CHECK(motet_start_new_thread(NULL, NULL) == 0);
+    CHECK_INT(errno, EINVAL);
+    uint64_t ident = motet_start_new_thread(sets_ident, &ids);
+    CHECK(ident != 0);
+    CHECK_INT(motet_event_wait(&ids.told, MOTET_FOREVER), 0);
+    CHECK(ids.ident == ident);
+    CHECK_INT(motet_active_count(), 1); /* nobody knows of it */
+    CHECK_INT(motet_event_set(&ids.go), 0);
+    CHECK(motet_start_new_thread(asks_who_it_is, &asked) != 0);
+    CHECK_INT(motet_event_wait(&asked, MOTET_FOREVER), 0);
+    WAIT_UNTIL(motet_active_count() == 1);
+}
+
+static void leaves_detached(void)
+{
+    CHECK(motet_start_new_thread(never_ends, NULL) != 0);
+}
+
+TEST(exit_does_not_wait_for_detached_threads)
+{
+    char text[256];
+    CHECK_INT(say_in_child(leaves_detached, text), 0);
+}
+
+/* ---- the error hook ---- */
+
+struct report {
+    motet_lock lock;
+    int count, code;
+    bool alive;
+    char name[32];
+};
+
+static void reports(motet_thread *thread, int exitcode, void *arg)
+{
+    struct report *r = arg;
+    CHECK(thread && thread == motet_current_thread());
+    motet_with(&r->lock) {
+        r->count++;
+        r->code = exitcode;
+        r->alive = motet_thread_is_alive(thread);
+        snprintf(r->name, sizeof r->name, "%s", motet_thread_name(thread));
+    }
+}
+
+static int is_cancelled(void *arg)
+{
+    CHECK_INT(motet_event_wait(arg, MOTET_FOREVER), ECANCELED);
+    return ECANCELED;
+}
+
+TEST(the_error_hook_hears_of_targets_that_fail)
+{
+    struct report r = {.count = 0};
+    motet_event never = MOTET_EVENT_INIT;
+    int five = EIO, zero = 0;
+    join_free(motet_thread_start(returns, &five)); /* silence */
+    motet_thread_on_error(reports, &r);
+    join_free(motet_thread_start(returns, &zero));
+    cleaned = -1;
+    join_free(motet_thread_start(exits_deep, &five));
+    join_free(motet_thread_start(pthread_exits, NULL));
+    motet_thread *t = motet_thread_start(is_cancelled, &never);
+    CHECK_INT(motet_thread_cancel(t), 0);
+    join_free(t);
+    CHECK_INT(r.count, 0);
+    join_free(motet_thread_start(returns, &five, .name = "Failing"));
+    CHECK_INT(r.count, 1);
+    CHECK_INT(r.code, EIO);
+    CHECK(r.alive);
+    CHECK_STR(r.name, "Failing");
+    CHECK(motet_start_new_thread(returns, &five) != 0);
+    WAIT_UNTIL(({
+        int n = 0;
+        motet_with(&r.lock)
+            n = r.count;
+        n == 2;
+    }));
+    CHECK_STR(r.name, "Dummy-1");
+    motet_thread_on_error(NULL, NULL);
+    join_free(motet_thread_start(returns, &five));
+    CHECK_INT(r.count, 2);
+}
+
+TEST(errors_can_be_printed)
+{
+    char text[200] = "";
+    int five = EIO;
+    FILE *f = tmpfile();
+    CHECK(f);
+    motet_thread_on_error(motet_thread_print_error, f);
+    join_free(motet_thread_start(returns, &five, .name = "Failing"));
+    rewind(f);
+    CHECK(fgets(text, sizeof text, f));
+    CHECK_STR(text, "Error in thread Failing: exit code 5 (Input/output error)\n");
+    fclose(f);
+    motet_thread_print_error(motet_main_thread(), 1, NULL);
+}
+
 static void calls_early(void)
 {
     say("early ");
@@ -854,34 +1078,37 @@ TEST(a_thread_started_in_an_atexit_function_is_waited_for)
     CHECK_STR(text, "late early ");
 }
 
-static int pthread_exits(void *arg)
-{
-    (void)arg;
-    pthread_exit(NULL);
-}
-
 static int is_cancelled_by_pthreads(void *arg)
 {
-    *(pthread_t *)arg = pthread_self();
-    return pause();
+    (void)arg;
+    for (;; harness_nap())
+        pthread_testcancel(); /* in a call that it has intercepted TSan loses its bearings */
+    return 0;
 }
 
 /* The thread is as dead as if it had returned: those who join must learn of it. */
 TEST(a_target_may_end_its_thread_itself)
 {
-    static pthread_t ident;
-    motet_thread *a = motet_thread_start(pthread_exits, NULL);
-    motet_thread *b = motet_thread_start(is_cancelled_by_pthreads, &ident);
-    CHECK(a && b);
-    CHECK_INT(motet_thread_join(a, MOTET_FOREVER), 0);
-    CHECK(!motet_thread_is_alive(a));
-    CHECK_INT(motet_thread_exitcode(a), ECANCELED);
-    CHECK_INT(pthread_cancel((pthread_t)motet_thread_ident(b)), 0);
-    CHECK_INT(motet_thread_join(b, MOTET_FOREVER), 0);
-    CHECK_INT(motet_thread_exitcode(b), ECANCELED);
+    motet_thread *t = motet_thread_start(pthread_exits, NULL);
+    CHECK(t);
+    CHECK_INT(motet_thread_join(t, MOTET_FOREVER), 0);
+    CHECK(!motet_thread_is_alive(t));
+    CHECK_INT(motet_thread_exitcode(t), ECANCELED);
     CHECK_INT(motet_active_count(), 1);
-    motet_thread_free(a);
-    motet_thread_free(b);
+    motet_thread_free(t);
+}
+
+TEST(a_thread_may_be_ended_by_pthread_cancel)
+{
+    if (HARNESS_ASAN)
+        SKIP("AddressSanitizer does not clean the stack of a thread that is cancelled");
+    motet_thread *t = motet_thread_start(is_cancelled_by_pthreads, NULL);
+    CHECK(t);
+    CHECK_INT(pthread_cancel((pthread_t)motet_thread_ident(t)), 0);
+    CHECK_INT(motet_thread_join(t, MOTET_FOREVER), 0);
+    CHECK_INT(motet_thread_exitcode(t), ECANCELED);
+    CHECK_INT(motet_active_count(), 1);
+    motet_thread_free(t);
 }
 
 /* ---- fork ---- */

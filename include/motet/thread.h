@@ -116,9 +116,29 @@ MOTET_API bool motet_thread_is_alive(const motet_thread *thread);
 /* Whether it was started as a daemon. Python: Thread.daemon. */
 MOTET_API bool motet_thread_daemon(const motet_thread *thread);
 
-/* What its target returned, or MOTET_NO_EXITCODE while it runs. ECANCELED when the target did not
- * return, but ended its thread with pthread_exit, or pthread_cancel did. */
+/* What its target returned, or MOTET_NO_EXITCODE while it runs. ECANCELED when the thread was
+ * ended by pthread_exit or pthread_cancel. */
 MOTET_API int motet_thread_exitcode(const motet_thread *thread);
+
+/* Ends the calling thread as if its target had returned that exit code; in the main thread it is
+ * exit(exitcode). First the clean-up handlers of pthread_cleanup_push run, the destructors of C++
+ * objects, and, in C that was compiled with -fexceptions, what __attribute__((cleanup)) names: without
+ * it, motet_with releases nothing on this way out. It is no error for motet_thread_on_error.
+ * A thread that motet did not start ends too. Python: sys.exit in a thread, _thread.exit. */
+__attribute__((noreturn)) MOTET_API void motet_thread_exit(int exitcode);
+
+/* Starts target(arg) in a thread without a handle: nobody joins it, the process does not wait for it
+ * at exit, and it is in no list unless it asks for motet_current_thread, as Dummy-1.
+ * Its ident, or 0 with errno EINVAL, ENOMEM or EAGAIN. Python: _thread.start_new_thread. */
+MOTET_API uint64_t motet_start_new_thread(motet_target target, void *arg);
+
+/* Has hook(thread, exitcode, arg) called in each thread whose target returns something else than 0,
+ * before it ends; not when a cancelled one returns ECANCELED, which is what it was asked to do. There
+ * is one hook in a process; NULL, as at first: none. motet_thread_print_error is one: it prints a line
+ * to the FILE * that is its arg, or to stderr for NULL. Python: threading.excepthook. */
+typedef void motet_thread_hook(motet_thread *thread, int exitcode, void *arg);
+MOTET_API void motet_thread_on_error(motet_thread_hook *hook, void *arg);
+MOTET_API void motet_thread_print_error(motet_thread *thread, int exitcode, void *file);
 
 /* Asks the thread to end: every motet call in which it waits, now or later, returns ECANCELED.
  * What does not wait is not disturbed; what it holds it keeps until it releases it. 0; EINVAL. */

@@ -67,7 +67,9 @@ static struct {
     struct motet_thread *forker;       /* between the handlers of a fork: the thread that forks */
     uint32_t numbered, dummies;        /* atomic: how many have been given a name of ours */
     bool waits_at_exit;                /* under lock: the exit hook is in place */
-    uint32_t exits;                    /* under lock: the number of the thread in exit(), or 0 */
+    motet_thread_hook *on_error;       /* under lock, as is its argument */
+    void *on_error_arg;
+    uint32_t exits; /* under lock: the number of the thread in exit(), or 0 */
 } registry;
 
 static struct motet_thread
@@ -300,8 +302,12 @@ static void at_end(struct motet__self *self)
     motet__lock(&registry.lock);
     thread = self == motet__load(&motet__main_self, RELAXED) ? main_locked() : self->thread;
     motet__unlock(&registry.lock);
-    if (thread)
-        end(thread, thread->kind == STARTED ? ECANCELED : 0);
+    if (!thread)
+        return;
+    if (thread->kind != STARTED)
+        end(thread, 0);
+    else /* by motet_thread_exit, or by pthread_exit or pthread_cancel */
+        end(thread, thread->exitcode != MOTET_NO_EXITCODE ? thread->exitcode : ECANCELED);
 }
 
 static void set_up(void)
@@ -310,11 +316,51 @@ static void set_up(void)
     motet__self_on_end(at_end);
 }
 
+void motet_thread_on_error(motet_thread_hook *hook, void *arg)
+{
+    motet__lock(&registry.lock);
+    registry.on_error = hook;
+    registry.on_error_arg = arg;
+    motet__unlock(&registry.lock);
+}
+
+/* Tells the hook, if there is one, that the target of the calling thread failed. */
+static void report(int exitcode)
+{
+    motet__lock(&registry.lock);
+    motet_thread_hook *hook = registry.on_error;
+    void *arg = registry.on_error_arg;
+    motet__unlock(&registry.lock);
+    if (hook)
+        hook(motet_current_thread(), exitcode, arg);
+}
+
+void motet_thread_print_error(motet_thread *thread, int exitcode, void *file)
+{
+    int saved = errno;
+
+    errno = exitcode; /* what %m explains */
+    fprintf(file ? file : stderr, "Error in thread %s: exit code %d (%m)\n",
+            motet_thread_name(thread), exitcode);
+    errno = saved;
+}
+
 /* The main thread ends, with that exit code: the process does. */
 static _Noreturn void leave_main(int exitcode)
 {
     main_exit(exitcode & 0xff);
     motet__os_exit(exitcode & 0xff); /* never: the function above does not return */
+}
+
+/* The target of the calling thread has returned. */
+static void returned(int exitcode)
+{
+    struct motet__self *self = motet__self();
+
+    if (self->tid == (uint32_t)motet__os_pid()) /* it forked, and this is the child */
+        leave_main(exitcode);
+    if (exitcode != 0 && !(exitcode == ECANCELED && motet_cancelled()))
+        report(exitcode);
 }
 
 static void *run(void *arg)
@@ -330,8 +376,7 @@ static void *run(void *arg)
 
     int exitcode = thread->target(thread->arg);
 
-    if (thread->kind == MAIN) /* the target forked, and this is the child */
-        leave_main(exitcode);
+    returned(exitcode);
     end(thread, exitcode);
     return NULL;
 }
@@ -441,6 +486,51 @@ static bool is_mine(const struct motet_thread *thread)
     /* Acquire: pairs with meet_locked. The number is the caller's alone while it lives. */
     return motet__load(&thread->state, ACQUIRE) <= LEAVING &&
            motet__load(&thread->native_id, ACQUIRE) == motet__self()->tid;
+}
+
+void motet_thread_exit(int exitcode)
+{
+    struct motet__self *self = motet__self();
+
+    if (self->tid == (uint32_t)motet__os_pid())
+        leave_main(exitcode);
+    if (self->thread)
+        self->thread->exitcode = exitcode; /* at_end finds it */
+    motet__os_thread_exit();
+}
+
+/* What a detached thread is started with. */
+struct start {
+    motet_target target;
+    void *arg;
+};
+
+static void *run_detached(void *arg)
+{
+    struct start start = *(struct start *)arg;
+
+    motet__free(arg);
+    returned(start.target(start.arg));
+    return NULL;
+}
+
+uint64_t motet_start_new_thread(motet_target target, void *arg)
+{
+    motet__os_thread os;
+    struct start *start = target ? motet__alloc(sizeof *start) : NULL;
+    int rc = target ? ENOMEM : EINVAL;
+
+    if (start) {
+        *start = (struct start){target, arg};
+        rc = motet__os_thread_start(&os, run_detached, start, motet_stack_size());
+    }
+    if (rc) {
+        motet__free(start);
+        errno = rc;
+        return 0;
+    }
+    motet__os_thread_detach(os);
+    return motet__os_thread_ident(os);
 }
 
 static int join(struct motet_thread *thread, int64_t deadline, unsigned how)
