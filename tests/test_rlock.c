@@ -170,3 +170,38 @@ TEST_KINDS(the_next_holder_of_a_shared_rlock_holds_it_once)
     CHECK_INT(worker_join(START(kind, tries, &lock)), 0);
     PROCESSES.free(lock);
 }
+
+/* ---- getters ---- */
+
+TEST(of_null_nothing_is_known)
+{
+    CHECK(!motet_rlock_locked(NULL));
+    CHECK(!motet_rlock_owned(NULL));
+    CHECK_INT(motet_rlock_depth(NULL), 0);
+}
+
+/* What another one sees: the bits say locked, owned; and its depth is 0. */
+static int sees(void *arg)
+{
+    motet_rlock *lock = *(motet_rlock **)arg;
+    CHECK_INT(motet_rlock_depth(lock), 0);
+    return motet_rlock_locked(lock) + 2 * motet_rlock_owned(lock);
+}
+
+TEST_KINDS(the_holder_knows_its_depth_the_others_only_that_it_is_held)
+{
+    motet_rlock *lock = kind->alloc(sizeof *lock);
+    CHECK(!motet_rlock_locked(lock) && !motet_rlock_owned(lock));
+    for (uint32_t i = 0; i < 4; i++) {
+        CHECK_INT(motet_rlock_depth(lock), i);
+        CHECK_INT(worker_join(START(kind, sees, &lock)), i > 0);
+        CHECK_INT(motet_rlock_acquire(lock, MOTET_FOREVER), 0);
+        CHECK(motet_rlock_locked(lock) && motet_rlock_owned(lock));
+    }
+    for (uint32_t i = 4; i > 0; i--) {
+        CHECK_INT(motet_rlock_depth(lock), i);
+        CHECK_INT(motet_rlock_release(lock), 0);
+    }
+    CHECK(!motet_rlock_locked(lock) && !motet_rlock_owned(lock));
+    kind->free(lock);
+}

@@ -36,6 +36,13 @@ MOTET_API int motet_rlock_acquire(motet_rlock *lock, double timeout);
 /* Undoes one acquire. 0; EPERM when the caller does not hold it; EINVAL. Python: RLock.release. */
 MOTET_API int motet_rlock_release(motet_rlock *lock);
 
+/* Whether somebody holds it at this moment; whether the caller does, and how often it would have to
+ * release it to give it up: 0 when it does not (false and 0 for NULL).
+ * Python: RLock.locked (3.14), RLock._is_owned, RLock._recursion_count. */
+MOTET_API bool motet_rlock_locked(const motet_rlock *lock);
+MOTET_API bool motet_rlock_owned(const motet_rlock *lock);
+MOTET_API uint32_t motet_rlock_depth(const motet_rlock *lock);
+
 #ifdef __cplusplus
 }
 #endif

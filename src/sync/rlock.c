@@ -37,3 +37,18 @@ int motet_rlock_release(motet_rlock *lock)
     }
     return motet_lock_release(&lock->lock);
 }
+
+bool motet_rlock_locked(const motet_rlock *lock)
+{
+    return lock && motet_lock_locked(&lock->lock);
+}
+
+bool motet_rlock_owned(const motet_rlock *lock)
+{
+    return lock && motet__lock_mine(&lock->lock);
+}
+
+uint32_t motet_rlock_depth(const motet_rlock *lock)
+{
+    return motet_rlock_owned(lock) ? lock->depth + 1 : 0;
+}
