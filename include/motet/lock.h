@@ -72,6 +72,24 @@ MOTET_API int motet_lock_release(motet_lock *lock);
 /* Whether somebody holds the lock at this moment (false for NULL). Python: Lock.locked. */
 MOTET_API bool motet_lock_locked(const motet_lock *lock);
 
+/* Takes all n locks, or none, in any order, however others take them: it never sleeps for one while
+ * holding another of them, so that it cannot be part of a deadlock among them.
+ *
+ *     motet_lock *both[] = {&from->lock, &to->lock};
+ *     if (motet_lock_acquire_all(both, 2, MOTET_FOREVER) == 0) {
+ *         transfer(from, to, amount);
+ *         motet_lock_release_all(both, 2);
+ *     }
+ *
+ * Private and shared ones may be mixed. 0; EOWNERDEAD (the last holder of at least one died: all are
+ * held); otherwise none is: ETIMEDOUT; ECANCELED; EDEADLK as acquire; EINVAL, also for NULL among
+ * them and for a lock that is there twice, for which each is compared with each. */
+MOTET_API int motet_lock_acquire_all(motet_lock *const locks[], size_t n, double timeout);
+
+/* Releases all of them. 0; EPERM when there is one that release would refuse, and then none is
+ * released; EINVAL as above. */
+MOTET_API int motet_lock_release_all(motet_lock *const locks[], size_t n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -20,4 +20,7 @@ bool motet__lock_mine(const motet_lock *lock);
 int motet__lock_acquire_shared(motet_lock *lock, int64_t deadline, unsigned how);
 int motet__lock_release_shared(motet_lock *lock);
 
+/* Releases a shared lock that the caller holds, as if it died: the next one gets EOWNERDEAD. */
+void motet__lock_release_dead(motet_lock *lock);
+
 #endif

@@ -90,7 +90,8 @@ int motet__lock_acquire_shared(motet_lock *lock, int64_t deadline, unsigned how)
     return rc;
 }
 
-int motet__lock_release_shared(motet_lock *lock)
+/* `left` is what the word becomes: 0 or FUTEX_OWNER_DIED. */
+static int release(motet_lock *lock, uint32_t left)
 {
     struct motet__self *self = motet__self();
 
@@ -100,8 +101,18 @@ int motet__lock_release_shared(motet_lock *lock)
     motet__robust_pending(self, link_of(lock));
     motet__robust_unlink(link_of(lock));
     /* Release: pairs with the acquire in try_take. */
-    if (motet__swap(&lock->word, 0, RELEASE) & FUTEX_WAITERS)
+    if (motet__swap(&lock->word, left, RELEASE) & FUTEX_WAITERS)
         motet__wake(&lock->word, 1, MOTET__SHARED);
     motet__robust_done(self);
     return 0;
+}
+
+int motet__lock_release_shared(motet_lock *lock)
+{
+    return release(lock, 0);
+}
+
+void motet__lock_release_dead(motet_lock *lock)
+{
+    release(lock, FUTEX_OWNER_DIED);
 }
