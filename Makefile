@@ -1,8 +1,9 @@
-# The short way to everything. Targets: run test install bench sanitize clean, and the helpers
+# The short way to everything. Targets: run test install models bench sanitize clean, and the helpers
 # build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
 #
 #   make run [DIR=/usr/include]              count the words of a folder, then hash its files
 #   make test [MODES="plain asan"] [T="test_lock test_queue/fifo"]
+#   make models [MODEL_TIME=seconds for each] [T="model_lock"]
 #   make install [PREFIX=/usr/local] [DESTDIR=...]
 #   make bench
 #
@@ -13,7 +14,7 @@ DIR ?= /usr/include
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: build run test sanitize install bench warnings format deps clean
+.PHONY: build run test models sanitize install bench warnings format deps clean
 
 build:
 	@scripts/install-deps.sh build
@@ -31,6 +32,12 @@ test:
 sanitize:
 	@scripts/install-deps.sh build test
 	@python3 tests/run.py --mode=asan --mode=tsan $(T)
+
+# The models alone, for longer than `make test` does.
+models: export MODEL_TIME ?= 20
+models:
+	@scripts/install-deps.sh build test
+	@python3 tests/run.py --mode=plain -v $(or $(T),model_)
 
 install:
 	@scripts/install-deps.sh build

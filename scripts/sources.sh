@@ -13,7 +13,18 @@ list()
 }
 
 case $1 in
-lib) list src/*/*.c ;;
+lib)
+    for file in src/*/*.c; do
+        case $file in src/check/*) ;; *) list "$file" ;; esac
+    done
+    ;;
+# The library that runs under the scheduler: src/check/base_NAME.c stands for src/base/NAME.c.
+check)
+    for file in src/*/*.c; do
+        [ -f "$(echo "$file" | sed 's,^src/base/,src/check/base_,;t;s,.*,,')" ] || list "$file"
+    done
+    ;;
+models) list tests/models/*.c ;;
 tool) list tools/motet/*.c ;;
 tests) list tests/test_*.c ;;
 examples) list examples/*.c ;;
@@ -21,11 +32,11 @@ bench) list bench/*.c ;;
 headers) list include/motet/*.h ;;
 man) list docs/man/*.[137] ;;
 all)
-    list src/*/*.c tools/motet/*.c tests/test_*.c examples/*.c bench/*.c include/motet/*.h \
+    list src/*/*.c tools/motet/*.c tests/test_*.c tests/models/*.c examples/*.c bench/*.c include/motet/*.h \
         docs/man/*.[137] bench/meson.build
     ;;
 *)
-    echo "usage: $0 lib|tool|tests|examples|bench|headers|man|all" >&2
+    echo "usage: $0 lib|check|tool|tests|models|examples|bench|headers|man|all" >&2
     exit 2
     ;;
 esac

@@ -10,7 +10,8 @@ that begin so. Programs run side by side, one a processor, the output of those t
 full. The last line is "N passed, N failed"; the exit status is 0 when none failed.
 
 Programs are tests/test_*.c, which the harness makes to print "cases: N passed, N failed, N skipped"
-last, and tests/test_*.sh: exit status 0, 1 or 77 for skipped, and perhaps "N passed, N failed" in
+last, tests/models/*.c (plain mode only), which are run under all schedules by the scheduler of
+src/check/ and are named model_*, and tests/test_*.sh: exit status 0, 1 or 77 for skipped, and perhaps "N passed, N failed" in
 the last line. Scripts run in plain mode, unless a line "# modes: plain asan" in them says more; they
 find MOTET_BUILD (the build folder), MOTET_BIN (the command) and MOTET_EXAMPLES in the environment.
 """
@@ -81,17 +82,24 @@ def modes_of(script):
 def programs(mode, patterns):
     """(name, command, limit) of each chosen program."""
     found = []
-    for path in sorted((ROOT / "tests").glob("test_*")):
+    paths = sorted((ROOT / "tests").glob("test_*"))
+    if mode == "plain":
+        paths += sorted((ROOT / "tests" / "models").glob("*.c"))
+    for path in paths:
         if path.suffix not in (".c", ".sh"):
             continue
-        name, cases = path.stem, []
+        model = path.parent.name == "models"
+        name, cases = "model_" + path.stem if model else path.stem, []
         if patterns:
             wanted = [p for p in patterns if name.startswith(p.split("/", 1)[0])]
             if not wanted:
                 continue
             if all("/" in p for p in wanted):
                 cases = [p.split("/", 1)[1] for p in wanted]
-        if path.suffix == ".c":
+        if model:
+            program = BUILD / mode / "tests" / "models" / name
+            found.append((name, [str(program)] + cases, PROGRAM_LIMIT))
+        elif path.suffix == ".c":
             prefix = without_randomization() if mode == "tsan" else []
             command = prefix + [str(BUILD / mode / "tests" / name)] + cases
             found.append((name, command, PROGRAM_LIMIT))
@@ -106,7 +114,8 @@ def targets(chosen, patterns):
     is in the middle of writing is not in the way."""
     if not patterns or any(name.endswith(".sh") for name, _, _ in chosen):
         return []
-    return ["tests/" + name for name, _, _ in chosen]
+    return [("tests/models/" if name.startswith("model_") else "tests/") + name
+            for name, _, _ in chosen]
 
 
 def marked(mark):

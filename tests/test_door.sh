@@ -64,8 +64,10 @@ below=
 for floor in $floors; do
     below="$below${below:+|}$floor"
     [ -d "src/$floor" ] || continue
+    door=
+    [ "$floor" = base ] && door="|check/door\\.h" # what the check build has in the place of the cellar
     grep -rE '^#include "' "src/$floor" --include='*.[ch]' |
-        grep -vE "#include \"(($below)|motet)/[^\"]*\"|#include \"motet.h\"" >found
+        grep -vE "#include \"((($below)|motet)/[^\"]*$door)\"|#include \"motet.h\"" >found
     verdict "src/$floor/ may include only the headers of $(echo "$below" | tr '|' ' ')"
 done
 

@@ -17,6 +17,10 @@
 #define ACQ_REL __ATOMIC_ACQ_REL
 #define SEQ_CST __ATOMIC_SEQ_CST
 
+#ifdef MOTET_CHECK
+#include "check/door.h"
+#else
+
 #define motet__load(p, order) __atomic_load_n((p), (order))
 #define motet__store(p, v, order) __atomic_store_n((p), (v), (order))
 #define motet__swap(p, v, order) __atomic_exchange_n((p), (v), (order))
@@ -44,6 +48,8 @@ static inline void motet__pause(void)
     motet__compiler_barrier();
 #endif
 }
+
+#endif
 
 #define motet__likely(x) __builtin_expect(!!(x), 1)
 #define motet__unlikely(x) __builtin_expect(!!(x), 0)

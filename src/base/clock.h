@@ -7,12 +7,16 @@
 
 #define MOTET__SECOND INT64_C(1000000000)
 
+#ifdef MOTET_CHECK
+#include "check/door.h"
+#else
 static inline int64_t motet__now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * MOTET__SECOND + t.tv_nsec;
 }
+#endif
 
 static inline struct timespec motet__timespec(int64_t ns)
 {

@@ -166,10 +166,3 @@ int motet_cpu_count(void)
     apply_mounts(false, &cpus);
     return cpus;
 }
-
-const char *motet_version(void)
-{
-#define TEXT_(x) #x
-#define TEXT(x) TEXT_(x)
-    return TEXT(MOTET_VERSION_MAJOR) "." TEXT(MOTET_VERSION_MINOR) "." TEXT(MOTET_VERSION_PATCH);
-}

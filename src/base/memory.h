@@ -8,6 +8,9 @@
 
 #define MOTET__PAGE ((size_t)4096)
 
+#ifdef MOTET_CHECK
+#include "check/door.h"
+#else
 static inline void *motet__alloc(size_t size)
 {
     return malloc(size);
@@ -22,6 +25,7 @@ static inline void motet__free(void *p)
 {
     free(p);
 }
+#endif
 
 /* A copy of the string, or NULL when out of memory. */
 char *motet__strdup(const char *s);

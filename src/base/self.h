@@ -31,17 +31,12 @@ struct motet__self {
     uint8_t ends;                        /* base: how often it was taken out */
 };
 
-extern _Thread_local struct motet__self motet__self_record;
-
 /* How many forks lie between the first process and this one: changes in a child, and nowhere else. */
 extern uint32_t motet__forks;
 
 /* The record of the main thread; NULL while that has used nothing of motet; atomic. The main thread
  * is the one whose number is that of the process: in a child, the one that forked. */
 extern struct motet__self *motet__main_self;
-
-/* Fills the record in. Cannot fail. */
-void motet__self_init(struct motet__self *self);
 
 /* Calls fn for the record of each thread that has used motet and has not ended, with the list
  * locked: none of them ends meanwhile, and fn must not wait, nor call anything of motet that does. */
@@ -57,6 +52,17 @@ void motet__self_open_fd(struct motet__self *self, int (*open)(void));
  * it ends. Called once. */
 void motet__self_on_end(void (*hook)(struct motet__self *self));
 
+#ifdef MOTET_CHECK
+static inline struct motet__self *motet__self(void)
+{
+    return motet__check_self();
+}
+#else
+extern _Thread_local struct motet__self motet__self_record;
+
+/* Fills the record in. Cannot fail. */
+void motet__self_init(struct motet__self *self);
+
 static inline struct motet__self *motet__self(void)
 {
     struct motet__self *self = &motet__self_record;
@@ -65,5 +71,6 @@ static inline struct motet__self *motet__self(void)
         motet__self_init(self);
     return self;
 }
+#endif
 
 #endif

@@ -2,12 +2,17 @@
 #ifndef MOTET_BASE_THREAD_H
 #define MOTET_BASE_THREAD_H
 
-#include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef MOTET_CHECK
+#include "check/door.h"
+#else
+#include <pthread.h>
 typedef pthread_t motet__os_thread;
+typedef pthread_once_t motet__once;
+#define MOTET__ONCE_INIT PTHREAD_ONCE_INIT
+#endif
 
 #define MOTET__STACK_MIN ((size_t)32768)
 
@@ -36,8 +41,6 @@ void motet__os_thread_name(uint32_t tid, const char *name);
 uint64_t motet__os_thread_ident(motet__os_thread thread);
 
 /* Runs set_up() once in the life of the process. */
-typedef pthread_once_t motet__once;
-#define MOTET__ONCE_INIT PTHREAD_ONCE_INIT
 void motet__once_run(motet__once *once, void (*set_up)(void));
 
 /* Has these called before every fork, after it in the parent, and after it in the child: the later

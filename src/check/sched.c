@@ -1,0 +1,561 @@
+/* Points, sleeping and waking, the clock, and deaths. See sched.h. */
+#define _GNU_SOURCE
+#include "check/sched.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/memory.h"
+#include "base/robust.h"
+
+struct check *motet__check;
+
+void motet__check_open(bool shared)
+{
+    if (motet__check)
+        return;
+    void *p = mmap(NULL, sizeof(struct check), PROT_READ | PROT_WRITE,
+                   (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        fputs("motet check: no memory\n", stderr);
+        exit(2);
+    }
+    motet__check = p;
+    motet__check->outside = (struct motet__self){.tid = 1, .cancel_fd = -1};
+}
+
+/* ---- who goes on ------------------------------------------------------------------------------ */
+
+static void add_candidate(struct check *c, enum check_event event, uint32_t who)
+{
+    c->candidate[c->candidates++] = (struct check_candidate){event, who};
+}
+
+static bool has_deadline(const struct check_thread *t)
+{
+    return t->state == ASLEEP && t->deadline < CHECK_FAR;
+}
+
+/* What can happen besides somebody going on. */
+static void add_events(struct check *c)
+{
+    for (uint32_t i = 0; i < c->threads; i++) {
+        if (c->thread[i].delays)
+            add_candidate(c, FLUSH, i);
+        if (c->left.timeouts > 0 && has_deadline(&c->thread[i]))
+            add_candidate(c, EXPIRE, i);
+    }
+    for (uint32_t g = 0; c->left.kills > 0 && g < c->groups; g++)
+        if (c->killable[g] && !c->dead[g])
+            add_candidate(c, KILL, g);
+}
+
+/* All others that could go on, beginning with the next in the table. */
+static void add_others(struct check *c, const struct check_thread *me)
+{
+    for (uint32_t i = 1; i <= c->threads; i++) {
+        struct check_thread *t = &c->thread[(me->id + i) % c->threads];
+        if (t != me && t->state == READY && !t->yielded)
+            add_candidate(c, RUN, t->id);
+    }
+}
+
+/* The sleeper whose time comes first. */
+static struct check_thread *next_to_expire(struct check *c)
+{
+    struct check_thread *first = NULL;
+
+    for (uint32_t i = 0; i < c->threads; i++)
+        if (has_deadline(&c->thread[i]) && (!first || c->thread[i].deadline < first->deadline))
+            first = &c->thread[i];
+    return first;
+}
+
+static void rouse(struct check_thread *t, enum check_wake why, int by)
+{
+    t->state = READY;
+    motet__check_changed();
+    t->wake = why;
+    t->woken_by = by;
+}
+
+/* The clock moves to the end of one sleeper's time, which may be that of others too. */
+static void expire(struct check *c, struct check_thread *t)
+{
+    if (t->deadline > c->now)
+        c->now = t->deadline;
+    CHECK_NOTE(t, t->place, c->now, "its time is up: the clock is at %.9g s",
+               (double)(c->now - 1000 * INT64_C(1000000000)) / 1e9);
+    for (uint32_t i = 0; i < c->threads; i++)
+        if (c->thread[i].state == ASLEEP && c->thread[i].deadline <= c->now)
+            rouse(&c->thread[i], TIMED_OUT, -1);
+}
+
+/* Sleepers in shared memory look again by themselves, for the sake of the dead who owed a wake-up:
+ * twice a death, when nobody else can go on. */
+static bool rescue(struct check *c)
+{
+    bool any = false;
+
+    motet__check_changed();
+    if (c->rescued >= 2 * c->killed)
+        return false;
+    c->rescued++;
+    for (uint32_t i = 0; i < c->threads; i++)
+        if (c->thread[i].state == ASLEEP && c->thread[i].shared[0]) {
+            rouse(&c->thread[i], INTERRUPTED, -1);
+            any = true;
+        }
+    return any;
+}
+
+static const char *why_not(const struct check_thread *t, char *text, size_t size)
+{
+    switch (t->state) {
+    case ASLEEP:
+        snprintf(text, size, "sleeps on a word (%s:%d)", t->place ? t->place->file : "?",
+                 t->place ? t->place->line : 0);
+        return text;
+    case JOINING:
+        return "joins a thread";
+    case GATHERING:
+        return "waits for all others";
+    default:
+        return "?";
+    }
+}
+
+static _Noreturn void deadlock(struct check *c)
+{
+    char all[900] = "", one[128];
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < c->threads && n < sizeof all - 1; i++) {
+        struct check_thread *t = &c->thread[i];
+        if (t->state == ENDED || t->state == KILLED || t->state == FREE)
+            continue;
+        n += (size_t)snprintf(all + n, sizeof all - n, "\n    T%u %s %s", i, t->name,
+                              why_not(t, one, sizeof one));
+    }
+    motet__check_fail(DEADLOCK, "nobody can go on:%s", all);
+}
+
+static void kill_group(struct check *c, uint32_t group);
+
+/* Fills in the candidates, the one that would happen anyway first. False: only one can happen. */
+static void list_candidates(struct check *c, struct check_thread *me, bool rather_not)
+{
+    bool can_go_on = me->state == READY && !me->yielded;
+
+    c->candidates = 0;
+    c->can_stay = can_go_on && !rather_not;
+    if (c->can_stay) {
+        add_candidate(c, RUN, me->id);
+        add_events(c);
+        add_others(c, me);
+        return;
+    }
+    add_others(c, me);
+    if (can_go_on && c->candidates == 0)
+        add_candidate(c, RUN, me->id);
+    if (c->candidates)
+        add_events(c);
+}
+
+/* Nobody can go on but some who wait without sleeping. True: now they can. */
+static bool yielders_go_on(struct check *c)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < c->threads; i++) {
+        any |= c->thread[i].state == READY && c->thread[i].yielded;
+        c->thread[i].yielded = false;
+    }
+    return any;
+}
+
+/* Nobody is ready. What the passing of time brings, or a death instead. */
+static void pass_time(struct check *c)
+{
+    for (uint32_t i = 0; i < c->threads; i++)
+        motet__check_flush(&c->thread[i]);
+    if (yielders_go_on(c))
+        return;
+    struct check_thread *t = next_to_expire(c);
+    if (t) {
+        add_candidate(c, EXPIRE, t->id);
+        for (uint32_t g = 0; c->left.kills > 0 && g < c->groups; g++)
+            if (c->killable[g] && !c->dead[g])
+                add_candidate(c, KILL, g);
+        uint32_t i =
+            c->candidates > 1 ? motet__check_choose(CHOOSE_NEXT, c->candidates, c->candidates) : 0;
+        if (i == 0)
+            expire(c, t);
+        else
+            kill_group(c, c->candidate[i].who);
+    } else if (!rescue(c)) {
+        deadlock(c);
+    }
+}
+
+/* Lets events happen until it is somebody's turn. */
+static struct check_thread *pick(struct check *c, struct check_thread *me, bool rather_not)
+{
+    for (;;) {
+        list_candidates(c, me, rather_not);
+        if (c->candidates == 0) {
+            pass_time(c);
+            continue;
+        }
+        uint32_t limit = c->candidates, i = 0;
+        if (c->strategy == DEPTH_FIRST && c->can_stay && c->preemptions >= c->bound)
+            for (limit = 1; limit < c->candidates && c->candidate[limit].event != RUN;)
+                limit++;
+        if (c->candidates > 1)
+            i = motet__check_choose(CHOOSE_NEXT, c->candidates, limit);
+        struct check_candidate chosen = c->candidate[i];
+        switch (chosen.event) {
+        case RUN:
+            if (c->can_stay && chosen.who != me->id)
+                c->preemptions++;
+            return &c->thread[chosen.who];
+        case EXPIRE:
+            c->left.timeouts--;
+            expire(c, &c->thread[chosen.who]);
+            break;
+        case FLUSH:
+            motet__check_flush_one(&c->thread[chosen.who]);
+            break;
+        case KILL:
+            kill_group(c, chosen.who);
+            break;
+        }
+    }
+}
+
+static void go_on(struct check *c, struct check_thread *me, bool rather_not)
+{
+    struct check_thread *next = pick(c, me, rather_not);
+
+    if (next != me) {
+        next->ran = 0;
+        c->current = next;
+        motet__vehicle_switch(me, next);
+    }
+}
+
+/* ---- points ----------------------------------------------------------------------------------- */
+
+struct check_thread *motet__check_point(const struct motet__place *place)
+{
+    struct check *c = motet__check;
+
+    if (!c || !c->current)
+        return NULL;
+    struct check_thread *me = c->current;
+    me->place = place;
+    if (motet__unlikely(++c->steps > c->most_steps))
+        motet__check_fail(LIVELOCK, "no end after %llu steps", (unsigned long long)c->most_steps);
+    go_on(c, me, ++me->ran > CHECK_FAIR);
+    return me;
+}
+
+void motet__check_yield(struct check_thread *me)
+{
+    me->yielded = true;
+    go_on(motet__check, me, true);
+    me->yielded = false;
+}
+
+void motet__check_changed(void)
+{
+    struct check *c = motet__check;
+
+    for (uint32_t i = 0; i < c->threads; i++)
+        c->thread[i].yielded = false;
+}
+
+void motet__check_block(struct check_thread *me)
+{
+    go_on(motet__check, me, false);
+}
+
+void motet__check_mortal(struct check_thread *me, const struct motet__place *place)
+{
+    struct check *c = motet__check;
+
+    if (c->left.kills > 0 && c->killable[me->group]) {
+        me->place = place;
+        if (motet__check_choose(CHOOSE_KILL, 2, 2)) {
+            kill_group(c, me->group);
+            motet__check_block(me);
+        }
+    }
+}
+
+/* ---- sleeping and waking ---------------------------------------------------------------------- */
+
+enum check_wake motet__check_sleep(struct check_thread *me)
+{
+    struct check *c = motet__check;
+
+    if (c->left.spurious > 0 && motet__check_choose(CHOOSE_WAKE, 2, 2)) {
+        c->left.spurious--;
+        return INTERRUPTED;
+    }
+    if (me->deadline <= c->now)
+        return TIMED_OUT;
+    me->since = ++c->sleeps;
+    me->state = ASLEEP;
+    motet__check_block(me);
+    return me->wake;
+}
+
+/* By which of its words the thread would be woken, or -1. A wake-up by a private futex does not reach
+ * those who sleep on the word as a shared one, nor the other way round. */
+static int sleeps_on(const struct check_thread *t, const uint32_t *word, bool shared,
+                     uint32_t group)
+{
+    if (t->state == ASLEEP)
+        for (int i = 0; i < t->words; i++)
+            if (t->word[i] == word && t->shared[i] == shared && (shared || t->group == group))
+                return i;
+    return -1;
+}
+
+/* The k-th to fall asleep on the word. */
+static struct check_thread *sleeper(struct check *c, const uint32_t *word, bool shared,
+                                    uint32_t group, uint32_t k)
+{
+    uint64_t after = 0;
+
+    for (struct check_thread *found;; after = found->since) {
+        found = NULL;
+        for (uint32_t i = 0; i < c->threads; i++) {
+            struct check_thread *t = &c->thread[i];
+            if (sleeps_on(t, word, shared, group) >= 0 && t->since > after &&
+                (!found || t->since < found->since))
+                found = t;
+        }
+        if (!found || k-- == 0)
+            return found;
+    }
+}
+
+/* Returns how many were woken. */
+static uint32_t wake(struct check *c, struct check_thread *me, uint32_t *word, uint32_t n,
+                     bool shared)
+{
+    uint32_t woken = 0, count = 0;
+
+    while (sleeper(c, word, shared, me->group, count))
+        count++;
+    for (; woken < n && count; woken++, count--) {
+        uint32_t k = n - woken < count ? motet__check_choose(CHOOSE_SLEEPER, count, count) : 0;
+        struct check_thread *t = sleeper(c, word, shared, me->group, k);
+        CHECK_NOTE(t, t->place, 77, "is woken by T%u", me->id);
+        rouse(t, WOKEN, sleeps_on(t, word, shared, me->group));
+    }
+    return woken;
+}
+
+void motet__check_wake(struct check_thread *me, uint32_t *word, uint32_t n, bool shared)
+{
+    wake(motet__check, me, word, n, shared);
+}
+
+/* ---- beginnings and ends ---------------------------------------------------------------------- */
+
+struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t group)
+{
+    struct check *c = motet__check;
+    uint32_t i = 0;
+
+    while (i < c->threads && c->thread[i].state != FREE)
+        i++;
+    if (i == CHECK_THREADS)
+        return NULL;
+    if (i == c->threads)
+        c->threads++;
+    struct check_thread *t = &c->thread[i];
+    t->state = READY;
+    t->id = i;
+    t->group = group;
+    t->detached = t->yielded = false;
+    t->fn = fn;
+    t->arg = arg;
+    snprintf(t->name, sizeof t->name, "thread %u", i);
+    t->self =
+        (struct motet__self){.tid = CHECK_FIRST_TID + c->started++, .cancel_fd = -1, .spin = 64};
+    t->robust = (struct robust_list_head){.list.next = (void *)&t->robust,
+                                          .futex_offset = MOTET__ROBUST_OFFSET};
+    t->self.robust = &t->robust;
+    t->delays = 0;
+    t->ran = 0;
+    t->place = NULL;
+    c->alive++;
+    /* A slot that is used again goes on with its clock: its number must not begin anew. */
+    uint32_t mine = t->clock[i];
+    memset(t->clock, 0, sizeof t->clock);
+    t->clock[i] = mine + 1;
+    if (c->current) {
+        motet__check_join_clock(t->clock, c->current->clock);
+        c->current->clock[c->current->id]++;
+    }
+    motet__check_priority(c, t);
+    motet__vehicle_prepare(t);
+    return t;
+}
+
+/* What the kernel does with one lock of a thread that is gone (Linux 5.18 and later). */
+static void bury_lock(struct check *c, struct check_thread *t, void *entry, bool pending)
+{
+    uint32_t *word = (uint32_t *)((char *)entry + MOTET__ROBUST_OFFSET);
+    uint32_t value = *word, owner = value & FUTEX_TID_MASK;
+
+    if (pending && owner == 0) {
+        wake(c, t, word, 1, true);
+        return;
+    }
+    if (owner != t->self.tid)
+        return;
+    *word = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
+    motet__check_join_clock(motet__check_place_of(word)->released, t->clock);
+    CHECK_NOTE(t, t->place, *word, "the kernel marks its lock #%u: %s",
+               motet__check_place_of(word)->number, motet__check_value(*word));
+    if (value & FUTEX_WAITERS)
+        wake(c, t, word, 1, true);
+}
+
+static void bury(struct check *c, struct check_thread *t)
+{
+    struct robust_list *entry = t->robust.list.next;
+    void *pending = t->robust.list_op_pending;
+
+    for (int i = 0; entry != &t->robust.list && i < 2048; i++) {
+        struct robust_list *next = entry->next;
+        if ((void *)entry != pending)
+            bury_lock(c, t, entry, false);
+        entry = next;
+    }
+    if (pending)
+        bury_lock(c, t, pending, true);
+}
+
+/* One less alive: somebody may have waited for that. */
+static void depart(struct check *c, struct check_thread *t)
+{
+    c->alive--;
+    motet__check_changed();
+    for (uint32_t i = 0; i < c->threads; i++) {
+        struct check_thread *w = &c->thread[i];
+        bool over =
+            (w->state == JOINING && w->joined == t) || (w->state == GATHERING && c->alive == 1);
+        if (over && t->state != KILLED)
+            motet__check_join_clock(w->clock, t->clock);
+        if (over)
+            w->state = READY;
+    }
+}
+
+static void kill_group(struct check *c, uint32_t group)
+{
+    c->left.kills--;
+    c->killed++;
+    c->dead[group] = true;
+    for (uint32_t i = 0; i < c->threads; i++) {
+        struct check_thread *t = &c->thread[i];
+        if (t->group != group || t->state == ENDED || t->state == KILLED || t->state == FREE)
+            continue;
+        motet__check_flush(t); /* what it stored, it stored */
+        t->state = KILLED;
+        CHECK_NOTE(t, t->place, 99, "KILLED");
+    }
+    for (uint32_t i = 0; i < c->threads; i++)
+        if (c->thread[i].group == group && c->thread[i].state == KILLED) {
+            bury(c, &c->thread[i]);
+            depart(c, &c->thread[i]);
+        }
+}
+
+_Noreturn void motet__check_end(struct check_thread *me)
+{
+    struct check *c = motet__check;
+
+    motet__check_call_on_end(me);
+    if (me->delays) /* somebody may act before they are seen */
+        motet__check_point(NULL);
+    motet__check_flush(me);
+    CHECK_NOTE(me, NULL, 55, "ends");
+    bury(c, me);
+    me->state = me->detached ? FREE : ENDED;
+    depart(c, me);
+    struct check_thread *next = pick(c, me, false);
+    next->ran = 0;
+    c->current = next;
+    motet__vehicle_leave(me, next);
+}
+
+/* ---- a run ------------------------------------------------------------------------------------ */
+
+void motet__check_reset(struct check *c)
+{
+    for (uint32_t i = 0; i < c->threads; i++) {
+        c->thread[i].state = FREE;
+        memset(c->thread[i].clock, 0, sizeof c->thread[i].clock);
+    }
+    c->threads = c->started = c->alive = 0;
+    memset(c->killable, 0, sizeof c->killable);
+    memset(c->dead, 0, sizeof c->dead);
+    c->groups = 1;
+    c->now = 1000 * INT64_C(1000000000);
+    c->sleeps = c->steps = 0;
+    c->run++;
+    c->hash = 1;
+    c->numbers = c->preemptions = c->killed = c->rescued = 0;
+    c->left = c->budget;
+    c->at_exits = 0;
+    c->failing = NOT_FAILED;
+    c->failing_place = NULL;
+    c->reason[0] = '\0';
+    c->recorded = 0;
+    motet__check_memory_begin(c);
+    motet__check_choices_begin(c);
+}
+
+static void *body(void *arg)
+{
+    struct check *c = arg;
+
+    c->body(c->body_arg);
+    while (c->at_exits)
+        c->at_exit[--c->at_exits]();
+    motet__vehicle_stop(c);
+    return NULL;
+}
+
+void motet__check_run(struct check *c)
+{
+    motet__check_reset(c);
+    struct check_thread *first = motet__check_start(body, c, 0);
+    snprintf(first->name, sizeof first->name, "main");
+    motet__main_self = &first->self;
+    motet__vehicle_run(c, first);
+    c->current = NULL;
+    c->usual = c->steps;
+}
+
+void motet__check_fail(enum check_failing how, const char *format, ...)
+{
+    struct check *c = motet__check;
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(c->reason, sizeof c->reason, format, args);
+    va_end(args);
+    c->failing = how;
+    c->failing_thread = c->current ? c->current->id : 0;
+    motet__vehicle_stop(c);
+}
