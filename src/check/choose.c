@@ -30,7 +30,7 @@ void motet__check_choices_begin(struct check *c)
 {
     static const uint8_t stays[] = {0, 128, 192, 224, 240, 250};
 
-    c->choices = 0;
+    c->choices = c->taken = 0;
     c->random = c->seed;
     c->stay = stays[dice(c, sizeof stays)];
     for (uint32_t i = 0; i + 1 < c->depth && i < 16; i++)
@@ -108,28 +108,41 @@ static uint32_t draw(struct check *c, enum check_kind kind, uint32_t n)
     }
 }
 
+static void note(struct check *c, enum check_kind kind, uint32_t n, uint32_t limit, uint32_t chosen)
+{
+    if (c->choices == CHECK_CHOICES)
+        motet__check_fail(LIVELOCK, "no end after %d choices", CHECK_CHOICES);
+    c->choice[c->choices++] =
+        (struct check_choice){(uint8_t)kind, (uint8_t)n, (uint8_t)limit, (uint8_t)chosen};
+}
+
+/* What the plan says. Its n is 0 if it was read from a string, which does not tell more. */
+static uint32_t planned(struct check *c, enum check_kind kind, uint32_t n)
+{
+    uint32_t i = c->taken;
+    const struct check_choice *plan = &c->plan[i];
+
+    if (c->strict && plan->n && (plan->kind != kind || plan->n != n))
+        motet__check_fail(
+            DIVERGED,
+            "choice %u was one of %u (kind %u), and is one of %u (kind %u) in another "
+            "run of the same list",
+            i, plan->n, plan->kind, n, kind);
+    return (plan->n == 0 || plan->kind == kind) && plan->chosen < n ? plan->chosen : 0;
+}
+
 uint32_t motet__check_choose(enum check_kind kind, uint32_t n, uint32_t limit)
 {
     struct check *c = motet__check;
-    uint32_t i = c->choices, chosen;
+    uint32_t chosen = c->taken < c->planned ? planned(c, kind, n) : draw(c, kind, n);
 
-    if (i == CHECK_CHOICES)
-        motet__check_fail(LIVELOCK, "no end after %d choices", CHECK_CHOICES);
-    if (i < c->given) {
-        struct check_choice *given = &c->choice[i];
-        bool fits = given->n == 0 || (given->kind == kind && given->n == n);
-        if (!fits && c->strict)
-            motet__check_fail(DIVERGED,
-                              "choice %u was one of %u (kind %u), and is one of %u (kind %u) in "
-                              "another run of the same list",
-                              i, given->n, given->kind, n, kind);
-        bool alike = given->n == 0 || given->kind == kind; /* n is 0 in a list from a string */
-        chosen = alike && given->chosen < n ? given->chosen : 0;
-    } else {
-        chosen = draw(c, kind, n);
-    }
-    c->choice[i] =
-        (struct check_choice){(uint8_t)kind, (uint8_t)n, (uint8_t)limit, (uint8_t)chosen};
-    c->choices = i + 1;
+    c->taken++;
+    note(c, kind, n, limit, chosen);
     return chosen;
+}
+
+void motet__check_choose_nothing(enum check_kind kind, uint32_t n)
+{
+    if (motet__check->translate)
+        note(motet__check, kind, n, n, 0);
 }

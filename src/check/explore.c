@@ -26,13 +26,22 @@ static bool time_is_up(const struct check_search *search)
     return (search->runs & 15) == 0 && motet__check_seconds() > search->end;
 }
 
-/* Makes the list the next one in the order of a depth-first search. False: there is none. */
+/* What was chosen becomes the plan. */
+static void plan_the_same(struct check *c)
+{
+    memcpy(c->plan, c->choice, c->choices * sizeof *c->plan);
+    c->planned = c->choices;
+}
+
+/* Plans the next list in the order of a depth-first search. False: there is none. */
 static bool advance(struct check *c)
 {
     for (uint32_t i = c->choices; i-- > 0;)
         if (c->choice[i].chosen + 1 < c->choice[i].limit) {
+            uint32_t from = i < c->planned ? i : c->planned; /* up to there the plan stays */
             c->choice[i].chosen++;
-            c->given = i + 1;
+            memcpy(&c->plan[from], &c->choice[from], (i + 1 - from) * sizeof *c->plan);
+            c->planned = i + 1;
             return true;
         }
     return false;
@@ -43,11 +52,15 @@ bool motet__check_all(struct check *c, struct check_search *search, uint32_t bou
     c->strategy = DEPTH_FIRST;
     c->bound = bound;
     c->strict = true;
-    c->given = 0;
-    search->exhausted = false;
+    c->planned = 0;
+    search->again = search->exhausted = c->learnt = false;
     do {
         if (one(c, search))
             return true;
+        if (c->learnt) {
+            search->again = true;
+            return false;
+        }
         if (time_is_up(search))
             return false;
     } while (advance(c));
@@ -60,7 +73,7 @@ bool motet__check_some(struct check *c, struct check_search *search, uint64_t se
 {
     c->strategy = depth ? PRIORITIES : RANDOM;
     c->depth = depth;
-    c->given = 0;
+    c->planned = 0;
     for (uint64_t i = 0; i < n; i++) {
         c->seed = seed + i;
         if (one(c, search))
@@ -71,14 +84,13 @@ bool motet__check_some(struct check *c, struct check_search *search, uint64_t se
     return false;
 }
 
-bool motet__check_confirm(struct check *c, struct check_search *search)
+/* Runs the list that was chosen last once more: whether it is the same run. */
+static bool same_again(struct check *c, struct check_search *search)
 {
     enum check_failing failing = c->failing;
     uint64_t hash = c->hash;
 
-    c->strategy = FROM_LIST;
-    c->strict = true;
-    c->given = c->choices;
+    plan_the_same(c);
     one(c, search);
     if (c->failing == failing && c->hash == hash)
         return true;
@@ -89,6 +101,20 @@ bool motet__check_confirm(struct check *c, struct check_search *search)
                  motet__check_failing_name(failing), motet__check_failing_name(c->failing));
     c->failing = DIVERGED;
     return false;
+}
+
+bool motet__check_confirm(struct check *c, struct check_search *search)
+{
+    c->strategy = FROM_LIST;
+    c->strict = true;
+    if (c->reduce) {
+        c->translate = true;
+        bool same = same_again(c, search);
+        c->translate = c->reduce = false;
+        if (!same)
+            return false;
+    }
+    return same_again(c, search);
 }
 
 /* ---- shrinking -------------------------------------------------------------------------------- */
@@ -107,7 +133,6 @@ static void trim(struct check *c)
 {
     while (c->choices && c->choice[c->choices - 1].chosen == 0)
         c->choices--;
-    c->given = c->choices;
 }
 
 struct kept {
@@ -125,13 +150,13 @@ static void keep(struct kept *kept, const struct check *c)
 static void restore(const struct kept *kept, struct check *c)
 {
     memcpy(c->choice, kept->list, kept->n * sizeof *c->choice);
-    c->choices = c->given = kept->n;
+    c->choices = kept->n;
 }
 
 /* Tries the list in c, which was changed: keeps it if it fails alike, and matters less. */
 static bool try_list(struct check *c, struct check_search *search, struct kept *kept, uint32_t most)
 {
-    c->given = c->choices;
+    plan_the_same(c);
     if (one(c, search) && c->failing == kept->failing && choices_that_matter(c) < most) {
         trim(c);
         keep(kept, c);
@@ -155,7 +180,7 @@ static bool clear_part(struct check *c, uint32_t from, uint32_t n)
 void motet__check_shrink(struct check *c, struct check_search *search)
 {
     double end = motet__check_seconds() + 5;
-    struct kept kept = {malloc(sizeof c->choice), 0, c->failing};
+    struct kept kept = {malloc(c->choices * sizeof *c->choice + 1), 0, c->failing};
     bool better = true;
 
     if (!kept.list)
@@ -216,10 +241,11 @@ bool motet__check_read_list(struct check *c, const char *text)
         if ((*end && *end != '-') || chosen > 255)
             return false;
         for (unsigned long i = 0; i < zeros; i++)
-            c->choice[n++] = (struct check_choice){ANY_KIND, 0, 0, 0};
-        c->choice[n++] = (struct check_choice){ANY_KIND, 0, 0, (uint8_t)chosen};
+            c->plan[n++] = (struct check_choice){ANY_KIND, 0, 0, 0};
+        c->plan[n++] = (struct check_choice){ANY_KIND, 0, 0, (uint8_t)chosen};
         text = *end ? end + 1 : end;
     }
-    c->choices = c->given = n;
+    memcpy(c->choice, c->plan, n * sizeof *c->plan);
+    c->planned = c->choices = n;
     return true;
 }

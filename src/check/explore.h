@@ -7,16 +7,18 @@
 #include "check/sched.h"
 
 struct check_search {
-    void (*run)(struct check *c); /* one run of what c->given prescribes; c->failing tells */
+    void (*run)(struct check *c); /* one run of c->plan; c->failing tells */
     double end;                   /* of all, on the clock of check_seconds */
     /* results */
     uint64_t runs, points;
+    bool again;
     bool exhausted; /* there is no other schedule within the bound */
 };
 
 double motet__check_seconds(void);
 
-/* All schedules with up to `bound` preemptions. True: one fails, and is in c. */
+/* All schedules with up to `bound` preemptions. True: one fails, and is in c. Ends early, with
+ * `again` set, when a word turned out to matter: all that was passed over must be looked at again. */
 bool motet__check_all(struct check *c, struct check_search *search, uint32_t bound);
 
 /* n runs by dice (depth 0) or by priorities. True: one fails. */

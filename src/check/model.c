@@ -215,7 +215,19 @@ static void prepare(struct check *c, const struct motet__model *model)
     c->body = body;
     c->body_arg = (void *)(uintptr_t)model;
     c->usual = 100;
-    c->recording = false;
+    c->recording = c->translate = false;
+    c->reduce = true;
+    memset(c->known, 0, sizeof c->known);
+}
+
+enum { LEARNING = 50, MOST_PREEMPTIONS = 32 };
+
+static void tell_counts(const uint64_t *counts, uint32_t most, bool exhausted)
+{
+    printf("  schedules by preemptions");
+    for (uint32_t bound = 0; bound <= most && counts[bound]; bound++)
+        printf(" %u: %llu%s", bound, (unsigned long long)counts[bound],
+               bound == most || counts[bound + 1] == 0 ? exhausted ? "" : " and more" : ",");
 }
 
 /* True: a schedule fails. */
@@ -226,17 +238,27 @@ static bool search(struct check *c, const struct motet__model *model, struct che
     uint32_t most = o->preemptions ? (o->preemptions < 0 ? 0 : (uint32_t)o->preemptions) : 2;
     uint64_t some = o->random ? (uint64_t)o->random : 1000;
     double begin = motet__check_seconds();
+    uint64_t counts[MOST_PREEMPTIONS + 1] = {0};
 
+    if (most > MOST_PREEMPTIONS)
+        most = MOST_PREEMPTIONS;
     search->end = begin + (o->finds ? 60 : settings->seconds * 0.75);
+    /* A few first, which show most of the words that matter. */
+    if (motet__check_some(c, search, 1000000, LEARNING, 0))
+        return true;
     for (uint32_t bound = 0; bound <= most; bound++) {
         uint64_t before = search->runs;
         if (motet__check_all(c, search, bound))
             return true;
-        printf("%s%u: %llu%s", bound ? ", " : "  schedules by preemptions ", bound,
-               (unsigned long long)(search->runs - before), search->exhausted ? "" : " and more");
+        if (search->again) {
+            bound = UINT32_MAX; /* 0 is next */
+            continue;
+        }
+        counts[bound] = search->runs - before;
         if (!search->exhausted)
             break;
     }
+    tell_counts(counts, most, search->exhausted);
     search->end = begin + (o->finds ? 120 : settings->seconds);
     return motet__check_some(c, search, 1, some, 0) || motet__check_some(c, search, 1, some, 3);
 }

@@ -241,7 +241,9 @@ void motet__check_tell(struct check *c, struct check_search *search, FILE *out)
 
     c->strategy = FROM_LIST;
     c->strict = false;
-    c->given = c->choices;
+    memcpy(c->plan, c->choice, c->choices * sizeof *c->plan);
+    c->planned = c->choices;
+    c->reduce = false;
     c->recording = true;
     search->run(c);
     c->recording = false;

@@ -87,7 +87,7 @@ static void expire(struct check *c, struct check_thread *t)
     if (t->deadline > c->now)
         c->now = t->deadline;
     CHECK_NOTE(t, t->place, c->now, "its time is up: the clock is at %.9g s",
-               (double)(c->now - 1000 * INT64_C(1000000000)) / 1e9);
+               (double)(c->now - CHECK_EPOCH) / 1e9);
     for (uint32_t i = 0; i < c->threads; i++)
         if (c->thread[i].state == ASLEEP && c->thread[i].deadline <= c->now)
             rouse(&c->thread[i], TIMED_OUT, -1);
@@ -259,6 +259,24 @@ struct check_thread *motet__check_point(const struct motet__place *place)
     if (motet__unlikely(++c->steps > c->most_steps))
         motet__check_fail(LIVELOCK, "no end after %llu steps", (unsigned long long)c->most_steps);
     go_on(c, me, ++me->ran > CHECK_FAIR);
+    return me;
+}
+
+struct check_thread *motet__check_quiet_point(const struct motet__place *place)
+{
+    struct check *c = motet__check;
+    struct check_thread *me = c->current;
+
+    if (!c->reduce || me->ran >= CHECK_FAIR || c->steps >= c->most_steps)
+        return motet__check_point(place);
+    c->steps++;
+    me->ran++;
+    me->place = place;
+    if (c->translate) {
+        list_candidates(c, me, false);
+        if (c->candidates > 1)
+            motet__check_choose_nothing(CHOOSE_NEXT, c->candidates);
+    }
     return me;
 }
 
@@ -510,9 +528,11 @@ void motet__check_reset(struct check *c)
     memset(c->killable, 0, sizeof c->killable);
     memset(c->dead, 0, sizeof c->dead);
     c->groups = 1;
-    c->now = 1000 * INT64_C(1000000000);
+    c->now = CHECK_EPOCH;
     c->sleeps = c->steps = 0;
     c->run++;
+    if (!c->translate)
+        c->as_of = c->run;
     c->hash = 1;
     c->numbers = c->preemptions = c->killed = c->rescued = 0;
     c->left = c->budget;

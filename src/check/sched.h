@@ -41,7 +41,8 @@ enum {
 };
 
 enum { CHECK_FIRST_TID = 1001 };
-#define CHECK_FAR (INT64_MAX / 8) /* deadlines beyond are none */
+#define CHECK_EPOCH (1000 * INT64_C(1000000000)) /* when a run begins */
+#define CHECK_FAR (INT64_MAX / 8)                /* deadlines beyond are none */
 
 enum check_state { FREE, READY, ASLEEP, JOINING, GATHERING, ENDED, KILLED };
 enum check_wake { WOKEN, TIMED_OUT, INTERRUPTED };
@@ -159,6 +160,14 @@ struct check_place {
     const struct motet__place *write_place, *read_place;
 };
 
+/* What is known of a word from all runs so far. */
+struct check_known {
+    const volatile void *p;
+    uint32_t user; /* the one thread that uses it, while there is only one */
+    bool shared, written;
+    uint64_t loud; /* the run in which it was seen to be both, or 0 */
+};
+
 struct check {
     struct check_thread *current; /* NULL while no run is on */
     struct check_thread thread[CHECK_THREADS];
@@ -196,8 +205,16 @@ struct check {
 
     struct check_candidate candidate[3 * CHECK_THREADS + CHECK_GROUPS];
     uint32_t candidates, can_stay;
-    struct check_choice choice[CHECK_CHOICES];
-    uint32_t choices, given; /* of the list; the first `given` are prescribed */
+    struct check_choice plan[CHECK_CHOICES];   /* what is prescribed */
+    uint32_t planned, taken;                   /* how many, and how many of them were made */
+    struct check_choice choice[CHECK_CHOICES]; /* what was chosen */
+    uint32_t choices;
+
+    /* words.c: points that make no difference are passed over */
+    bool reduce, translate;
+    uint64_t as_of; /* by what was known before this run */
+    bool learnt;    /* a word became loud: runs before may have passed over too much */
+    struct check_known known[CHECK_PLACES];
 
     /* memory */
     char *arena;
@@ -268,6 +285,9 @@ void motet__check_reset(struct check *c);
 __attribute__((noreturn, format(printf, 2, 3))) void motet__check_fail(enum check_failing how,
                                                                        const char *format, ...);
 
+/* A point that makes no difference: it is passed over while c->reduce. */
+struct check_thread *motet__check_quiet_point(const struct motet__place *place);
+
 /* Notes what happened: always in the hash, and in words when the run is recorded. */
 #define CHECK_NOTE(me_, place_, mix_, ...)                                                         \
     do {                                                                                           \
@@ -298,6 +318,9 @@ const char *motet__check_value(uint64_t value); /* in words, for a moment */
 
 /* One of n, of which the first `limit` are allowed. 0 is what would happen anyway. */
 uint32_t motet__check_choose(enum check_kind kind, uint32_t n, uint32_t limit);
+
+/* A choice of 0 that is in no plan: one that c->reduce passes over. */
+void motet__check_choose_nothing(enum check_kind kind, uint32_t n);
 void motet__check_choices_begin(struct check *c);
 uint64_t motet__check_random(uint64_t *state);
 void motet__check_priority(struct check *c, struct check_thread *t); /* for a new thread */

@@ -12,6 +12,13 @@
  * seen those of the others. A word carries the clock of the last release to it; an acquire of the
  * word learns it, a relaxed load does not. Plain data that two threads touch, one of them to write,
  * without the one knowing the other's access, is a race.
+ *
+ * Quiet words. An access to a word that no thread writes while there are others, or that only one
+ * thread uses, makes no difference to the others, whenever it happens: to go on elsewhere just before
+ * it is the same as just before the next access that does make one. Such a point is passed over.
+ * Which words are quiet is learnt from all runs so far; when one turns out not to be, the search of
+ * all schedules begins anew. (A list that fails is first translated into one with all points, so that
+ * it means the same to a program that has learnt nothing.)
  */
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +34,52 @@ static bool acquires(int order)
 static bool releases(int order)
 {
     return order == RELEASE || order == ACQ_REL || order == SEQ_CST;
+}
+
+/* ---- quiet words ------------------------------------------------------------------------------ */
+
+static struct check_known *known(struct check *c, const volatile void *p)
+{
+    uint64_t hash = ((uintptr_t)p >> 2) * 0x9E3779B97F4A7C15u;
+
+    for (uint32_t i = 0, at = hash >> 51; i < CHECK_PLACES; i++, at++) {
+        struct check_known *word = &c->known[at % CHECK_PLACES];
+        if (!word->p || word->p == p)
+            return word;
+    }
+    return NULL;
+}
+
+/* Notes the access; whether it can be passed over. */
+static bool is_quiet(struct check *c, const volatile void *p, bool writes)
+{
+    struct check_thread *me = c->current;
+    struct check_known *word = c->alive > 1 ? known(c, p) : NULL;
+
+    if (!word) /* alone: no access of that time meets another */
+        return false;
+    if (!word->p) {
+        word->p = p;
+        word->user = me->id;
+    }
+    word->shared |= word->user != me->id;
+    word->written |= writes;
+    if (word->shared && word->written && !word->loud) {
+        word->loud = c->run;
+        c->learnt = true;
+    }
+    return !word->loud || word->loud >= c->as_of;
+}
+
+static struct check_thread *point(const volatile void *p, bool writes,
+                                  const struct motet__place *place, bool *quiet)
+{
+    struct check *c = motet__check;
+
+    if (!c || !c->current)
+        return NULL;
+    *quiet = is_quiet(c, p, writes);
+    return *quiet ? motet__check_quiet_point(place) : motet__check_point(place);
 }
 
 /* ---- memory ----------------------------------------------------------------------------------- */
@@ -151,7 +204,7 @@ void motet__check_flush(struct check_thread *t)
         motet__check_flush_one(t);
 }
 
-static bool delay(struct check_thread *me, int order)
+static bool delay(struct check_thread *me, int order, bool quiet)
 {
     struct check *c = motet__check;
 
@@ -159,7 +212,13 @@ static bool delay(struct check_thread *me, int order)
         return false;
     if (me->delays)
         return true; /* or it would overtake */
-    if (c->left.delays <= 0 || !motet__check_choose(CHOOSE_DELAY, 2, 2))
+    if (c->left.delays <= 0)
+        return false;
+    if (quiet && c->reduce) {
+        motet__check_choose_nothing(CHOOSE_DELAY, 2);
+        return false;
+    }
+    if (!motet__check_choose(CHOOSE_DELAY, 2, 2))
         return false;
     c->left.delays--;
     return true;
@@ -190,7 +249,8 @@ const char *motet__check_value(uint64_t value)
 uint64_t motet__check_load(const volatile void *p, size_t size, int order,
                            const struct motet__place *place)
 {
-    struct check_thread *me = motet__check_point(place);
+    bool quiet;
+    struct check_thread *me = point(p, false, place, &quiet);
 
     if (!me)
         return peek(p, size);
@@ -206,14 +266,15 @@ uint64_t motet__check_load(const volatile void *p, size_t size, int order,
 void motet__check_store(volatile void *p, size_t size, uint64_t value, int order,
                         const struct motet__place *place)
 {
-    struct check_thread *me = motet__check_point(place);
+    bool quiet = false;
+    struct check_thread *me = point(p, true, place, &quiet);
 
     value = cut(value, size);
     if (!me) {
         poke(p, size, value);
         return;
     }
-    bool late = delay(me, order);
+    bool late = delay(me, order, quiet);
     CHECK_NOTE(me, place, value, "store %s #%u = %s%s", place->text,
                motet__check_place_of(p)->number, motet__check_value(value),
                late ? " (others do not see it yet)" : "");
@@ -238,7 +299,8 @@ static const char *const names[] = {"swap", "add", "sub", "or", "and"};
 uint64_t motet__check_change(volatile void *p, size_t size, enum motet__operation operation,
                              uint64_t value, int order, const struct motet__place *place)
 {
-    struct check_thread *me = motet__check_point(place);
+    bool quiet;
+    struct check_thread *me = point(p, true, place, &quiet);
     if (me)
         motet__check_flush(me);
     uint64_t old = peek(p, size), now = cut(result_of(operation, old, value), size);
@@ -259,7 +321,8 @@ uint64_t motet__check_change(volatile void *p, size_t size, enum motet__operatio
 bool motet__check_cas(volatile void *p, size_t size, void *expected, uint64_t value, int order,
                       const struct motet__place *place)
 {
-    struct check_thread *me = motet__check_point(place);
+    bool quiet;
+    struct check_thread *me = point(p, true, place, &quiet);
     if (me)
         motet__check_flush(me);
     uint64_t old = peek(p, size), wanted = peek(expected, size);
