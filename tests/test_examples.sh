@@ -201,6 +201,15 @@ RLock, release 3: released
     another thread tries: acquired
 RLock, release 4: Operation not permitted" "$(run lock_rlock 0.05)"
 
+# Who gives back, and how often, depends on the machine; that somebody must does not.
+run deadlock 0.05 >"$scratch/out"
+is "deadlock: a timeout" "Ann has both
+Bob has both" "$(sed '/^acquire_all/,$d' "$scratch/out" | grep 'has both' | sort)"
+is "deadlock: somebody gives back" yes \
+    "$(grep -q '^[AB][a-z]* gives back: Connection timed out$' "$scratch/out" && echo yes)"
+is "deadlock: acquire_all" "Ann has had both 1000 times
+Bob has had both 1000 times" "$(sed '1,/^acquire_all/d' "$scratch/out" | sort)"
+
 is dialogue "poster: Good morning! A parcel.
 getter: For me? From where?
 poster: From over the sea.
