@@ -565,10 +565,11 @@ TEST_PROCESSES(release_of_permits_may_be_cut_anywhere)
         bool whole = cut(victim_gives, s, n);
         /* It released both or none. */
         double end = harness_now() + 1.5;
-        while (__atomic_load_n(&s->count, __ATOMIC_SEQ_CST) == 0 && s->semaphore.value &&
-               harness_now() < end)
+        while (__atomic_load_n(&s->count, __ATOMIC_SEQ_CST) == 0 &&
+               motet_semaphore_value(&s->semaphore) && harness_now() < end)
             harness_nap();
-        if (__atomic_load_n(&s->count, __ATOMIC_SEQ_CST) == 0 && s->semaphore.value == 0) {
+        if (__atomic_load_n(&s->count, __ATOMIC_SEQ_CST) == 0 &&
+            motet_semaphore_value(&s->semaphore) == 0) {
             CHECK(!whole);
             CHECK_INT(motet_semaphore_release(&s->semaphore, 2), 0);
         }

@@ -832,8 +832,7 @@ static void semaphore_goes(void *arg)
     c->gone = true;
 }
 
-/* Not promised yet: the release looks for sleepers after it has given the permit away. */
-TEST(a_semaphore_may_be_freed_by_the_one_who_got_its_permit, .hidden = true)
+TEST(a_semaphore_may_be_freed_by_the_one_who_got_its_permit)
 {
     between_set_up();
     struct gone_case c = {0};
@@ -841,8 +840,8 @@ TEST(a_semaphore_may_be_freed_by_the_one_who_got_its_permit, .hidden = true)
         SWEEP(b, 1, .first = gone_semaphore_releases, .second = semaphore_goes, .arg = &c)
         {
             c.semaphore = page();
-            if (sleepers)
-                CHECK_INT(motet_semaphore_acquire(c.semaphore, 1e-6), ETIMEDOUT);
+            if (sleepers) /* one that is on its way out */
+                c.semaphore->word = UINT64_C(1) << 32;
             c.gone = false;
             between_start(&b);
             between_join(&b);

@@ -11,8 +11,8 @@
  *     }
  *
  * Zeroed, it has no permits. A permit has no owner: anybody may release, and the permit of a process
- * that is killed is gone with it (use a motet_lock where that matters). Unlike a lock's, a
- * semaphore's memory may not be freed by one who has just acquired it, before the release returned.
+ * that is killed is gone with it (use a motet_lock where that matters). The last user may free the
+ * memory as soon as it has its permit, though the release that gave it has not returned.
  */
 #ifndef MOTET_SEMAPHORE_H
 #define MOTET_SEMAPHORE_H
@@ -27,14 +27,13 @@ extern "C" {
 #define MOTET_SEMAPHORE_MAX 2147483647
 
 typedef struct motet_semaphore {
-    uint32_t value;    /* permits free: atomic */
-    uint32_t bound;    /* most permits allowed; 0: MOTET_SEMAPHORE_MAX. Constant after init */
-    uint32_t sequence; /* with `sleepers` an event count, src/wait/eventcount.h */
-    uint32_t sleepers;
+    uint64_t word;  /* atomic; src/sync/semaphore.c says what its halves mean */
+    uint32_t bound; /* most permits allowed; 0: MOTET_SEMAPHORE_MAX. Constant after init */
+    uint32_t reserved;
 } motet_semaphore;
 
 /* clang-format off */
-#define MOTET_SEMAPHORE_INIT(permits) { (permits), 0, 0, 0 }
+#define MOTET_SEMAPHORE_INIT(permits) { (uint32_t)(permits), 0, 0 }
 /* clang-format on */
 
 /* Makes *semaphore ready with that many permits. A bounded one refuses to be released above them.
@@ -50,6 +49,10 @@ MOTET_API int motet_semaphore_acquire(motet_semaphore *semaphore, double timeout
 /* Adds n permits and wakes as many waiters; all of them or, when it fails, none. 0; EINVAL (n < 1);
  * EOVERFLOW when there would be more than the bound. Python: Semaphore.release. */
 MOTET_API int motet_semaphore_release(motet_semaphore *semaphore, long n);
+
+/* How many permits are free at this moment (0 for NULL).
+ * Python: multiprocessing.Semaphore.get_value. */
+MOTET_API long motet_semaphore_value(const motet_semaphore *semaphore);
 
 #ifdef __cplusplus
 }
