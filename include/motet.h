@@ -13,6 +13,7 @@
 #include <motet/event.h>
 #include <motet/semaphore.h>
 #include <motet/barrier.h>
+#include <motet/banker.h>
 #include <motet/with.h>
 #include <motet/thread.h>
 #include <motet/shared.h>

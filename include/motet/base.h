@@ -22,7 +22,8 @@
  *   EPIPE       closed: the queue or pool was shut down, nothing more goes in (or comes out); the
  *               barrier is broken
  *   EMSGSIZE    the size of the item, argument or result is not the one that was agreed
- *   EOVERFLOW   the number is too large to count, or more was released than the bound allows
+ *   EOVERFLOW   the number is too large to count, or more was released than the bound allows, or
+ *               asked for than was claimed
  *   ENOMEM      out of memory, private or shared
  *   EAGAIN      the system refuses another thread or process for now
  *   EMFILE      out of file descriptors (ENFILE: the whole system is)
