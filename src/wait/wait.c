@@ -79,6 +79,18 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
     return rc == ETIMEDOUT && until == deadline ? ETIMEDOUT : 0;
 }
 
+/* motet__os_poll; one that has no descriptor to be interrupted by, because there was none to be had,
+ * comes back to look by itself. */
+static int poll_in_slices(int fd, int other, int64_t deadline)
+{
+    int64_t slice = other < 0 ? motet__now() + CANCEL_SLICE : MOTET__NEVER;
+
+    if (deadline <= slice)
+        return motet__os_poll(fd, other, deadline);
+    int rc = motet__os_poll(fd, other, slice);
+    return rc == ETIMEDOUT ? 0 : rc;
+}
+
 int motet__wait_fd(int fd, int64_t deadline)
 {
     struct motet__self *self = motet__self();
@@ -89,7 +101,7 @@ int motet__wait_fd(int fd, int64_t deadline)
      * writes its word before it reads the other's, both SEQ_CST. */
     if (motet__load(&self->cancelled, SEQ_CST))
         return ECANCELED;
-    int rc = motet__os_poll(fd, self->cancel_fd, deadline);
+    int rc = poll_in_slices(fd, self->cancel_fd, deadline);
     if (rc == EAGAIN)
         return ECANCELED;
     return rc == EINTR ? 0 : rc;
