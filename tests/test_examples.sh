@@ -208,7 +208,14 @@ Bob has both" "$(sed '/^acquire_all/,$d' "$scratch/out" | grep 'has both' | sort
 is "deadlock: somebody gives back" yes \
     "$(grep -q '^[AB][a-z]* gives back: Connection timed out$' "$scratch/out" && echo yes)"
 is "deadlock: acquire_all" "Ann has had both 1000 times
-Bob has had both 1000 times" "$(sed '1,/^acquire_all/d' "$scratch/out" | sort)"
+Bob has had both 1000 times" "$(sed -e '1,/^acquire_all/d' -e '/^a banker/,$d' "$scratch/out" | sort)"
+sed '1,/^a banker/d' "$scratch/out" >"$scratch/banker"
+is "deadlock: a banker" "has one, and 1 is free
+has both
+has one, and 1 is free
+has both" "$(sed 's/^[AB][a-z]* //' "$scratch/banker")"
+is "deadlock: the banker serves one after the other" "Ann Bob" \
+    "$(cut -d' ' -f1 "$scratch/banker" | uniq | sort | xargs)"
 
 is dialogue "poster: Good morning! A parcel.
 getter: For me? From where?
