@@ -51,6 +51,18 @@ static inline void motet__pause(void)
 
 #endif
 
+/* Has the processor fetch the cache line for writing, meanwhile. A hint: any address will do. */
+static inline void motet__prefetch_to_write(const void *p)
+{
+#if defined(__x86_64__)
+    /* The builtin would fetch it for reading, unless told of a processor that can do this. All that
+     * run 64-bit code take the instruction, some as none. */
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 #define motet__likely(x) __builtin_expect(!!(x), 1)
 #define motet__unlikely(x) __builtin_expect(!!(x), 0)
 

@@ -23,6 +23,13 @@
 #define MFD_NOEXEC_SEAL 8
 #endif
 
+void *motet__zalloc_aligned(size_t alignment, size_t size)
+{
+    void *p;
+
+    return posix_memalign(&p, alignment, size) == 0 ? memset(p, 0, size) : NULL;
+}
+
 char *motet__strdup(const char *s)
 {
     return strdup(s);

@@ -27,6 +27,9 @@ static inline void motet__free(void *p)
 }
 #endif
 
+/* Zeroed, its address a multiple of `alignment`, a power of two of at least 8: for speed only. */
+void *motet__zalloc_aligned(size_t alignment, size_t size);
+
 /* A copy of the string, or NULL when out of memory. */
 char *motet__strdup(const char *s);
 

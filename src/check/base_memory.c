@@ -68,6 +68,13 @@ void *motet__zalloc(size_t size)
     return allocate(size, 0);
 }
 
+/* To be apart from others is a matter of speed. */
+void *motet__zalloc_aligned(size_t alignment, size_t size)
+{
+    (void)alignment;
+    return motet__zalloc(size);
+}
+
 void motet__free(void *p)
 {
     if (!p)

@@ -167,8 +167,8 @@ static int release_private(motet_lock *lock)
         uint32_t next = word & ~(uint32_t)LOCKED;
         if (wake)
             next = (next - SLEEPER) | WOKEN;
-        /* Release: pairs with the acquire of the next holder. */
-        if (!motet__cas(&lock->word, &word, next, RELEASE))
+        /* Release: pairs with the acquire of the next holder. Acquire: with motet__lock_touch. */
+        if (!motet__cas(&lock->word, &word, next, ACQ_REL))
             continue;
         if (wake) {
             motet__store(&lock->permit, 1, RELEASE);
@@ -212,8 +212,8 @@ int motet_lock_release(motet_lock *lock)
     /* Before the lock is free: else its last holder, who finds it taken by one that has not put its
      * own number there yet, would believe it its own. */
     motet__store(&lock->owner, 0, RELAXED);
-    uint32_t word = LOCKED; /* and nobody sleeps */
-    if (motet__likely(motet__cas(&lock->word, &word, 0, RELEASE)))
+    uint32_t word = LOCKED;                                        /* and nobody sleeps */
+    if (motet__likely(motet__cas(&lock->word, &word, 0, ACQ_REL))) /* as in release_private */
         return 0;
     return release_private(lock);
 }

@@ -13,6 +13,30 @@ int motet__lock_acquire(motet_lock *lock, int64_t deadline, unsigned how);
 int motet__lock(motet_lock *lock);
 void motet__unlock(motet_lock *lock);
 
+/* The same for a private lock of the library's own that is free and that nobody waits for: one step
+ * each, inline. False: nothing was done, take the way above. The lock has no owner meanwhile. */
+static inline bool motet__lock_take_free(motet_lock *lock)
+{
+    uint32_t word = 0;
+
+    return motet__cas(&lock->word, &word, 1, ACQUIRE); /* as in lock.c: LOCKED, and no sleepers */
+}
+
+static inline bool motet__lock_leave_alone(motet_lock *lock)
+{
+    uint32_t word = 1;
+
+    return motet__cas(&lock->word, &word, 0, ACQ_REL); /* acquire: see motet__lock_touch */
+}
+
+/* Changes the word of a lock, private or shared, into what it is. Touching it and releasing it have
+ * an order: of a thread that touches the lock and one that releases it, the first sees what the
+ * second did before, or the second sees what the first did before. */
+static inline void motet__lock_touch(motet_lock *lock)
+{
+    motet__add(&lock->word, 0, ACQ_REL);
+}
+
 /* Whether the calling thread is the one that acquired it. */
 bool motet__lock_mine(const motet_lock *lock);
 

@@ -100,8 +100,8 @@ static int release(motet_lock *lock, uint32_t left)
         return EPERM;
     motet__robust_pending(self, link_of(lock));
     motet__robust_unlink(link_of(lock));
-    /* Release: pairs with the acquire in try_take. */
-    if (motet__swap(&lock->word, left, RELEASE) & FUTEX_WAITERS)
+    /* Release: pairs with the acquire in try_take. Acquire: with motet__lock_touch. */
+    if (motet__swap(&lock->word, left, ACQ_REL) & FUTEX_WAITERS)
         motet__wake(&lock->word, 1, MOTET__SHARED);
     motet__robust_done(self);
     return 0;
