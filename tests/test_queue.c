@@ -3,6 +3,7 @@
  * single item, not by counts. */
 #include "harness.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <signal.h>
 
@@ -548,6 +549,107 @@ TEST_THREADS(a_cancelled_thread_gets_out_of_every_wait)
         }
 }
 
+/* ---- the maxsize ---- */
+
+TEST_KINDS(the_maxsize_may_be_less_than_what_is_in_it)
+{
+    for (int order = MOTET_FIFO; order <= MOTET_LIFO; order++) {
+        motet_queue *q = motet_queue_open(.item_size = sizeof(int), .maxsize = 5, .order = order,
+                                          .shared = kind->shared);
+        int n;
+        put_ints(q, 0, 5);
+        CHECK_INT(motet_queue_set_maxsize(q, 6), EINVAL);
+        CHECK_INT(motet_queue_set_maxsize(q, SIZE_MAX), EINVAL);
+        CHECK_INT(motet_queue_set_maxsize(q, 2), 0);
+        CHECK_INT(motet_queue_size(q), 5);
+        for (int i = 0; i < 4; i++) {
+            CHECK_INT(motet_queue_full(q), i <= 3);
+            CHECK_INT(motet_queue_put(q, &n, 0), ETIMEDOUT);
+            CHECK_INT(motet_queue_get(q, &n, 0), 0);
+            CHECK_INT(n, order == MOTET_FIFO ? i : 4 - i);
+        }
+        put_ints(q, 7, 8);
+        CHECK_INT(motet_queue_put(q, &n, 0), ETIMEDOUT);
+        CHECK_INT(motet_queue_set_maxsize(q, 0), 0); /* as it was */
+        put_ints(q, 8, 11);
+        CHECK_INT(motet_queue_put(q, &n, 0), ETIMEDOUT);
+        motet_queue_free(q);
+    }
+    CHECK_INT(motet_queue_set_maxsize(NULL, 1), EINVAL);
+}
+
+TEST_KINDS(a_larger_maxsize_lets_putters_go_on)
+{
+    for (size_t maxsize = 0; maxsize <= 3; maxsize += 3) { /* unbounded, too */
+        motet_queue *q = open_ints(kind, maxsize);
+        struct worker *w[2];
+        int n = 5;
+        CHECK_INT(motet_queue_set_maxsize(q, 1), 0);
+        CHECK_INT(motet_queue_put(q, &n, 0), 0);
+        for (int i = 0; i < 2; i++)
+            w[i] = START(kind, wait_for_room, &q);
+        for (int i = 0; i < 2; i++)
+            WAIT_UNTIL(worker_waits(w[i]));
+        CHECK_INT(motet_queue_get(q, &n, 0), 0); /* an unbounded queue wakes putters, too */
+        WAIT_UNTIL(worker_alive(w[0]) + worker_alive(w[1]) == 1);
+        CHECK_INT(motet_queue_set_maxsize(q, 0), 0);
+        for (int i = 0; i < 2; i++)
+            CHECK_INT(worker_join(w[i]), 0);
+        CHECK_INT(motet_queue_size(q), 2);
+        motet_queue_free(q);
+    }
+}
+
+/* A cancelled thread may do what needs no waiting; with a timeout of 0 as with any other it is told why
+ * it may not wait. */
+static int use_it_cancelled(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+    int n = 3;
+
+    while (!motet_cancelled())
+        harness_nap();
+    for (int i = 0; i < 2; i++) {
+        double timeout = i ? MOTET_FOREVER : 0;
+        CHECK_INT(motet_queue_get(q, &n, timeout), ECANCELED);
+        CHECK_INT(motet_queue_put(q, &n, timeout), 0);
+        CHECK_INT(motet_queue_put(q, &n, timeout), ECANCELED);
+        CHECK_INT(motet_queue_join(q, timeout), ECANCELED);
+        CHECK_INT(motet_queue_get(q, &n, timeout), 0);
+        CHECK_INT(motet_queue_task_done(q), 0);
+        CHECK_INT(motet_queue_join(q, timeout), 0);
+    }
+    return 0;
+}
+
+TEST_THREADS(cancelled_it_is_told_so_with_every_timeout)
+{
+    for (int order = MOTET_FIFO; order <= MOTET_LIFO; order++) {
+        motet_queue *q = motet_queue_open(.item_size = sizeof(int), .maxsize = 1, .order = order);
+        struct worker *w = START(kind, use_it_cancelled, &q);
+        CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
+        CHECK_INT(worker_join(w), 0);
+        motet_queue_free(q);
+    }
+}
+
+/* What an idle queue costs beside its items: half a kilobyte, and what malloc adds. */
+TEST(an_idle_queue_is_small)
+{
+    enum { QUEUES = 1000 };
+    static motet_queue *q[QUEUES];
+
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("their malloc does not count");
+    size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < QUEUES; i++)
+        CHECK((q[i] = motet_queue_open(.item_size = 1, .maxsize = 1)) != NULL);
+    size_t each = (mallinfo2().uordblks - before) / QUEUES;
+    CHECK(each <= 512 + 1 + 2 * 48); /* the item is in a block of its own */
+    for (int i = 0; i < QUEUES; i++)
+        motet_queue_free(q[i]);
+}
+
 /* A queue that a child opened serves the child's children, and frees. */
 static int open_in_a_child(void *arg)
 {
@@ -592,7 +694,7 @@ TEST(freeing_a_shared_queue_that_a_child_uses)
     motet_queue_free(q);
     void *blocks[200]; /* whoever got the memory of the queue now would write into it */
     for (int i = 0; i < 200; i++)
-        memset(blocks[i] = motet_shared_alloc(i < 100 ? 896 : 65536), 0xaa, i < 100 ? 896 : 65536);
+        memset(blocks[i] = motet_shared_alloc(i < 100 ? 448 : 544), 0xaa, i < 100 ? 448 : 544);
     CHECK_INT(worker_join(w), 0);
     for (int i = 0; i < 200; i++)
         motet_shared_free(blocks[i]);

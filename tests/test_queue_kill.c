@@ -21,7 +21,7 @@ static long stride(void)
     const char *knob = getenv("MOTET_STRESS");
     long n = 31 / (knob && *knob ? strtol(knob, NULL, 0) : 1);
 
-    return (n < 1 ? 1 : n) * (HARNESS_TSAN ? 61 : HARNESS_ASAN ? 13 : 1);
+    return (n < 1 ? 1 : n) * (HARNESS_TSAN ? 199 : HARNESS_ASAN ? 13 : 1);
 }
 
 static long first(void)
@@ -33,34 +33,62 @@ static long first(void)
     return (long)(harness_random(&state) % (uint64_t)stride());
 }
 
+/* ---- what a queue should hold ---- */
+
+static long key_of(long number)
+{
+    return number * 37 % 11;
+}
+
+/* Many are equal. */
+static int by_key(const void *a, const void *b)
+{
+    long x = key_of(*(const long *)a), y = key_of(*(const long *)b);
+
+    return (x > y) - (x < y);
+}
+
+struct model {
+    enum motet_queue_order order;
+    int n;
+    long items[300]; /* in the order in which they were put */
+};
+
+static void model_put(struct model *m, long item)
+{
+    m->items[m->n++] = item;
+}
+
+/* The item that is to come out next, 0: none. */
+static long model_get(struct model *m)
+{
+    int at = m->order == MOTET_LIFO ? m->n - 1 : 0;
+
+    if (m->n == 0)
+        return 0;
+    for (int i = 1; m->order == MOTET_PRIORITY && i < m->n; i++)
+        if (key_of(m->items[i]) < key_of(m->items[at]))
+            at = i;
+    long item = m->items[at];
+    memmove(&m->items[at], &m->items[at + 1], (size_t)(--m->n - at) * sizeof item);
+    return item;
+}
+
 /* ---- one operation, cut at each instruction ---- */
 
-enum { SEGMENT = 65536 / sizeof(long), CHAIN = (1 << 20) / sizeof(long) + 1 };
+enum { FIRST = 512 / sizeof(long), CHAIN = (1 << 20) / sizeof(long) + 1 };
 
 struct setting {
     size_t maxsize;
-    int put, got; /* what happened before */
-};
-
-static const struct setting settings[] = {
-    {4, 0, 0},
-    {4, 2, 0}, /* a ring: empty, half full, */
-    {4, 5, 2},
-    {4, 4, 0}, /* gone round, full */
-    {1, 1, 0},
-    {0, 3, 1}, /* of one; a chain */
-    {0, SEGMENT, 0},
-    {0, SEGMENT - 1, 3},       /* the next put appends a segment */
-    {0, SEGMENT + 4, SEGMENT}, /* the next get frees one */
-    {0, SEGMENT, SEGMENT},     /* both */
-    {CHAIN, SEGMENT, 2},
-    {CHAIN, SEGMENT + 1, SEGMENT}, /* a bounded chain */
+    int put, got; /* what happened before: the first `got` were got as soon as they were put, */
+    int after;    /* so many at the end */
 };
 
 struct trial {
     motet_queue *q;
     const struct setting *setting;
-    void **into; /* in shared memory */
+    struct model holds; /* before the operation */
+    void **into;        /* in shared memory */
     bool immediate;
 };
 
@@ -82,38 +110,126 @@ static long get_number(struct trial *t)
     return item;
 }
 
-static struct trial begin(const struct setting *setting)
+static void put_both(struct trial *t, long number)
 {
-    struct trial t = {.setting = setting};
+    CHECK_INT(put_number(t, number), 0);
+    model_put(&t->holds, number);
+}
 
-    t.q = motet_queue_open(.item_size = sizeof(long), .maxsize = setting->maxsize, .shared = true);
+static void get_both(struct trial *t)
+{
+    CHECK_INT(get_number(t), model_get(&t->holds));
+}
+
+static struct trial begin(enum motet_queue_order order, const struct setting *setting)
+{
+    struct trial t = {.setting = setting, .holds = {.order = order}};
+
+    t.q = motet_queue_open(.item_size = sizeof(long), .maxsize = setting->maxsize, .order = order,
+                           .compare = by_key, .shared = true);
     CHECK(t.q != NULL);
     for (int i = 1; i <= setting->put; i++) {
-        CHECK_INT(put_number(&t, i), 0);
+        put_both(&t, i);
         if (i <= setting->got) /* so that a bounded one may have gone round */
-            CHECK_INT(get_number(&t), i);
+            get_both(&t);
     }
+    for (int i = 0; i < setting->after; i++)
+        get_both(&t);
     return t;
+}
+
+/* Takes out what is in it, which must be what it is to hold. */
+static void drain(struct trial *t)
+{
+    while (t->holds.n)
+        get_both(t);
+    CHECK_INT(get_number(t), 0);
 }
 
 /* Whether all works on: as much room as ever, and order. Then it goes, and leaves no block. */
 static void end(struct trial *t, size_t blocks)
 {
-    long room = t->setting->maxsize ? (long)t->setting->maxsize : 40;
+    long room = t->setting->maxsize && t->setting->maxsize < 40 ? (long)t->setting->maxsize : 40;
 
     if (!motet_queue_is_shutdown(t->q)) {
         for (long i = 1; i <= room; i++)
-            CHECK_INT(put_number(t, 1000 + i), 0);
-        if (t->setting->maxsize)
+            put_both(t, 1000 + i);
+        if (t->setting->maxsize == (size_t)room)
             CHECK_INT(put_number(t, 1), ETIMEDOUT);
         CHECK_INT(motet_queue_size(t->q), room);
-        for (long i = 1; i <= room; i++)
-            CHECK_INT(get_number(t), 1000 + i);
-        CHECK_INT(get_number(t), 0);
+        drain(t);
     }
     motet_queue_free(t->q);
     CHECK_INT(count_blocks(), blocks);
 }
+
+/* All the settings in which `act` is cut, and what is to be true after each cut. A pile's operations
+ * are long: the cuts are further apart. */
+static void sweep(enum motet_queue_order order, const struct setting *settings, size_t n_settings,
+                  void (*ready)(struct trial *, long), void (*act)(void *),
+                  void (*check)(struct trial *))
+{
+    long step = order == MOTET_FIFO ? stride() : 5 * stride();
+    void **into = motet_shared_alloc(sizeof *into);
+
+    for (size_t s = 0; s < n_settings; s++) {
+        size_t blocks = count_blocks();
+        bool finished = false;
+        for (long n = first(); !finished; n += step) {
+            struct trial t = begin(order, &settings[s]);
+            t.into = into;
+            *into = NULL;
+            if (ready)
+                ready(&t, n);
+            finished = killstep(act, &t, n);
+            check(&t);
+            end(&t, blocks);
+        }
+    }
+    motet_shared_free(into);
+}
+
+static const struct setting fifo_settings[] = {
+    {4, 0, 0, 0},
+    {4, 2, 0, 0}, /* a ring: empty, half full, */
+    {4, 5, 2, 0},
+    {4, 4, 0, 0}, /* gone round, full */
+    {1, 1, 0, 0},
+    {0, 3, 1, 0}, /* of one; a chain */
+    {0, FIRST, 0, 0},
+    {0, FIRST - 1, 3, 0},     /* the next put appends a segment */
+    {0, FIRST + 4, FIRST, 0}, /* the next get frees one */
+    {0, FIRST, FIRST, 0},     /* both */
+    {CHAIN, FIRST, 2, 0},
+    {CHAIN, FIRST + 1, FIRST, 0}, /* a bounded chain */
+};
+
+static const struct setting pile_settings[] = {
+    {4, 0, 0, 0},
+    {4, 2, 0, 0},
+    {4, 9, 6, 0},
+    {4, 4, 0, 0},
+    {1, 1, 0, 0},
+    {0, 7, 2, 0},
+    {0, FIRST, 0, 0},                 /* the next put takes a larger block, */
+    {0, FIRST + 1, 0, FIRST / 2 + 1}, /* the next get a smaller one */
+    {CHAIN, FIRST, 0, 0},
+};
+
+#define COUNT(settings) (sizeof(settings) / sizeof *(settings))
+#define SWEEPS(name, ready, act, check)                                                            \
+    TEST(name##_first_in_first_out, .limit = 240)                                                  \
+    {                                                                                              \
+        sweep(MOTET_FIFO, fifo_settings, COUNT(fifo_settings), ready, act, check);                 \
+    }                                                                                              \
+    TEST(name##_last_in_first_out, .limit = 240)                                                   \
+    {                                                                                              \
+        sweep(MOTET_LIFO, pile_settings, COUNT(pile_settings), ready, act, check);                 \
+    }                                                                                              \
+    TEST(name##_lowest_first, .limit = 240)                                                        \
+    {                                                                                              \
+        sweep(MOTET_PRIORITY, pile_settings, COUNT(pile_settings), ready, act, check);             \
+    }
 
 static void put_next(void *arg)
 {
@@ -122,11 +238,33 @@ static void put_next(void *arg)
     put_number(t, t->setting->put + 1);
 }
 
+static void it_has_been_put_or_not(struct trial *t)
+{
+    if (motet_queue_size(t->q) == (size_t)t->holds.n + 1)
+        model_put(&t->holds, t->setting->put + 1);
+    CHECK_INT(motet_queue_size(t->q), t->holds.n);
+    drain(t);
+}
+
+SWEEPS(killed_while_putting, NULL, put_next, it_has_been_put_or_not)
+
 static void get_next(void *arg)
 {
     get_number(arg);
 }
 
+static void it_has_been_got_or_not(struct trial *t)
+{
+    if (motet_queue_size(t->q) + 1 == (size_t)t->holds.n)
+        model_get(&t->holds);
+    CHECK_INT(motet_queue_size(t->q), t->holds.n);
+    drain(t);
+}
+
+SWEEPS(killed_while_getting, NULL, get_next, it_has_been_got_or_not)
+
+/* What tells the one who buries a worker whether it had taken a task: the word is the item if and only
+ * if the item is not in the queue. */
 static void get_into(void *arg)
 {
     struct trial *t = arg;
@@ -134,9 +272,42 @@ static void get_into(void *arg)
     motet_queue_get_with(t->q, t->into, sizeof *t->into, 0);
 }
 
+static void it_is_here_or_there(struct trial *t)
+{
+    motet__queue_settle(t->q);
+    if (*t->into)
+        CHECK_INT((intptr_t)*t->into, model_get(&t->holds));
+    drain(t);
+}
+
+SWEEPS(killed_while_getting_into_shared_memory, NULL, get_into, it_is_here_or_there)
+
 static void say_done(void *arg)
 {
     motet_queue_task_done(((struct trial *)arg)->q);
+}
+
+static void it_is_said_or_not(struct trial *t)
+{
+    size_t left = motet_queue_unfinished(t->q), put = (size_t)t->setting->put;
+
+    CHECK(left == put || left + 1 == put);
+    CHECK_INT(motet_queue_size(t->q), t->holds.n);
+    while (left-- > 0)
+        CHECK_INT(motet_queue_task_done(t->q), 0);
+    CHECK_INT(motet_queue_join(t->q, 0), 0);
+    CHECK_INT(motet_queue_task_done(t->q), EINVAL);
+    drain(t);
+}
+
+TEST(killed_while_saying_done, .limit = 240)
+{
+    sweep(MOTET_FIFO, fifo_settings, COUNT(fifo_settings), NULL, say_done, it_is_said_or_not);
+}
+
+static void now_or_later(struct trial *t, long n)
+{
+    t->immediate = n % 2;
 }
 
 static void shut_down(void *arg)
@@ -146,129 +317,80 @@ static void shut_down(void *arg)
     motet_queue_shutdown(t->q, t->immediate);
 }
 
-#define SWEEP(begin_, act_, check_)                                                                \
-    for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {                              \
-        size_t blocks = count_blocks();                                                            \
-        bool finished = false;                                                                     \
-        for (long n = first(); !finished; n += stride()) {                                         \
-            struct trial t = begin(&settings[s]);                                                  \
-            int from = settings[s].got + 1, to = settings[s].put;                                  \
-            begin_;                                                                                \
-            finished = killstep(act_, &t, n);                                                      \
-            (void)from, (void)to;                                                                  \
-            check_;                                                                                \
-            end(&t, blocks);                                                                       \
-        }                                                                                          \
-    }
-
-/* Takes out what is in it, which must be from … to; or to + 1, if `more` may have been put. */
-static void drain(struct trial *t, int from, int to, bool more)
+static void it_is_shut_down_or_not(struct trial *t)
 {
-    for (int i = from; i <= to; i++)
-        CHECK_INT(get_number(t), i);
-    long last = get_number(t);
-    if (last) {
-        CHECK(more);
-        CHECK_INT(last, to + 1);
+    bool down = motet_queue_is_shutdown(t->q);
+
+    if (down)
+        CHECK_INT(put_number(t, 1), EPIPE);
+    if (down && t->immediate)
         CHECK_INT(get_number(t), 0);
-    }
+    else
+        drain(t);
+    if (down)
+        CHECK_INT(motet_queue_shutdown(t->q, true), 0);
 }
 
-TEST(killed_while_putting, .limit = 240){SWEEP(, put_next, drain(&t, from, to, true))}
-
-TEST(killed_while_getting, .limit = 240){SWEEP(, get_next,
-                                               {
-                                                   long next =
-                                                       motet_queue_empty(t.q) ? 0 : get_number(&t);
-                                                   if (next) {
-                                                       CHECK(next == from || next == from + 1);
-                                                       drain(&t, (int)next + 1, to, false);
-                                                   } else {
-                                                       CHECK(from >= to);
-                                                   }
-                                               })}
-
-/* What tells the one who buries a worker whether it had taken a task: the word is the item if and only
- * if the item is not in the queue. */
-TEST(killed_while_getting_into_shared_memory, .limit = 240)
-{
-    void **into = motet_shared_alloc(sizeof *into);
-
-    SWEEP(
-        {
-            t.into = into;
-            *into = NULL;
-        },
-        get_into,
-        {
-            motet__queue_settle(t.q);
-            if (*into) {
-                CHECK_INT((intptr_t)*into, from);
-                drain(&t, from + 1, to, false);
-            } else {
-                drain(&t, from, to, false);
-            }
-        })
-    motet_shared_free(into);
-}
-
-TEST(killed_while_saying_done,
-     .limit = 240){SWEEP(, say_done,
-                         {
-                             size_t left = motet_queue_unfinished(t.q);
-                             CHECK(left == (size_t)to || left + 1 == (size_t)to);
-                             CHECK_INT(motet_queue_size(t.q), to - from + 1);
-                             while (left-- > 0)
-                                 CHECK_INT(motet_queue_task_done(t.q), 0);
-                             CHECK_INT(motet_queue_join(t.q, 0), 0);
-                             CHECK_INT(motet_queue_task_done(t.q), EINVAL);
-                             drain(&t, from, to, false);
-                         })}
-
-TEST(killed_while_shutting_down, .limit = 240)
-{
-    SWEEP(
-        t.immediate = n % 2, shut_down, if (motet_queue_is_shutdown(t.q)) {
-            CHECK_INT(put_number(&t, 1), EPIPE);
-            if (t.immediate)
-                CHECK_INT(get_number(&t), 0);
-            else
-                drain(&t, from, to, false);
-            CHECK_INT(motet_queue_shutdown(t.q, true), 0);
-        } else drain(&t, from, to, false))
-}
+SWEEPS(killed_while_shutting_down, now_or_later, shut_down, it_is_shut_down_or_not)
 
 /* A second death: of the one who repairs what the first has left. */
-enum { LATER = 1 << 20 };
-
 static void put_and_get(void *arg)
 {
+    struct trial *t = arg;
+
     get_number(arg);
-    put_number(arg, LATER);
+    put_number(arg, t->setting->put + 1);
+}
+
+/* What comes out is in order, none twice, and no more is missing than may have been got. */
+static void check_what_is_left(struct trial *t, int deaths)
+{
+    static bool seen[1000];
+    long was = t->holds.n, n = 0, news = 0, next;
+    struct model left = {.order = t->holds.order};
+
+    memset(seen, 0, sizeof seen);
+    t->holds.n = 0;
+    for (; (next = get_number(t)); n++) {
+        CHECK(next > 0 && next <= t->setting->put + 1);
+        news += next == t->setting->put + 1; /* each of the dead may have put that one */
+        CHECK(!seen[next] || next == t->setting->put + 1);
+        seen[next] = true;
+        t->holds.items[n] = next;
+    }
+    for (int i = 1; i <= t->setting->put; i++)
+        if (seen[i])
+            model_put(&left, i);
+    for (long i = 0; i < news; i++)
+        model_put(&left, t->setting->put + 1);
+    for (long i = 0; i < n; i++)
+        CHECK_INT(t->holds.items[i], model_get(&left));
+    CHECK(news <= deaths && n - news >= was - deaths);
+}
+
+static void die_again_and_again(enum motet_queue_order order, const struct setting *settings,
+                                size_t n_settings)
+{
+    uint64_t state = harness_seed();
+
+    for (size_t s = 0; s < n_settings; s++) {
+        size_t blocks = count_blocks();
+        for (long i = 0; i < stress(6); i++) {
+            struct trial t = begin(order, &settings[s]);
+            for (int deaths = 0; deaths < 4; deaths++)
+                killstep(deaths % 2 ? get_next : put_and_get, &t,
+                         (long)(harness_random(&state) % 1000));
+            check_what_is_left(&t, 4);
+            end(&t, blocks);
+        }
+    }
 }
 
 TEST(the_one_who_repairs_is_killed_too, .limit = 240)
 {
-    uint64_t state = harness_seed();
-
-    for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
-        size_t blocks = count_blocks();
-        for (long i = 0; i < stress(6); i++) {
-            struct trial t = begin(&settings[s]);
-            long n = 0, total = settings[s].put - settings[s].got;
-            for (int deaths = 0; deaths < 4; deaths++)
-                killstep(deaths % 2 ? get_next : put_and_get, &t,
-                         (long)(harness_random(&state) % 500));
-            long last = 0, next;
-            while ((next = get_number(&t))) { /* the old in order, then the new */
-                CHECK(next == LATER || (next > last && last != LATER));
-                last = next;
-                n++;
-            }
-            CHECK(n <= total + 2);
-            end(&t, blocks);
-        }
-    }
+    die_again_and_again(MOTET_FIFO, fifo_settings, COUNT(fifo_settings));
+    die_again_and_again(MOTET_LIFO, pile_settings, COUNT(pile_settings));
+    die_again_and_again(MOTET_PRIORITY, pile_settings, COUNT(pile_settings));
 }
 
 /* ---- at random, under load ---- */

@@ -1,5 +1,5 @@
-/* motet_queue: hand values from some threads or processes to others, first in first out.
- * Python: queue.Queue, multiprocessing.JoinableQueue.
+/* motet_queue: hand values from some threads or processes to others.
+ * Python: queue.Queue, LifoQueue, PriorityQueue, SimpleQueue; multiprocessing.JoinableQueue.
  *
  *     struct job { int number; char url[100]; };
  *     motet_queue *q = motet_queue_open(.item_size = sizeof(struct job), .maxsize = 100);
@@ -16,12 +16,26 @@
  *     motet_queue_shutdown(q, false);
  *     motet_queue_free(q);
  *
- * Items are copied in and out, as in qsort; all have the size given at the opening. With
- * .shared = true the queue lies in shared memory and serves this process and its children. There a
- * process may be killed in the middle of any call: what was put is still there, once, and the others
- * go on.
+ * Items are copied in and out, as in qsort; all have the size given at the opening. Items come out
+ * first in, first out: those of one producer in the order in which it put them, whoever gets them.
+ * With .order = MOTET_LIFO the last one put comes out first, with MOTET_PRIORITY the lowest, and of
+ * equal ones the first put:
  *
- * Order: items of one producer come out in the order in which it put them, whoever gets them.
+ *     static int by_number(const void *a, const void *b)          // as for qsort
+ *     {
+ *         const struct job *x = a, *y = b;
+ *         return (x->number > y->number) - (x->number < y->number);
+ *     }
+ *     q = motet_queue_open(.item_size = sizeof(struct job), .order = MOTET_PRIORITY,
+ *                          .compare = by_number);
+ *
+ * With .shared = true the queue lies in shared memory and serves this process and its children.
+ * There a process may be killed in the middle of any call: what was put is still there, once, and
+ * the others go on.
+ *
+ * A queue without a maxsize is what Python calls a SimpleQueue: a put never waits.
+ *
+ * A thread that was cancelled gets ECANCELED where it would have to wait, also with a timeout of 0.
  */
 #ifndef MOTET_QUEUE_H
 #define MOTET_QUEUE_H
@@ -34,15 +48,26 @@ extern "C" {
 
 typedef struct motet_queue motet_queue;
 
+/* Which item comes out next: the oldest, the newest, or the lowest. */
+enum motet_queue_order { MOTET_FIFO, MOTET_LIFO, MOTET_PRIORITY };
+
+/* Compares two items as in qsort: negative when *a comes out first, 0 when they are equal, which come
+ * out in the order in which they were put. It is called while the queue is locked, by whoever puts or
+ * gets. It must give the same answer each time, return, and call nothing that waits for the same
+ * queue. The items lie where an array of them could. */
+typedef int (*motet_compare)(const void *a, const void *b);
+
 typedef struct motet_queue_options {
     size_t item_size; /* bytes of one item, at least 1 */
     size_t maxsize;   /* how many it holds before put waits; 0: no bound but memory */
-    bool shared;      /* true: for this process and its children */
+    enum motet_queue_order order;
+    motet_compare compare; /* for MOTET_PRIORITY, which must have it */
+    bool shared;           /* true: for this process and its children */
 } motet_queue_options;
 
-/* Opens a queue: motet_queue_open(.item_size = …, .maxsize = …, .shared = …).
- * A handle, or NULL with errno EINVAL (no item size), EOVERFLOW (item_size × maxsize is too large to
- * count) or ENOMEM. Python: Queue(maxsize). */
+/* Opens a queue: motet_queue_open(.item_size = …, .maxsize = …, .order = …, .shared = …).
+ * A handle, or NULL with errno EINVAL (no item size, no compare, no such order), EOVERFLOW (item_size
+ * × maxsize is too large to count) or ENOMEM. Python: Queue(maxsize), LifoQueue, PriorityQueue. */
 #ifndef __cplusplus
 #define motet_queue_open(...) motet_queue_open_with(&(motet_queue_options){__VA_ARGS__})
 #endif
@@ -50,7 +75,7 @@ MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options)
 
 /* Copies *item in, waiting while the queue is full. The macro passes sizeof *item along.
  * 0; ETIMEDOUT; ECANCELED; EPIPE when shut down; EMSGSIZE when the item has not the queue's item
- * size; ENOMEM (unbounded: the item is not in it); EINVAL. Python: Queue.put, put_nowait. */
+ * size; ENOMEM (the item is not in it; never in a bounded queue of up to 1 MiB of items); EINVAL. Python: Queue.put, put_nowait. */
 #ifndef __cplusplus
 #define motet_queue_put(queue, item, timeout)                                                      \
     motet_queue_put_with((queue), (item), MOTET_SIZE_OF(item), (timeout))
@@ -58,7 +83,7 @@ MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options)
 MOTET_API int motet_queue_put_with(motet_queue *queue, const void *item, size_t size,
                                    double timeout);
 
-/* Copies the oldest item to *item and takes it out, waiting while the queue is empty.
+/* Copies the item that is next to *item and takes it out, waiting while the queue is empty.
  * 0; ETIMEDOUT; ECANCELED; EPIPE when shut down and empty (or shut down immediately); EMSGSIZE;
  * EINVAL. *item is untouched when it fails. Python: Queue.get, get_nowait. */
 #ifndef __cplusplus
@@ -72,6 +97,10 @@ MOTET_API int motet_queue_get_with(motet_queue *queue, void *item, size_t size, 
 MOTET_API size_t motet_queue_size(const motet_queue *queue);
 MOTET_API bool motet_queue_empty(const motet_queue *queue);
 MOTET_API bool motet_queue_full(const motet_queue *queue);
+
+/* Changes the maxsize: to less than it holds, and puts wait until enough has been got; not to more
+ * than at the opening, and 0 is what it was then. 0, or EINVAL. Python: assigning to Queue.maxsize. */
+MOTET_API int motet_queue_set_maxsize(motet_queue *queue, size_t maxsize);
 
 /* Says that an item that was got has been worked on. 0; EINVAL when called more often than items
  * were put. Python: Queue.task_done. */

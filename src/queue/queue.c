@@ -1,4 +1,5 @@
-/* The queue: one algorithm, private and shared. See ring.h for how it lies in memory. */
+/* The queue: putting, getting, waiting, shutting down and joining, the same for every order, private
+ * and shared. See body.h for how it lies in memory, fifo.h and pile.h for where the items are. */
 #include "queue/queue.h"
 
 #include <errno.h>
@@ -8,25 +9,32 @@
 #include "base/process.h"
 #include "motet/shared.h"
 #include "process/process.h"
-#include "queue/ring.h"
+#include "queue/body.h"
+#include "queue/fifo.h"
+#include "queue/pile.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
 #include "sync/lock.h"
 #include "wait/spin.h"
 
-struct motet_queue {
-    struct motet__ring *ring;
-    int opener; /* the process that opened it */
-    struct motet__later *later;
+_Static_assert(sizeof(struct motet__body) + sizeof(struct motet_queue) <= 512,
+               "what an idle queue costs beside its items");
+
+enum {
+    /* Of fewer bytes of items a bounded queue has all at once, and can always be filled. */
+    ALL_AT_ONCE = 1 << 20,
+    FIRST_BYTES = 512, /* of the first segment or block of the others */
+
+    BATCH = 4,       /* this many items are worth having looked away */
+    TRY_AWAY = 32,   /* waits until the next try */
+    AWAY_LEAST = 32, /* pauses, about 0.8 microseconds */
+    AWAY_MOST = 256,
+    LOOKS = 4, /* after having looked away, before going to sleep, with AWAY_LEAST in between */
 };
 
-enum { CHAIN_FROM = 1 << 20, SEGMENT_BYTES = 1 << 16 };
+/* ---- memory ----------------------------------------------------------------------------------- */
 
-/* ---- segments and memory ---------------------------------------------------------------------- */
-
-/* A zeroed block in the queue's kind of memory, its address stored in *where. If that is in shared
- * memory itself, it happens wholly or not at all, should the process be killed meanwhile. */
-static int new_block(unsigned scope, size_t size, void **where)
+int motet__new_block(unsigned scope, size_t size, void **where)
 {
     if (motet__scope(where) == MOTET__SHARED)
         return motet__shared_alloc_into(size, where);
@@ -34,7 +42,7 @@ static int new_block(unsigned scope, size_t size, void **where)
     return *where ? 0 : ENOMEM;
 }
 
-static void free_block(unsigned scope, void **where)
+void motet__free_block(unsigned scope, void **where)
 {
     if (motet__scope(where) == MOTET__SHARED)
         motet__shared_free_from(where);
@@ -42,16 +50,6 @@ static void free_block(unsigned scope, void **where)
         motet_shared_free(*where);
     else
         motet__free(*where);
-}
-
-static size_t segment_size(const struct motet__ring *ring)
-{
-    return sizeof(struct motet__segment) + ring->slots * ring->item_size;
-}
-
-static void *item_at(const struct motet__ring *ring, struct motet__segment *segment, uint64_t index)
-{
-    return segment->items + index * ring->item_size;
 }
 
 /* Eight bytes, a pointer, are what most queues carry: worth a copy that is one move. */
@@ -63,161 +61,164 @@ static inline void copy_item(void *to, const void *from, size_t size)
         memcpy(to, from, size);
 }
 
-/* Whether an end that must wait, with its count at `count`, looks away first. Under its lock. */
+/* ---- putting and getting, under the lock ------------------------------------------------------ */
+
+/* For an end that must wait, with its count at `count`: how it is going to. An end that looked away
+ * and then had few items to move was waiting for an answer, and looks at once from then on; now and
+ * then it tries looking away again. One that found about as many as could be put meanwhile is in the
+ * midst of a stream, and looks away for longer. */
 static void lose_patience(struct motet__patience *patience, uint64_t count)
 {
-    bool paid = count - patience->since >= MOTET__BATCH;
+    uint64_t moved = count - patience->since;
+    uint32_t away = patience->away;
 
     patience->since = count;
-    patience->away = patience->away ? paid : ++patience->waits >= MOTET__TRY_AWAY;
-    if (patience->away)
+    if (away && moved >= BATCH) {
+        if (moved < away / 2)
+            patience->away = AWAY_LEAST;
+        else if (away < AWAY_MOST)
+            patience->away = 2 * away;
+    } else if (away) {
+        patience->away = 0;
+    } else if (++patience->waits >= TRY_AWAY) {
         patience->waits = 0;
-}
-
-/* ---- the put end ------------------------------------------------------------------------------ */
-
-/* Makes the notes of the put end again from `tail`. Under its lock. */
-static void repair_put_end(struct motet__ring *ring)
-{
-    uint64_t tail = motet__load(&ring->put.tail, RELAXED);
-
-    ring->put.head_seen = motet__load(&ring->get.head, ACQUIRE);
-    ring->put.index = ring->chain ? tail - ring->put.segment->first : tail % ring->slots;
-}
-
-/* Where the next item goes, or NULL when memory is out. Under the put end's lock. */
-static void *next_free_slot(struct motet__ring *ring)
-{
-    if (motet__unlikely(ring->put.index == ring->slots)) {
-        struct motet__segment *full = ring->put.segment;
-        if (ring->chain) {
-            /* A segment may be there already: of one who was killed before it used it. */
-            if (!full->next &&
-                new_block(ring->scope, segment_size(ring), (void **)&full->next) != 0)
-                return NULL;
-            full->next->first = full->first + ring->slots;
-            motet__compiler_barrier();
-            ring->put.segment = full->next;
-            motet__compiler_barrier();
-        }
-        ring->put.index = 0;
+        patience->away = AWAY_LEAST;
     }
-    return item_at(ring, ring->put.segment, ring->put.index);
 }
 
 /* Whether there is room. Under the put end's lock. */
-static inline bool has_room(struct motet__ring *ring, uint64_t tail)
+static inline bool has_room(struct motet__body *body, uint64_t tail)
 {
-    if (motet__likely(tail - ring->put.head_seen < ring->maxsize))
+    /* Relaxed: any value that it has had lately will do. */
+    uint64_t maxsize = motet__load(&body->maxsize, RELAXED);
+
+    if (motet__likely(tail - body->put.head_seen < maxsize))
         return true;
     /* Acquire: pairs with the commit of a get; the slot has been read before it is written again. */
-    ring->put.head_seen = motet__load(&ring->get.head, ACQUIRE);
-    return tail - ring->put.head_seen < ring->maxsize;
+    body->put.head_seen = motet__load(&body->get.head, ACQUIRE);
+    return tail - body->put.head_seen < maxsize;
 }
 
 /* Puts the item in: 0, EPIPE, ENOMEM, or EAGAIN when it is full. Under the put end's lock. */
-static int put_locked(struct motet__ring *ring, const void *item)
+static int put_locked(motet_queue *queue, const void *item)
 {
-    uint64_t tail = motet__load(&ring->put.tail, RELAXED); /* changed under this lock only */
+    struct motet__body *body = queue->body;
+    bool fifo = motet__likely(body->order == MOTET_FIFO);
+    uint64_t tail = motet__load(&body->put.tail, RELAXED); /* changed under this lock only */
 
-    if (motet__load(&ring->shutdown, RELAXED) != MOTET__OPEN)
+    if (motet__unlikely(motet__load(&body->shutdown, RELAXED) != MOTET__OPEN))
         return EPIPE;
-    if (!has_room(ring, tail)) {
-        lose_patience(&ring->put.patience, tail);
+    if (motet__unlikely(!has_room(body, tail))) {
+        lose_patience(&body->put.patience, tail);
         return EAGAIN;
     }
-    void *slot = next_free_slot(ring);
-    if (!slot)
+    void *slot = fifo ? motet__fifo_free_slot(body) : motet__pile_free_slot(body, tail);
+    if (motet__unlikely(!slot))
         return ENOMEM;
-    copy_item(slot, item, ring->item_size);
-    ring->put.index++;
-    /* The commit. Releases the item to the getter that sees it; SEQ_CST for the event count. */
-    motet__store(&ring->put.tail, tail + 1, SEQ_CST);
+    copy_item(slot, item, body->item_size);
+    motet__compiler_barrier();
+    /* The commit. Releases the item to the getter that sees it. */
+    motet__store(&body->put.tail, tail + 1, RELEASE);
+    motet__compiler_barrier();
+    if (fifo)
+        motet__fifo_put_done(body);
+    else
+        motet__pile_put_done(queue);
     return 0;
-}
-
-/* ---- the get end ------------------------------------------------------------------------------ */
-
-static void repair_get_end(struct motet__ring *ring)
-{
-    uint64_t head = motet__load(&ring->get.head, RELAXED);
-
-    if (ring->get.garbage == ring->get.segment)
-        ring->get.garbage = NULL; /* killed before it went on to the next */
-    else if (ring->get.garbage)
-        free_block(ring->scope, &ring->get.garbage);
-    if (ring->get.into && ring->get.intent == head)
-        memset(ring->get.into, 0, ring->item_size);
-    ring->get.into = NULL;
-    ring->get.tail_seen = motet__load(&ring->put.tail, ACQUIRE);
-    ring->get.index = ring->chain ? head - ring->get.segment->first : head % ring->slots;
-}
-
-/* Where the next item is. There is one. Under the get end's lock. */
-static void *next_item(struct motet__ring *ring)
-{
-    if (motet__unlikely(ring->get.index == ring->slots)) {
-        if (ring->chain) {
-            struct motet__segment *empty = ring->get.segment;
-            ring->get.garbage = empty;
-            motet__compiler_barrier();
-            ring->get.segment = empty->next; /* it holds the next item, so it is there */
-            motet__compiler_barrier();
-            free_block(ring->scope, &ring->get.garbage);
-            ring->get.garbage = NULL;
-        }
-        ring->get.index = 0;
-    }
-    return item_at(ring, ring->get.segment, ring->get.index);
 }
 
 /* Under the get end's lock. */
-static inline bool has_items(struct motet__ring *ring, uint64_t head)
+static inline bool has_items(struct motet__body *body, uint64_t head)
 {
-    if (motet__likely(head != ring->get.tail_seen))
+    if (motet__likely(head != body->get.tail_seen))
         return true;
     /* Acquire: pairs with the commit of a put; the item is whole. */
-    ring->get.tail_seen = motet__load(&ring->put.tail, ACQUIRE);
-    return head != ring->get.tail_seen;
+    body->get.tail_seen = motet__load(&body->put.tail, ACQUIRE);
+    return head != body->get.tail_seen;
+}
+
+/* Notes where the item of that head goes: one who is killed may have it there, but has it rightly only
+ * after the commit. */
+static void note_destination(struct motet__body *body, uint64_t head, void *item)
+{
+    body->get.into = NULL; /* or one killed here would seem to have got it for the last one */
+    motet__compiler_barrier();
+    body->get.intent = head;
+    motet__compiler_barrier();
+    body->get.into = motet__scope(item) == MOTET__SHARED ? item : NULL;
+    motet__compiler_barrier();
 }
 
 /* Takes an item out: 0, EPIPE, or EAGAIN when it is empty. Under the get end's lock. */
-static int get_locked(struct motet__ring *ring, void *item)
+static int get_locked(motet_queue *queue, void *item)
 {
-    uint64_t head = motet__load(&ring->get.head, RELAXED); /* changed under this lock only */
+    struct motet__body *body = queue->body;
+    bool fifo = motet__likely(body->order == MOTET_FIFO);
+    uint64_t head = motet__load(&body->get.head, RELAXED); /* changed under this lock only */
     /* Acquire, and before looking for items: all puts before the shutdown are seen after it. */
-    uint32_t shutdown = motet__load(&ring->shutdown, ACQUIRE);
+    uint32_t shutdown = motet__load(&body->shutdown, ACQUIRE);
 
     if (motet__unlikely(shutdown == MOTET__IMMEDIATE))
         return EPIPE;
-    if (!has_items(ring, head)) {
-        lose_patience(&ring->get.patience, head);
+    if (motet__unlikely(!has_items(body, head))) {
+        lose_patience(&body->get.patience, head);
         return shutdown ? EPIPE : EAGAIN;
     }
-    void *slot = next_item(ring);
-    if (ring->scope == MOTET__SHARED) {
-        ring->get.into = NULL; /* or one killed here would seem to have got it for the last one */
-        motet__compiler_barrier();
-        ring->get.intent = head;
-        motet__compiler_barrier();
-        ring->get.into = motet__scope(item) == MOTET__SHARED ? item : NULL;
-        motet__compiler_barrier(); /* one who is killed from here on may have the item, */
-    }
-    copy_item(item, slot, ring->item_size);
-    motet__compiler_barrier(); /* but has it rightly only after the commit */
-    ring->get.index++;
-    /* The commit. Releases the slot to the putter that sees it; SEQ_CST for the event count. */
-    motet__store(&ring->get.head, head + 1, SEQ_CST);
+    void *slot = fifo ? motet__fifo_oldest(body) : motet__pile_next(body, head);
+    if (body->scope == MOTET__SHARED)
+        note_destination(body, head, item);
+    copy_item(item, slot, body->item_size);
+    motet__compiler_barrier();
+    /* The commit. Releases the slot to the putter that sees it. */
+    motet__store(&body->get.head, head + 1, RELEASE);
+    motet__compiler_barrier();
+    if (fifo)
+        motet__fifo_get_done(body);
+    else
+        motet__pile_get_done(queue);
     return 0;
 }
 
-/* ---- entering an end, and waiting ------------------------------------------------------------- */
+/* ---- entering an end -------------------------------------------------------------------------- */
 
-/* Takes the lock of an end, repairing after a death. The lock is held only for moments, so that even
- * one who does not want to wait waits for it; but no longer than a second, if its holder is stopped. */
-static int enter(struct motet__ring *ring, motet_lock *lock, int64_t deadline)
+static void repair_put_end(motet_queue *queue)
 {
-    unsigned how = ring->scope | MOTET__UNCANCELLED;
+    struct motet__body *body = queue->body;
+
+    body->put.head_seen = motet__load(&body->get.head, ACQUIRE);
+    if (body->order == MOTET_FIFO)
+        motet__fifo_repair_put(body);
+    else
+        motet__pile_repair(queue);
+}
+
+static void repair_get_end(motet_queue *queue)
+{
+    struct motet__body *body = queue->body;
+
+    if (body->get.into && body->get.intent == motet__load(&body->get.head, RELAXED))
+        memset(body->get.into, 0, body->item_size);
+    body->get.into = NULL;
+    body->get.tail_seen = motet__load(&body->put.tail, ACQUIRE);
+    if (body->order == MOTET_FIFO)
+        motet__fifo_repair_get(body);
+}
+
+/* After a death of one who had that end's lock; a pile's ends have the same. */
+static void repair(motet_queue *queue, const motet_lock *lock)
+{
+    if (lock == &queue->body->put.lock)
+        repair_put_end(queue);
+    if (lock == queue->body->getter)
+        repair_get_end(queue);
+}
+
+/* Takes the lock of an end that is not free at once, or shared. It is held only for moments, so that
+ * even one who does not want to wait waits for it; but no longer than a second, if its holder is
+ * stopped. */
+static int enter_slowly(motet_queue *queue, motet_lock *lock, int64_t deadline)
+{
+    unsigned how = queue->body->scope | MOTET__UNCANCELLED;
     int rc = motet__lock_acquire(lock, MOTET__AT_ONCE, how);
 
     if (motet__unlikely(rc == ETIMEDOUT)) {
@@ -225,93 +226,154 @@ static int enter(struct motet__ring *ring, motet_lock *lock, int64_t deadline)
         rc = motet__lock_acquire(lock, soon > deadline ? soon : deadline, how);
     }
     if (motet__unlikely(rc == EOWNERDEAD)) {
-        if (lock == &ring->put.lock)
-            repair_put_end(ring);
-        else
-            repair_get_end(ring);
+        repair(queue, lock);
         rc = 0;
     }
     return rc;
 }
 
-static bool may_have_room(struct motet__ring *ring)
+static inline int enter(motet_queue *queue, motet_lock *lock, int64_t deadline)
 {
-    return motet__load(&ring->put.tail, SEQ_CST) - motet__load(&ring->get.head, SEQ_CST) <
-               ring->maxsize ||
-           motet__load(&ring->shutdown, SEQ_CST);
+    if (queue->body->scope == MOTET__PRIVATE && motet__likely(motet__lock_take_free(lock)))
+        return 0;
+    return enter_slowly(queue, lock, deadline);
 }
 
-static bool may_have_items(struct motet__ring *ring)
+static inline void leave(motet_queue *queue, motet_lock *lock)
 {
-    return motet__load(&ring->get.head, SEQ_CST) != motet__load(&ring->put.tail, SEQ_CST) ||
-           motet__load(&ring->shutdown, SEQ_CST);
+    if (queue->body->scope != MOTET__PRIVATE || motet__unlikely(!motet__lock_leave_alone(lock)))
+        motet__unlock(lock);
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------- */
+
+/* Relaxed the counts, which nothing is read after: what there is to say of them wait_until says, and
+ * whoever moves items looks again under the lock. SEQ_CST the other two, which are changed by those
+ * who tell of it with no lock of the waiter's. */
+static bool may_have_room(struct motet__body *body)
+{
+    return motet__load(&body->put.tail, RELAXED) - motet__load(&body->get.head, RELAXED) <
+               motet__load(&body->maxsize, SEQ_CST) ||
+           motet__load(&body->shutdown, SEQ_CST);
+}
+
+static bool may_have_items(struct motet__body *body)
+{
+    return motet__load(&body->get.head, RELAXED) != motet__load(&body->put.tail, RELAXED) ||
+           motet__load(&body->shutdown, SEQ_CST);
 }
 
 /* How many items have been, or will never be, handed out: what `done` may grow to. (It may be less
  * than `done`, after items that had been said to be done in advance were dropped.) */
-static uint64_t accountable(const struct motet__ring *ring)
+static uint64_t accountable(const struct motet__body *body)
 {
-    bool dropped = motet__load(&ring->shutdown, SEQ_CST) == MOTET__IMMEDIATE;
+    bool dropped = motet__load(&body->shutdown, SEQ_CST) == MOTET__IMMEDIATE;
 
-    return motet__load(dropped ? &ring->get.head : &ring->put.tail, SEQ_CST);
+    return motet__load(dropped ? &body->get.head : &body->put.tail, SEQ_CST);
 }
 
-static bool all_done(struct motet__ring *ring)
+static bool all_done(struct motet__body *body)
 {
-    uint64_t done = motet__load(&ring->done, SEQ_CST); /* first: it is never ahead of the other */
+    uint64_t done = motet__load(&body->done, SEQ_CST); /* first: it is never ahead of the other */
 
-    return done >= accountable(ring);
+    return done >= accountable(body);
 }
 
-/* Waits until `ready` may be true: 0, ETIMEDOUT or ECANCELED. */
-static int wait_until(struct motet__ring *ring, bool (*ready)(struct motet__ring *), bool away,
-                      struct motet__eventcount *sleepers, int64_t deadline)
+/* What to wait for, and who tells. */
+struct wait {
+    bool (*ready)(struct motet__body *body);
+    struct motet__eventcount *sleepers;
+    motet_lock *lock; /* under which the others change it; NULL: they do by SEQ_CST accesses */
+};
+
+/* Looks for a while whether it is there: for `away` pauses it looks away first, unless that is 0. */
+static bool look(struct motet__body *body, const struct wait *wait, uint32_t away)
+{
+    struct motet__spin spin = motet__spin_begin();
+
+    if (away && spin.left) {
+        for (uint32_t looks = 0; looks < LOOKS; looks++) {
+            for (uint32_t i = looks ? AWAY_LEAST : away; i > 0; i--)
+                motet__pause();
+            if (wait->ready(body))
+                return true;
+        }
+        return false;
+    }
+    while (motet__spin_goes_on(&spin))
+        if (wait->ready(body)) {
+            motet__spin_paid(&spin);
+            return true;
+        }
+    return false;
+}
+
+/* Waits until it may be there: 0, ETIMEDOUT or ECANCELED.
+ *
+ * No wake-up is lost. One side announces itself in the event count, touches the lock, and then looks;
+ * the other makes its change, releases the lock, and then looks whether anybody is announced. Both
+ * change the word of the lock, so one does first: if the one who waits, the other sees it announced;
+ * if the other, the one who waits sees the change. */
+static int wait_until(struct motet__body *body, const struct wait *wait, uint32_t away,
+                      int64_t deadline)
 {
     if (deadline == MOTET__AT_ONCE)
-        return ETIMEDOUT;
-    struct motet__spin spin = motet__spin_begin();
-    if (away)
-        spin.gap = MOTET__LOOK_AWAY;
-    while (motet__spin_goes_on(&spin))
-        if (ready(ring)) {
-            motet__spin_paid(&spin);
-            return 0;
-        }
-    uint32_t key = motet__ec_prepare(sleepers);
-    return ready(ring) ? 0 : motet__ec_wait(sleepers, key, deadline, ring->scope);
+        return motet__load(&motet__self()->cancelled, RELAXED) ? ECANCELED : ETIMEDOUT;
+    if (look(body, wait, away))
+        return 0;
+    uint32_t key = motet__ec_prepare(wait->sleepers);
+    if (wait->lock)
+        motet__lock_touch(wait->lock);
+    return wait->ready(body) ? 0 : motet__ec_wait(wait->sleepers, key, deadline, body->scope);
 }
 
 /* ---- the calls -------------------------------------------------------------------------------- */
 
-static int check(const motet_queue *queue, const void *item, size_t size, double timeout,
-                 int64_t *deadline)
+static inline int check(const motet_queue *queue, const void *item, size_t size, double timeout,
+                        int64_t *deadline)
 {
-    if (motet__deadline(timeout, deadline) != 0 || !queue || !item || size == 0)
+    if (motet__likely(timeout == MOTET_FOREVER))
+        *deadline = MOTET__NEVER;
+    else if (motet__deadline(timeout, deadline) != 0)
         return EINVAL;
-    return size == queue->ring->item_size ? 0 : EMSGSIZE;
+    if (!queue || !item || size == 0)
+        return EINVAL;
+    return size == queue->body->item_size ? 0 : EMSGSIZE;
+}
+
+static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadline)
+{
+    return wait_until(body, &(struct wait){may_have_room, &body->putters, body->getter}, away,
+                      deadline);
+}
+
+static int wait_for_items(struct motet__body *body, uint32_t away, int64_t deadline)
+{
+    return wait_until(body, &(struct wait){may_have_items, &body->getters, &body->put.lock}, away,
+                      deadline);
 }
 
 int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, double timeout)
 {
     int64_t deadline;
     int rc = check(queue, item, size, timeout, &deadline);
-    if (rc)
+    if (motet__unlikely(rc))
         return rc;
 
-    struct motet__ring *ring = queue->ring;
+    struct motet__body *body = queue->body;
     for (int over = 0;;) {
-        if ((rc = enter(ring, &ring->put.lock, deadline)))
+        if (motet__unlikely(rc = enter(queue, &body->put.lock, deadline)))
             return rc;
-        rc = put_locked(ring, item);
-        bool away = ring->put.patience.away;
-        motet__unlock(&ring->put.lock);
+        rc = put_locked(queue, item);
+        uint32_t away = body->put.patience.away;
+        leave(queue, &body->put.lock);
         if (motet__likely(rc == 0))
-            motet__ec_notify(&ring->getters, 1, ring->scope);
-        if (rc != EAGAIN)
+            motet__ec_notify(&body->getters, 1, body->scope);
+        if (motet__likely(rc != EAGAIN))
             return rc;
         if (over) /* a last look was taken: the wake-up for room may have been meant for us */
             return over;
-        over = wait_until(ring, may_have_room, away, &ring->putters, deadline);
+        over = wait_for_room(body, away, deadline);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -321,23 +383,23 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
 {
     int64_t deadline;
     int rc = check(queue, item, size, timeout, &deadline);
-    if (rc)
+    if (motet__unlikely(rc))
         return rc;
 
-    struct motet__ring *ring = queue->ring;
+    struct motet__body *body = queue->body;
     for (int over = 0;;) {
-        if ((rc = enter(ring, &ring->get.lock, deadline)))
+        if (motet__unlikely(rc = enter(queue, body->getter, deadline)))
             return rc;
-        rc = get_locked(ring, item);
-        bool away = ring->get.patience.away;
-        motet__unlock(&ring->get.lock);
-        if (motet__likely(rc == 0) && ring->maxsize != UINT64_MAX)
-            motet__ec_notify(&ring->putters, 1, ring->scope);
-        if (rc != EAGAIN)
+        rc = get_locked(queue, item);
+        uint32_t away = body->get.patience.away;
+        leave(queue, body->getter);
+        if (motet__likely(rc == 0))
+            motet__ec_notify(&body->putters, 1, body->scope);
+        if (motet__likely(rc != EAGAIN))
             return rc;
         if (over)
             return over;
-        over = wait_until(ring, may_have_items, away, &ring->getters, deadline);
+        over = wait_for_items(body, away, deadline);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -345,12 +407,12 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
 
 size_t motet_queue_size(const motet_queue *queue)
 {
-    if (!queue || motet__load(&queue->ring->shutdown, ACQUIRE) == MOTET__IMMEDIATE)
+    if (!queue || motet__load(&queue->body->shutdown, ACQUIRE) == MOTET__IMMEDIATE)
         return 0;
     /* The head first: items got in between make the size too large, never less than nothing. */
-    uint64_t head = motet__load(&queue->ring->get.head, SEQ_CST);
-    uint64_t size = motet__load(&queue->ring->put.tail, SEQ_CST) - head;
-    return size < queue->ring->maxsize ? size : queue->ring->maxsize;
+    uint64_t head = motet__load(&queue->body->get.head, SEQ_CST);
+    uint64_t size = motet__load(&queue->body->put.tail, SEQ_CST) - head;
+    return size < queue->body->capacity ? size : queue->body->capacity;
 }
 
 bool motet_queue_empty(const motet_queue *queue)
@@ -360,7 +422,7 @@ bool motet_queue_empty(const motet_queue *queue)
 
 bool motet_queue_full(const motet_queue *queue)
 {
-    return queue && motet_queue_size(queue) >= queue->ring->maxsize;
+    return queue && motet_queue_size(queue) >= motet__load(&queue->body->maxsize, RELAXED);
 }
 
 int motet_queue_task_done(motet_queue *queue)
@@ -368,14 +430,14 @@ int motet_queue_task_done(motet_queue *queue)
     if (!queue)
         return EINVAL;
 
-    struct motet__ring *ring = queue->ring;
-    uint64_t done = motet__load(&ring->done, SEQ_CST);
+    struct motet__body *body = queue->body;
+    uint64_t done = motet__load(&body->done, SEQ_CST);
     do {
-        if (done >= accountable(ring))
+        if (done >= accountable(body))
             return EINVAL;
-    } while (!motet__cas(&ring->done, &done, done + 1, SEQ_CST));
-    if (done + 1 >= accountable(ring))
-        motet__ec_notify(&ring->joiners, UINT32_MAX, ring->scope);
+    } while (!motet__cas(&body->done, &done, done + 1, SEQ_CST));
+    if (done + 1 >= accountable(body))
+        motet__ec_notify(&body->joiners, UINT32_MAX, body->scope);
     return 0;
 }
 
@@ -383,8 +445,8 @@ size_t motet_queue_unfinished(const motet_queue *queue)
 {
     if (!queue)
         return 0;
-    uint64_t done = motet__load(&queue->ring->done, SEQ_CST);
-    uint64_t all = accountable(queue->ring);
+    uint64_t done = motet__load(&queue->body->done, SEQ_CST);
+    uint64_t all = accountable(queue->body);
     return all > done ? all - done : 0;
 }
 
@@ -393,8 +455,9 @@ int motet_queue_join(motet_queue *queue, double timeout)
     int64_t deadline;
     int rc = queue ? motet__deadline(timeout, &deadline) : EINVAL;
 
-    while (rc == 0 && !all_done(queue->ring))
-        rc = wait_until(queue->ring, all_done, false, &queue->ring->joiners, deadline);
+    while (rc == 0 && !all_done(queue->body))
+        rc = wait_until(queue->body, &(struct wait){all_done, &queue->body->joiners, NULL}, 0,
+                        deadline);
     return rc;
 }
 
@@ -403,104 +466,136 @@ int motet_queue_shutdown(motet_queue *queue, bool immediate)
     if (!queue)
         return EINVAL;
 
-    struct motet__ring *ring = queue->ring;
+    struct motet__body *body = queue->body;
     uint32_t wanted = immediate ? MOTET__IMMEDIATE : MOTET__GRACEFUL;
-    enter(ring, &ring->put.lock, MOTET__NEVER); /* so it cannot time out */
-    if (immediate)
-        enter(ring, &ring->get.lock, MOTET__NEVER);
-    if (motet__load(&ring->shutdown, RELAXED) < wanted)
-        motet__store(&ring->shutdown, wanted, SEQ_CST);
-    if (immediate)
-        motet__unlock(&ring->get.lock);
-    motet__unlock(&ring->put.lock);
-    motet__ec_notify(&ring->getters, UINT32_MAX, ring->scope);
-    motet__ec_notify(&ring->putters, UINT32_MAX, ring->scope);
-    motet__ec_notify(&ring->joiners, UINT32_MAX, ring->scope);
+    bool both = immediate && body->getter != &body->put.lock;
+    enter(queue, &body->put.lock, MOTET__NEVER); /* so it cannot time out */
+    if (both)
+        enter(queue, body->getter, MOTET__NEVER);
+    if (motet__load(&body->shutdown, RELAXED) < wanted)
+        motet__store(&body->shutdown, wanted, SEQ_CST);
+    if (both)
+        leave(queue, body->getter);
+    leave(queue, &body->put.lock);
+    motet__ec_notify(&body->getters, UINT32_MAX, body->scope);
+    motet__ec_notify(&body->putters, UINT32_MAX, body->scope);
+    motet__ec_notify(&body->joiners, UINT32_MAX, body->scope);
     return 0;
 }
 
 bool motet_queue_is_shutdown(const motet_queue *queue)
 {
-    return queue && motet__load(&queue->ring->shutdown, ACQUIRE) != MOTET__OPEN;
+    return queue && motet__load(&queue->body->shutdown, ACQUIRE) != MOTET__OPEN;
+}
+
+int motet_queue_set_maxsize(motet_queue *queue, size_t maxsize)
+{
+    if (!queue || maxsize > queue->body->capacity)
+        return EINVAL;
+
+    struct motet__body *body = queue->body;
+    motet__store(&body->maxsize, maxsize ? maxsize : body->capacity, SEQ_CST);
+    motet__ec_notify(&body->putters, UINT32_MAX, body->scope);
+    return 0;
 }
 
 void motet__queue_settle(motet_queue *queue)
 {
-    enter(queue->ring, &queue->ring->get.lock, MOTET__NEVER); /* which repairs */
-    motet__unlock(&queue->ring->get.lock);
+    enter(queue, queue->body->getter, MOTET__NEVER); /* which repairs */
+    leave(queue, queue->body->getter);
 }
 
 /* ---- opening and freeing ---------------------------------------------------------------------- */
 
-static void free_ring(void *block)
+static void free_body(void *block)
 {
-    struct motet__ring *ring = block;
-    unsigned scope = ring->scope;
+    struct motet__body *body = block;
 
-    if (ring->get.garbage && ring->get.garbage != ring->get.segment) /* of one who was killed */
-        free_block(scope, &ring->get.garbage);
-    for (struct motet__segment *segment = ring->get.segment, *next; segment; segment = next) {
-        next = segment->next;
-        free_block(scope, &(void *){segment});
-    }
-    free_block(scope, &block);
+    if (body->order == MOTET_FIFO)
+        motet__fifo_close(body);
+    else
+        motet__pile_close(body);
+    motet__free_block(body->scope, &block);
 }
 
-/* How many items a segment of the ring holds; false when the bytes cannot be counted. */
-static bool choose_layout(const motet_queue_options *options, struct motet__ring *ring)
+/* False when the bytes of the items cannot be counted. */
+static bool choose_layout(const motet_queue_options *options, struct motet__body *body)
 {
-    size_t bytes;
+    size_t bytes = 0;
 
-    ring->item_size = options->item_size;
-    ring->maxsize = options->maxsize ? options->maxsize : UINT64_MAX;
     if (options->item_size > SIZE_MAX / 4 ||
-        (options->maxsize && __builtin_mul_overflow(options->maxsize, options->item_size, &bytes)))
+        __builtin_mul_overflow(options->maxsize, options->item_size, &bytes))
         return false;
-    ring->chain = !options->maxsize || bytes > CHAIN_FROM;
-    ring->slots = options->maxsize;
-    if (ring->chain)
-        ring->slots = SEGMENT_BYTES > options->item_size ? SEGMENT_BYTES / options->item_size : 1;
+    body->scope = options->shared ? MOTET__SHARED : MOTET__PRIVATE;
+    body->order = options->order;
+    body->item_size = options->item_size;
+    body->capacity = body->maxsize = options->maxsize ? options->maxsize : UINT64_MAX;
+    body->grows = !options->maxsize || bytes > ALL_AT_ONCE;
+    body->first = options->maxsize;
+    if (body->grows)
+        body->first = FIRST_BYTES > options->item_size ? FIRST_BYTES / options->item_size : 1;
     return true;
 }
 
-static struct motet__ring *new_ring(const motet_queue_options *options)
+/* The body where it is going to be, or NULL. */
+static struct motet__body *place_body(const struct motet__body *layout)
 {
-    struct motet__ring layout = {.scope = options->shared ? MOTET__SHARED : MOTET__PRIVATE};
-    void *block = NULL;
+    struct motet__body *body = layout->scope == MOTET__SHARED
+                                   ? motet_shared_alloc(sizeof *body)
+                                   : motet__zalloc_aligned(MOTET__APART, sizeof *body);
+
+    if (body) {
+        *body = *layout;
+        body->getter = body->order == MOTET_FIFO ? &body->get.lock : &body->put.lock;
+        body->put.patience.away = body->get.patience.away = AWAY_LEAST;
+    }
+    return body;
+}
+
+static struct motet__body *new_body(const motet_queue_options *options)
+{
+    struct motet__body layout = {0};
 
     if (!choose_layout(options, &layout)) {
         errno = EOVERFLOW;
         return NULL;
     }
-    if (new_block(layout.scope, sizeof layout, &block) == 0) {
-        struct motet__ring *ring = block;
-        *ring = layout;
-        if (new_block(layout.scope, segment_size(ring), (void **)&ring->put.segment) == 0) {
-            ring->get.segment = ring->put.segment;
-            return ring;
-        }
-        free_block(layout.scope, &block);
+    struct motet__body *body = place_body(&layout);
+    if (body) {
+        if ((body->order == MOTET_FIFO ? motet__fifo_open(body) : motet__pile_open(body)) == 0)
+            return body;
+        motet__free_block(layout.scope, &(void *){body});
     }
     errno = ENOMEM;
     return NULL;
 }
 
+static bool make_sense(const motet_queue_options *options)
+{
+    return options && options->item_size && options->order >= MOTET_FIFO &&
+           options->order <= MOTET_PRIORITY &&
+           (options->order != MOTET_PRIORITY || options->compare);
+}
+
 motet_queue *motet_queue_open_with(const motet_queue_options *options)
 {
-    if (!options || options->item_size == 0) {
+    if (!make_sense(options)) {
         errno = EINVAL;
         return NULL;
     }
     int rc = options->shared ? motet__arena() : 0;
     struct motet_queue *queue = rc ? NULL : motet__zalloc(sizeof *queue);
-    struct motet__later *later = rc ? NULL : motet__zalloc(sizeof *later);
+    struct motet__later *later = NULL;
+    if (queue && options->shared)
+        later = motet__zalloc(sizeof *later); /* now, because freeing must not fail */
     if (rc == 0)
         rc = ENOMEM;
-    if (queue && later) {
-        queue->ring = new_ring(options);
+    if (queue && (later || !options->shared)) {
+        queue->body = new_body(options);
         rc = errno;
     }
-    if (queue && queue->ring) {
+    if (queue && queue->body) {
+        queue->compare = options->compare;
         queue->later = later;
         queue->opener = motet__os_pid();
         return queue;
@@ -515,12 +610,11 @@ void motet_queue_free(motet_queue *queue)
 {
     if (!queue)
         return;
-    if (queue->ring->scope == MOTET__PRIVATE) {
-        free_ring(queue->ring);
-        motet__free(queue->later);
+    if (queue->body->scope == MOTET__PRIVATE) {
+        free_body(queue->body);
     } else if (queue->opener == motet__os_pid()) {
-        queue->later->run = free_ring;
-        queue->later->block = queue->ring;
+        queue->later->run = free_body;
+        queue->later->block = queue->body;
         motet__run_later(queue->later);
     } else {
         motet__free(queue->later);

@@ -1,0 +1,295 @@
+/* The pile: n = tail - head items in one block, which is replaced by one of twice the slots when it is
+ * full, and by one of half when a quarter is in use.
+ *
+ * LIFO: the items are those of the slots 0 … n - 1, in the order put. So the two counts say it all.
+ *
+ * Priority: an item stays in the slot that it was put into. `heap` is a permutation of the slots: its
+ * first n entries are a binary heap of those in use, the others are the free ones. `sequence` has for
+ * each slot the number of its item, counted from 1 in the order put, which makes equal items come
+ * out in that order, and 0 if it never had one since. After a death the heap is made anew, of the slots
+ *
+ *     whose sequence is not 0,                              (something was put there,
+ *     nor greater than `tail`,                               the put was committed,
+ *     nor `taken_sequence`, if head is `taken_at` + 1.       and no get of it was)
+ *
+ * The user's compare is called with the lock held, when the count is committed already: a process
+ * that dies in it leaves a heap out of order, which the next one makes anew.
+ *
+ * Replacing: the new block is stored in block[!current], filled, and put to use by a store to
+ * `current`; then the old one is freed. Whichever is not current after a death is freed.
+ */
+#include "queue/pile.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct motet__block {
+    uint64_t slots; /* constant */
+    uint64_t unused;
+    char items[]; /* of a heap: then sequence[slots], at a multiple of 8, and heap[slots] */
+};
+
+/* ---- blocks ----------------------------------------------------------------------------------- */
+
+static struct motet__block *block_of(const struct motet__body *body)
+{
+    return body->put.pile.block[body->put.pile.current];
+}
+
+static uint64_t count(const struct motet__body *body)
+{
+    return motet__load(&body->put.tail, RELAXED) - motet__load(&body->get.head, RELAXED);
+}
+
+static void *item_at(const struct motet__body *body, struct motet__block *block, uint64_t slot)
+{
+    return block->items + slot * body->item_size;
+}
+
+static size_t items_size(const struct motet__body *body, uint64_t slots)
+{
+    return (slots * body->item_size + 7) & ~(size_t)7;
+}
+
+static uint64_t *sequence_of(const struct motet__body *body, struct motet__block *block)
+{
+    return (uint64_t *)(void *)(block->items + items_size(body, block->slots));
+}
+
+static uint32_t *heap_of(const struct motet__body *body, struct motet__block *block)
+{
+    return (uint32_t *)(sequence_of(body, block) + block->slots);
+}
+
+/* Bytes of a block, or 0 when there can be none of so many slots. */
+static size_t block_size(const struct motet__body *body, uint64_t slots)
+{
+    size_t extra = body->order == MOTET_PRIORITY ? sizeof(uint64_t) + sizeof(uint32_t) : 0;
+
+    if (slots > SIZE_MAX / 4 / (body->item_size + extra) || (extra && slots > UINT32_MAX))
+        return 0;
+    return sizeof(struct motet__block) + items_size(body, slots) + slots * extra;
+}
+
+/* Allocates the block that is not in use: 0 or ENOMEM. */
+static int new_block(struct motet__body *body, uint64_t slots)
+{
+    struct motet__block **where = &body->put.pile.block[!body->put.pile.current];
+    size_t size = block_size(body, slots);
+
+    if (size == 0 || motet__new_block(body->scope, size, (void **)where) != 0)
+        return ENOMEM;
+    (*where)->slots = slots;
+    return 0;
+}
+
+/* Puts the block that was not in use to use, and frees the one that was. */
+static void change_blocks(struct motet__body *body)
+{
+    struct motet__pile *pile = &body->put.pile;
+    uint32_t old = pile->current;
+
+    motet__compiler_barrier();
+    pile->current = !old;
+    motet__compiler_barrier();
+    if (pile->block[old])
+        motet__free_block(body->scope, (void **)&pile->block[old]);
+    pile->block[old] = NULL;
+}
+
+/* A heap's slots are numbered anew in the order of the heap, which is one afterwards too. */
+static void fill_block(const struct motet__body *body, struct motet__block *to,
+                       struct motet__block *from)
+{
+    uint64_t n = count(body);
+
+    if (body->order == MOTET_LIFO) {
+        memcpy(to->items, from->items, n * body->item_size);
+        return;
+    }
+    const uint32_t *old_heap = heap_of(body, from);
+    const uint64_t *old_sequence = sequence_of(body, from);
+    uint64_t *sequence = sequence_of(body, to);
+    uint32_t *heap = heap_of(body, to);
+    for (uint64_t i = 0; i < n; i++) {
+        memcpy(item_at(body, to, i), item_at(body, from, old_heap[i]), body->item_size);
+        sequence[i] = old_sequence[old_heap[i]];
+    }
+    for (uint64_t i = 0; i < to->slots; i++)
+        heap[i] = (uint32_t)i;
+}
+
+/* 0, or ENOMEM with all as it was. */
+static int resize(struct motet__body *body, uint64_t slots)
+{
+    struct motet__pile *pile = &body->put.pile;
+
+    if (new_block(body, slots) != 0)
+        return ENOMEM;
+    fill_block(body, pile->block[!pile->current], block_of(body));
+    change_blocks(body);
+    return 0;
+}
+
+int motet__pile_open(struct motet__body *body)
+{
+    if (new_block(body, body->first) != 0)
+        return ENOMEM;
+    change_blocks(body);
+    for (uint64_t i = 0; body->order == MOTET_PRIORITY && i < body->first; i++)
+        heap_of(body, block_of(body))[i] = (uint32_t)i;
+    return 0;
+}
+
+void motet__pile_close(struct motet__body *body)
+{
+    for (int i = 0; i < 2; i++)
+        if (body->put.pile.block[i])
+            motet__free_block(body->scope, (void **)&body->put.pile.block[i]);
+}
+
+/* ---- the heap --------------------------------------------------------------------------------- */
+
+/* What sifting works on. */
+struct heap {
+    const struct motet__body *body;
+    struct motet__block *block;
+    motet_compare compare;
+    uint32_t *at;
+    const uint64_t *sequence;
+};
+
+static struct heap heap_in_use(const motet_queue *queue)
+{
+    struct motet__block *block = block_of(queue->body);
+
+    return (struct heap){queue->body, block, queue->compare, heap_of(queue->body, block),
+                         sequence_of(queue->body, block)};
+}
+
+/* Whether the item of slot a comes out before that of slot b. */
+static bool before(const struct heap *heap, uint32_t a, uint32_t b)
+{
+    int order =
+        heap->compare(item_at(heap->body, heap->block, a), item_at(heap->body, heap->block, b));
+
+    return order ? order < 0 : heap->sequence[a] < heap->sequence[b];
+}
+
+static void sift_up(const struct heap *heap, uint64_t i)
+{
+    uint32_t slot = heap->at[i];
+
+    for (uint64_t parent; i > 0 && before(heap, slot, heap->at[parent = (i - 1) / 2]); i = parent)
+        heap->at[i] = heap->at[parent];
+    heap->at[i] = slot;
+}
+
+/* Among the first n. */
+static void sift_down(const struct heap *heap, uint64_t i, uint64_t n)
+{
+    uint32_t slot = heap->at[i];
+
+    for (uint64_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && before(heap, heap->at[child + 1], heap->at[child]))
+            child++;
+        if (!before(heap, heap->at[child], slot))
+            break;
+        heap->at[i] = heap->at[child];
+    }
+    heap->at[i] = slot;
+}
+
+/* ---- put, get, repair ------------------------------------------------------------------------- */
+
+void *motet__pile_free_slot(struct motet__body *body, uint64_t tail)
+{
+    uint64_t n = count(body);
+    uint64_t slots = block_of(body)->slots;
+
+    if (n == slots) {
+        slots = slots < body->capacity / 2 ? 2 * slots : body->capacity;
+        if (resize(body, slots) != 0)
+            return NULL;
+    }
+    struct motet__block *block = block_of(body);
+    if (body->order == MOTET_LIFO)
+        return item_at(body, block, n);
+    uint32_t slot = heap_of(body, block)[n];
+    sequence_of(body, block)[slot] = tail + 1; /* not in use until `tail` is that */
+    return item_at(body, block, slot);
+}
+
+void *motet__pile_next(struct motet__body *body, uint64_t head)
+{
+    struct motet__pile *pile = &body->put.pile;
+    struct motet__block *block = block_of(body);
+
+    if (body->order == MOTET_LIFO)
+        return item_at(body, block, count(body) - 1);
+    uint32_t slot = heap_of(body, block)[0];
+    pile->taken_at =
+        head; /* first, so that it says nothing: the last one says head - 1, and of it */
+    motet__compiler_barrier();
+    pile->taken_sequence = sequence_of(body, block)[slot];
+    motet__compiler_barrier(); /* from the commit on it does */
+    return item_at(body, block, slot);
+}
+
+void motet__pile_put_done(motet_queue *queue)
+{
+    if (queue->body->order == MOTET_PRIORITY) {
+        struct heap heap = heap_in_use(queue);
+        sift_up(&heap, count(queue->body) - 1);
+    }
+}
+
+void motet__pile_get_done(motet_queue *queue)
+{
+    struct motet__body *body = queue->body;
+    uint64_t n = count(body), slots = block_of(body)->slots;
+
+    if (body->order == MOTET_PRIORITY) {
+        struct heap heap = heap_in_use(queue);
+        uint32_t slot = heap.at[0];
+        sequence_of(body, heap.block)[slot] = 0;
+        heap.at[0] = heap.at[n];
+        heap.at[n] = slot;
+        if (n > 1)
+            sift_down(&heap, 0, n);
+    }
+    if (body->grows && n < slots / 4 && slots / 2 >= body->first)
+        resize(body, slots / 2); /* when there is no memory for it, it stays as it is */
+}
+
+/* The slots in use first, then the free ones. */
+static void sort_out(const struct motet__body *body, struct motet__block *block)
+{
+    const struct motet__pile *pile = &body->put.pile;
+    uint64_t tail = motet__load(&body->put.tail, RELAXED), n = 0, free = block->slots;
+    bool taken = motet__load(&body->get.head, RELAXED) == pile->taken_at + 1;
+    uint64_t *sequence = sequence_of(body, block);
+    uint32_t *heap = heap_of(body, block);
+
+    for (uint32_t slot = 0; slot < block->slots; slot++) {
+        if (sequence[slot] > tail || (taken && sequence[slot] == pile->taken_sequence))
+            sequence[slot] = 0;
+        heap[sequence[slot] ? n++ : --free] = slot;
+    }
+}
+
+void motet__pile_repair(motet_queue *queue)
+{
+    struct motet__body *body = queue->body;
+    struct motet__pile *pile = &body->put.pile;
+
+    if (pile->block[!pile->current])
+        motet__free_block(body->scope, (void **)&pile->block[!pile->current]);
+    if (body->order == MOTET_LIFO)
+        return;
+    struct heap heap = heap_in_use(queue);
+    sort_out(body, heap.block);
+    uint64_t n = count(body);
+    for (uint64_t i = n / 2; i-- > 0;)
+        sift_down(&heap, i, n);
+}

@@ -1,0 +1,24 @@
+/* Last in, first out, and lowest first: a stack or a heap. All calls want the put end's lock. */
+#ifndef MOTET_QUEUE_PILE_H
+#define MOTET_QUEUE_PILE_H
+
+#include "queue/body.h"
+
+/* 0 or ENOMEM, with nothing left behind. Closing wants that nobody uses it any more. */
+int motet__pile_open(struct motet__body *body);
+void motet__pile_close(struct motet__body *body);
+
+/* Where the next item goes, or NULL when memory is out. */
+void *motet__pile_free_slot(struct motet__body *body, uint64_t tail);
+
+/* Where the item is that comes out next. There is one. */
+void *motet__pile_next(struct motet__body *body, uint64_t head);
+
+/* After the commit: orders the heap anew; gives back memory that is not needed. */
+void motet__pile_put_done(motet_queue *queue);
+void motet__pile_get_done(motet_queue *queue);
+
+/* Makes all notes again. */
+void motet__pile_repair(motet_queue *queue);
+
+#endif
