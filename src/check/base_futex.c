@@ -19,9 +19,8 @@ static int sleep_on(struct check_thread *me, const struct motet__place *place,
             return EAGAIN;
         }
     }
-    CHECK_NOTE(me, place, expected[me->words - 1], "sleeps on #%u, which is %s",
-               motet__check_place_of(me->word[me->words - 1])->number,
-               motet__check_value(expected[me->words - 1]));
+    CHECK_NOTE(me, place, expected[0], "sleeps on #%u, which is %s",
+               motet__check_place_of(me->word[0])->number, motet__check_value(expected[0]));
     me->deadline = deadline;
     switch (motet__check_sleep(me)) {
     case WOKEN:

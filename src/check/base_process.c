@@ -80,7 +80,7 @@ int motet__at_exit(void (*fn)(void))
 {
     struct check *c = motet__check;
 
-    if (!c || c->sparse)
+    if (!c || c->real_threads)
         return atexit(fn) == 0 ? 0 : ENOMEM;
     if (c->at_exits == sizeof c->at_exit / sizeof *c->at_exit)
         return ENOMEM;

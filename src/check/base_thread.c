@@ -78,7 +78,7 @@ motet__os_thread motet__os_thread_main(void)
 
 void motet__os_thread_exit(void)
 {
-    motet__check_end(motet__check->current);
+    motet__vehicle_exit(motet__check->current);
 }
 
 void motet__os_thread_name(uint32_t tid, const char *name)

@@ -23,7 +23,8 @@ static bool one(struct check *c, struct check_search *search)
 
 static bool time_is_up(const struct check_search *search)
 {
-    return (search->runs & 15) == 0 && motet__check_seconds() > search->end;
+    return (search->most && search->runs >= search->most) ||
+           ((search->runs & 15) == 0 && motet__check_seconds() > search->end);
 }
 
 /* What was chosen becomes the plan. */

@@ -8,6 +8,7 @@
 
 struct check_search {
     void (*run)(struct check *c); /* one run of c->plan; c->failing tells */
+    uint64_t most;                /* runs; 0: as many as there are */
     double end;                   /* of all, on the clock of check_seconds */
     /* results */
     uint64_t runs, points;
@@ -33,6 +34,9 @@ void motet__check_shrink(struct check *c, struct check_search *search);
 
 /* Runs the list once more and tells it. */
 void motet__check_tell(struct check *c, struct check_search *search, FILE *out);
+
+/* Tells the run that was recorded last. */
+void motet__check_tell_recorded(struct check *c, FILE *out);
 
 /* The list as a string, and back; false when it is no such string. */
 void motet__check_print_list(const struct check *c, FILE *out);

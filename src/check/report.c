@@ -45,6 +45,9 @@ void motet__check_record(struct check_thread *me, const struct motet__place *pla
     struct check_step *step = &c->step[c->recorded++];
     step->thread = me->id;
     step->place = place;
+    step->loads = c->loads;
+    step->writes = c->writes;
+    c->loads = c->writes = NULL;
     va_start(args, format);
     vsnprintf(step->text, sizeof step->text, format, args);
     va_end(args);
@@ -62,6 +65,7 @@ struct symbol {
     char function[64]; /* that it is in */
     char inner[64];    /* that was inlined there, and its line */
     char line[64];
+    bool ours; /* the library's */
 };
 
 struct symbols {
@@ -91,6 +95,18 @@ static void add_address(struct symbols *symbols, uintptr_t address)
     symbols->list[symbols->n++].address = address;
 }
 
+/* The end of the path of src/, as the compiler was told it. */
+static const char *our_folder(void)
+{
+    static char folder[1024];
+    const char *file = __FILE__;
+
+    while (strncmp(file, "../", 3) == 0)
+        file += 3;
+    snprintf(folder, sizeof folder, "%.*s", (int)(strlen(file) - strlen("check/report.c")), file);
+    return folder;
+}
+
 /* The answer has for each address a line with it, then two lines, function and place, for each
  * function that was inlined there, the innermost first, and for the one that they are in. */
 static void read_answer(FILE *answer, struct symbol *s, size_t n, uintptr_t base)
@@ -116,6 +132,7 @@ static void read_answer(FILE *answer, struct symbol *s, size_t n, uintptr_t base
             break;
         const char *slash = strrchr(line, '/');
         const char *file = slash ? slash + 1 : line;
+        at->ours = strstr(line, our_folder()) != NULL;
         if (innermost)
             snprintf(at->line, sizeof at->line, "%.*s", (int)strcspn(file, " \n"), file);
         innermost = false;
@@ -166,21 +183,21 @@ static const struct symbol *symbol_of(const struct symbols *symbols, const void 
     return symbols->n ? bsearch(&key, symbols->list, symbols->n, sizeof key, by_address) : NULL;
 }
 
-/* The outermost call of the library that the step is part of, and from where it was called. */
+/* The call of the library that the step is part of, and from where the program made it. */
 static bool public_call(const struct symbols *symbols, const struct check_step *step,
                         const struct symbol **function, const struct symbol **from)
 {
-    *function = NULL;
-    for (int k = 0; k + 1 < CHECK_CALLERS && step->callers[k] && step->callers[k + 1]; k++) {
-        const struct symbol *s = symbol_of(symbols, step->callers[k]);
-        const struct symbol *caller = symbol_of(symbols, step->callers[k + 1]);
-        if (s && caller && strncmp(s->function, "motet_", 6) == 0 &&
-            strncmp(s->function, "motet__", 7) != 0) {
-            *function = s;
-            *from = caller;
-        }
+    for (int k = CHECK_CALLERS - 2; k >= 0; k--) {
+        const struct symbol *s = step->callers[k] ? symbol_of(symbols, step->callers[k]) : NULL;
+        const struct symbol *caller = s ? symbol_of(symbols, step->callers[k + 1]) : NULL;
+        if (!caller || !s->ours || caller->ours || caller->function[0] == '?' ||
+            strncmp(s->function, "motet_", 6) != 0)
+            continue;
+        *function = s;
+        *from = caller;
+        return true;
     }
-    return *function != NULL;
+    return false;
 }
 
 /* ---- telling ---------------------------------------------------------------------------------- */
@@ -204,11 +221,20 @@ static void tell_column(const struct check *c, uint32_t thread, FILE *out)
                 (int)(4 * (c->threads - thread) - 2), "");
 }
 
-enum { HEAD = 150, TAIL = 100 }; /* of a long one, only so much */
+/* Loads of words that nobody changes are left out. */
+static bool is_written(const struct check *c, const volatile void *p)
+{
+    for (uint32_t i = 0; i < c->recorded; i++)
+        if (c->step[i].writes == p)
+            return true;
+    return false;
+}
+
+enum { HEAD = 400, TAIL = 300 }; /* of a long one, only so much */
 
 static void tell_steps(const struct check *c, const struct symbols *symbols, FILE *out)
 {
-    const struct symbol *call[CHECK_THREADS] = {0}, *from[CHECK_THREADS] = {0};
+    const struct symbol *from[CHECK_THREADS] = {0};
 
     for (uint32_t i = 0; i < c->recorded; i++) {
         if (i == HEAD && c->recorded > HEAD + TAIL) {
@@ -218,9 +244,9 @@ static void tell_steps(const struct check *c, const struct symbols *symbols, FIL
         const struct check_step *step = &c->step[i];
         const struct symbol *function, *caller;
         char place[80] = "";
-        if (public_call(symbols, step, &function, &caller) &&
-            (call[step->thread] != function || from[step->thread] != caller)) {
-            call[step->thread] = function;
+        if (step->loads && !is_written(c, step->loads))
+            continue;
+        if (public_call(symbols, step, &function, &caller) && from[step->thread] != caller) {
             from[step->thread] = caller;
             fprintf(out, "     ");
             tell_column(c, step->thread, out);
@@ -235,23 +261,47 @@ static void tell_steps(const struct check *c, const struct symbols *symbols, FIL
     }
 }
 
-void motet__check_tell(struct check *c, struct check_search *search, FILE *out)
+/* Where those are that have not ended. */
+static void tell_ends(const struct check *c, const struct symbols *symbols, FILE *out)
+{
+    const struct symbol *function, *caller;
+
+    for (uint32_t t = 0; t < c->threads; t++) {
+        enum check_state state = c->thread[t].state;
+        if (state == FREE || state == ENDED || state == KILLED)
+            continue;
+        for (uint32_t i = c->recorded; i-- > 0;)
+            if (c->step[i].thread == t && c->step[i].callers[0]) {
+                if (public_call(symbols, &c->step[i], &function, &caller))
+                    fprintf(out, "T%u %s is in %s, called by %s, %s\n", t, c->thread[t].name,
+                            function->function, caller->inner, caller->line);
+                break;
+            }
+    }
+}
+
+void motet__check_tell_recorded(struct check *c, FILE *out)
 {
     struct symbols symbols;
 
-    c->strategy = FROM_LIST;
-    c->strict = false;
-    memcpy(c->plan, c->choice, c->choices * sizeof *c->plan);
-    c->planned = c->choices;
-    c->reduce = false;
-    c->recording = true;
-    search->run(c);
-    c->recording = false;
     fprintf(out, "%s: %s\n", motet__check_failing_name(c->failing), c->reason);
     fprintf(out, "threads:");
     for (uint32_t i = 0; i < c->threads; i++)
         fprintf(out, " T%u %s%s", i, c->thread[i].name, i + 1 < c->threads ? "," : "\n");
     find_symbols(c, &symbols);
     tell_steps(c, &symbols, out);
+    tell_ends(c, &symbols, out);
     free(symbols.list);
+}
+
+void motet__check_tell(struct check *c, struct check_search *search, FILE *out)
+{
+    c->strategy = FROM_LIST;
+    c->strict = c->reduce = false;
+    memcpy(c->plan, c->choice, c->choices * sizeof *c->plan);
+    c->planned = c->choices;
+    c->recording = true;
+    search->run(c);
+    c->recording = false;
+    motet__check_tell_recorded(c, out);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/robust.h"
@@ -23,6 +24,7 @@ void motet__check_open(bool shared)
         exit(2);
     }
     motet__check = p;
+    motet__program_link();
     motet__check->outside = (struct motet__self){.tid = 1, .cancel_fd = -1};
 }
 
@@ -115,8 +117,7 @@ static const char *why_not(const struct check_thread *t, char *text, size_t size
 {
     switch (t->state) {
     case ASLEEP:
-        snprintf(text, size, "sleeps on a word (%s:%d)", t->place ? t->place->file : "?",
-                 t->place ? t->place->line : 0);
+        snprintf(text, size, "sleeps on #%u", motet__check_place_of(t->word[0])->number);
         return text;
     case JOINING:
         return "joins a thread";
@@ -248,12 +249,20 @@ static void go_on(struct check *c, struct check_thread *me, bool rather_not)
 
 /* ---- points ----------------------------------------------------------------------------------- */
 
+static _Noreturn void foreign(void)
+{
+    fputs("motet check: a thread that motet did not start has called motet\n", stderr);
+    _exit(3);
+}
+
 struct check_thread *motet__check_point(const struct motet__place *place)
 {
     struct check *c = motet__check;
 
     if (!c || !c->current)
         return NULL;
+    if (motet__unlikely(motet__vehicle_foreign()))
+        foreign();
     struct check_thread *me = c->current;
     me->place = place;
     if (motet__unlikely(++c->steps > c->most_steps))
@@ -498,7 +507,7 @@ static void kill_group(struct check *c, uint32_t group)
         }
 }
 
-_Noreturn void motet__check_end(struct check_thread *me)
+void motet__check_end(struct check_thread *me)
 {
     struct check *c = motet__check;
 
@@ -541,6 +550,7 @@ void motet__check_reset(struct check *c)
     c->failing_place = NULL;
     c->reason[0] = '\0';
     c->recorded = 0;
+    c->loads = c->writes = NULL;
     motet__check_memory_begin(c);
     motet__check_choices_begin(c);
 }

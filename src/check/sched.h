@@ -93,6 +93,7 @@ struct check_thread {
     struct motet__stack stack;
     int saved_errno;
     sem_t baton;
+    int rounds; /* of destructors */
 };
 
 enum check_kind {
@@ -145,6 +146,7 @@ enum check_strategy { DEPTH_FIRST, RANDOM, PRIORITIES, FROM_LIST };
 struct check_step {
     uint32_t thread;
     const struct motet__place *place;
+    const volatile void *loads, *writes; /* the word that it loads or changes, or NULL */
     char text[112];
     void *callers[CHECK_CALLERS];
 };
@@ -198,8 +200,8 @@ struct check {
     uint64_t random;
     uint32_t stay; /* in 256: how often RANDOM stays with a thread */
     uint64_t change_at[16];
-    bool strict; /* the list must fit */
-    bool sparse; /* program.c: real threads carry the logical ones */
+    bool strict;       /* the list must fit */
+    bool real_threads; /* of the system carry the logical ones */
     void (*body)(void *);
     void *body_arg;
 
@@ -232,6 +234,7 @@ struct check {
     uint32_t failing_thread;
 
     bool recording;
+    const volatile void *loads, *writes; /* by the step that is recorded next */
     uint32_t recorded;
     struct check_step step[CHECK_STEPS];
 
@@ -271,8 +274,8 @@ void motet__check_wake(struct check_thread *me, uint32_t *word, uint32_t n, bool
 /* A thread of that group, which does not run yet. NULL: there are too many. */
 struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t group);
 
-/* The calling thread is at its end. */
-_Noreturn void motet__check_end(struct check_thread *me);
+/* The calling thread is at its end. Returns, if at all, when others go on: to leave the thread. */
+void motet__check_end(struct check_thread *me);
 
 /* A chance to be killed here, between two plain stores. */
 void motet__check_mortal(struct check_thread *me, const struct motet__place *place);
@@ -329,9 +332,16 @@ void motet__check_priority(struct check *c, struct check_thread *t); /* for a ne
 
 void motet__vehicle_prepare(struct check_thread *t); /* it begins at t->fn when switched to */
 void motet__vehicle_switch(struct check_thread *from, struct check_thread *to);
-_Noreturn void motet__vehicle_leave(struct check_thread *from, struct check_thread *to);
+void motet__vehicle_leave(struct check_thread *from, struct check_thread *to);
+_Noreturn void motet__vehicle_exit(struct check_thread *me);
+bool motet__vehicle_foreign(void); /* the calling thread is none of the logical ones */
 void motet__vehicle_run(struct check *c, struct check_thread *first);
 _Noreturn void motet__vehicle_stop(struct check *c); /* back to motet__vehicle_run */
+
+/* ---- program.c ---- */
+
+_Noreturn void motet__program_failed(struct check *c);
+void motet__program_link(void); /* has it linked in, for its constructor */
 
 /* ---- base_memory.c ---- */
 

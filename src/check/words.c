@@ -258,6 +258,7 @@ uint64_t motet__check_load(const volatile void *p, size_t size, int order,
     uint64_t value = own ? own->value : peek(p, size);
     if (acquires(order) && !own)
         learn(me, p);
+    motet__check->loads = p;
     CHECK_NOTE(me, place, value, "load %s #%u: %s", place->text, motet__check_place_of(p)->number,
                motet__check_value(value));
     return value;
@@ -275,6 +276,7 @@ void motet__check_store(volatile void *p, size_t size, uint64_t value, int order
         return;
     }
     bool late = delay(me, order, quiet);
+    motet__check->writes = p;
     CHECK_NOTE(me, place, value, "store %s #%u = %s%s", place->text,
                motet__check_place_of(p)->number, motet__check_value(value),
                late ? " (others do not see it yet)" : "");
@@ -313,6 +315,7 @@ uint64_t motet__check_change(volatile void *p, size_t size, enum motet__operatio
     promise(p, me->clock, releases(order), true);
     if (releases(order))
         me->clock[me->id]++;
+    motet__check->writes = p;
     CHECK_NOTE(me, place, old ^ now << 32, "%s %s #%u: %s -> %s", names[operation], place->text,
                motet__check_place_of(p)->number, motet__check_value(old), motet__check_value(now));
     return old;
@@ -342,6 +345,7 @@ bool motet__check_cas(volatile void *p, size_t size, void *expected, uint64_t va
         promise(p, me->clock, releases(order), true);
     if (same && releases(order))
         me->clock[me->id]++;
+    motet__check->writes = p;
     CHECK_NOTE(me, place, old ^ same << 16 ^ value << 32,
                same ? "cas %s #%u: %s -> %s" : "cas %s #%u: %s, not %s", place->text,
                motet__check_place_of(p)->number, motet__check_value(old),

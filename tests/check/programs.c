@@ -1,0 +1,150 @@
+/* Small programs for tests/test_check.sh, chosen by -D: what a run can end in. */
+#define _GNU_SOURCE
+#include <assert.h>
+#include <errno.h>
+#include <motet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static motet_lock lock __attribute__((unused));
+static motet_event event __attribute__((unused));
+static int seen __attribute__((unused));
+
+#if defined(OPPOSITE_ORDERS) /* two locks, taken in both orders */
+static motet_lock other;
+
+static int one_way(void *arg)
+{
+    (void)arg;
+    motet_with(&lock)
+        motet_with(&other)
+            seen++;
+    return 0;
+}
+
+static int first(void *arg)
+{
+    (void)arg;
+    motet_with(&other)
+        motet_with(&lock)
+            seen++;
+    return 0;
+}
+#define SECOND one_way
+
+#elif defined(ASSERTION) /* the lock is given up between the look and the change */
+static int first(void *arg)
+{
+    int n = 0;
+
+    (void)arg;
+    motet_with(&lock)
+        n = seen;
+    motet_with(&lock)
+        seen = n + 1;
+    return 0;
+}
+#define SECOND first
+#define AT_END assert(seen == 2)
+
+#elif defined(STATUS)
+static int first(void *arg)
+{
+    (void)arg;
+    return motet_event_set(&event);
+}
+
+static int wait_a_second(void *arg)
+{
+    (void)arg;
+    seen = motet_event_wait(&event, 1); /* a second may be too short */
+    return 0;
+}
+#define SECOND wait_a_second
+#define AT_END return seen == 0 ? 0 : 7
+
+#elif defined(ENDLESS) /* no call of motet is ever reached */
+static int first(void *arg)
+{
+    volatile bool *never = arg;
+
+    while (!*never)
+        ;
+    return 0;
+}
+static bool never;
+#define ARG &never
+#define SECOND first
+
+#elif defined(LOCALS) /* each thread has its own */
+static _Thread_local int mine;
+
+static int first(void *arg)
+{
+    (void)arg;
+    for (int i = 1; i <= 3; i++) {
+        mine++;
+        errno = i;
+        motet_with(&lock)
+            seen++;
+        if (mine != i || errno != i)
+            abort();
+    }
+    return 0;
+}
+#define SECOND first
+#define AT_END assert(seen == 6)
+
+#elif defined(FOREIGN) /* a thread that motet does not know */
+static void *strange(void *arg)
+{
+    motet_lock_acquire(&lock, MOTET_FOREVER);
+    return arg;
+}
+
+static int first(void *arg)
+{
+    pthread_t thread;
+
+    if (!arg)
+        return 0;
+    pthread_create(&thread, NULL, strange, NULL);
+    pthread_join(thread, NULL);
+    return 0;
+}
+#define ARG &lock
+#define SECOND first
+
+#elif defined(HOURS) /* that take no time */
+static int first(void *arg)
+{
+    (void)arg;
+    return motet_sleep(3600) || motet_event_wait(&event, 7200) != ETIMEDOUT;
+}
+#define SECOND first
+#endif
+
+#ifndef ARG
+#define ARG NULL
+#endif
+
+int main(void)
+{
+    motet_thread *a = motet_thread_start(first, ARG, .name = "first");
+    motet_thread *b = motet_thread_start(SECOND, ARG, .name = "second");
+
+    if (motet_thread_join(a, MOTET_FOREVER) || motet_thread_join(b, MOTET_FOREVER))
+        return 9;
+    if (motet_thread_exitcode(a) || motet_thread_exitcode(b))
+        return 8;
+    motet_thread_free(a);
+    motet_thread_free(b);
+    printf("all went well\n");
+#ifdef AT_END
+    AT_END;
+#endif
+    return 0;
+}

@@ -1,0 +1,109 @@
+#!/bin/bash
+# Users' programs under the scheduler: what is wrong is found, told and can be run again, and what is
+# right passes. One case a line of judge.
+cd "$(dirname "$0")/.." || exit 1
+library=$MOTET_BUILD/libmotet_check.a
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+ulimit -c 0
+passed=0 failed=0
+
+build() # PROGRAM SOURCE [FLAG ...]
+{
+    local program=$1 source=$2
+    shift 2
+    ${CC:-cc} -std=gnu17 -g -O2 -Wall -Wextra -Iinclude "$@" "$source" "$library" -o "$scratch/$program" ||
+        exit 1
+}
+
+# run SETTINGS PROGRAM: what it says is in $scratch/said, its status in $status.
+run()
+{
+    # In a shell of its own, which says nothing of aborts.
+    sh -c '[ -z "$1" ] || export MOTET_CHECK="$1"; "$2" >"$3" 2>&1 </dev/null; exit $?' \
+        sh "$1" "$scratch/$2" "$scratch/said" 2>/dev/null
+    status=$?
+}
+
+# judge WHAT STATUS [REGEX ...]: each must be in what the last run said.
+judge()
+{
+    local what=$1 wanted=$2 bad=
+    shift 2
+    [ "$status" -eq "$wanted" ] || bad="the status is $status, not $wanted"
+    for regex in "$@"; do
+        grep -qE "$regex" "$scratch/said" || bad="$bad; it does not say: $regex"
+    done
+    if [ -z "$bad" ]; then
+        passed=$((passed + 1))
+    else
+        echo "FAIL $what: $bad"
+        sed 's/^/    /' "$scratch/said" | head -60
+        failed=$((failed + 1))
+    fi
+}
+
+build buffer tests/check/buffer.c
+build right tests/check/buffer.c -DRIGHT
+for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS FOREIGN HOURS; do
+    build $name tests/check/programs.c -D$name
+done
+
+# The same library, each strategy.
+for how in random:2000 pct:3:2000 dfs:1; do
+    run $how buffer
+    judge "a lost wake-up, by $how" 1 "deadlock" "is in motet_condition_wait, called by consume" \
+        "buffer.c:[0-9]+: [a-z]+ calls motet_condition_notify" "again: MOTET_CHECK="
+done
+for how in random:300 pct:3:300 dfs:1:300; do
+    run $how right
+    judge "the right program, by $how" 0 "[0-9]+ runs, .*nothing found"
+done
+
+for how in random pct dfs; do
+    run $how OPPOSITE_ORDERS
+    judge "two locks in both orders, by $how" 1 "deadlock" "T[12] first is in motet__with_lock"
+    run $how ASSERTION
+    judge "a change between two holdings, by $how" 1 "crash: Aborted" "Assertion .seen == 2. failed"
+done
+run random,timeouts=1 STATUS
+judge "a timeout that may be too short" 1 "exit status is 7" "its time is up"
+run random,timeouts=0,runs=200 STATUS
+judge "a timeout that is long enough" 0 "200 runs"
+run limit=1,runs=2 ENDLESS
+judge "a loop without a call" 1 "has not come to a call of motet"
+run random:300 LOCALS
+judge "thread-local variables" 0 "nothing found"
+run random:20 FOREIGN
+judge "a thread of the program's own" 1 "that motet did not start" "exit status is 3"
+run random:50 HOURS
+judge "hours of waiting" 0 "nothing found"
+
+# The string makes the same run, in the process itself, which stops where it fails.
+run random:2000 buffer
+again=$(sed -n 's/^again: MOTET_CHECK="\([^"]*\)".*/\1/p' "$scratch/said")
+steps()
+{
+    grep -E '^ *[0-9]+ +T' "$scratch/said" | sed 's/0x[0-9a-f]*/ADDRESS/g'
+}
+steps >"$scratch/first"
+run "$again" buffer
+judge "the schedule again" 134 "deadlock" "is in motet_condition_wait"
+steps >"$scratch/second"
+cmp -s "$scratch/first" "$scratch/second"
+status=$?
+judge "the schedule again, step by step" 0
+run "$again" right
+judge "the schedule, of the right program" 0 "the sum is 6"
+
+run "" right
+judge "without MOTET_CHECK it runs once" 0 "the sum is 6"
+run random:3,output right
+judge "the output of all runs" 0 "the sum is 6"
+for wrong in nonsense random:x seed= replay=a.b; do
+    run $wrong right
+    judge "MOTET_CHECK=$wrong" 2 "what is"
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
