@@ -2,7 +2,9 @@
  * (test_sync_races cancels each kind of wait at each of its instructions.) */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 struct scene {
     motet_lock lock;
@@ -38,44 +40,46 @@ static int wait_condition(motet_condition *c, bool forever)
 
 enum { WAITS = 17 };
 
+static double how_long = MOTET_FOREVER;
+
 static int wait_somehow(struct scene *s, int which)
 {
     int item = 0;
     switch (which) {
     case 0:
-        return motet_lock_acquire(&s->lock, MOTET_FOREVER);
+        return motet_lock_acquire(&s->lock, how_long);
     case 1:
-        return motet_lock_acquire(&s->lock, 1e6);
+        return motet_lock_acquire(&s->lock, how_long == MOTET_FOREVER ? 1e6 : how_long);
     case 2:
-        return motet_rlock_acquire(&s->rlock, MOTET_FOREVER);
+        return motet_rlock_acquire(&s->rlock, how_long);
     case 3:
         return wait_condition(&s->condition, true);
     case 4:
         return wait_condition(&s->condition, false);
     case 5:
-        return motet_event_wait(&s->event, MOTET_FOREVER);
+        return motet_event_wait(&s->event, how_long);
     case 6:
-        return motet_semaphore_acquire(&s->semaphore, MOTET_FOREVER);
+        return motet_semaphore_acquire(&s->semaphore, how_long);
     case 7:
-        return motet_sleep(MOTET_FOREVER);
+        return motet_sleep(how_long);
     case 8:
-        return motet_queue_get(s->empty, &item, MOTET_FOREVER);
+        return motet_queue_get(s->empty, &item, how_long);
     case 9:
-        return motet_queue_put(s->full, &item, 1e6);
+        return motet_queue_put(s->full, &item, how_long == MOTET_FOREVER ? 1e6 : how_long);
     case 10:
-        return motet_queue_join(s->full, MOTET_FOREVER);
+        return motet_queue_join(s->full, how_long);
     case 11:
-        return motet_thread_join(s->runs, MOTET_FOREVER);
+        return motet_thread_join(s->runs, how_long);
     case 12:
-        return motet_process_join(s->process, MOTET_FOREVER);
+        return motet_process_join(s->process, how_long);
     case 13:
-        return motet_lock_acquire(s->shared_lock, MOTET_FOREVER);
+        return motet_lock_acquire(s->shared_lock, how_long);
     case 14:
         return wait_condition(s->shared_condition, true);
     case 15:
-        return motet_event_wait(s->shared_event, MOTET_FOREVER);
+        return motet_event_wait(s->shared_event, how_long);
     default:
-        return motet_semaphore_acquire(s->shared_semaphore, MOTET_FOREVER);
+        return motet_semaphore_acquire(s->shared_semaphore, how_long);
     }
 }
 
@@ -95,6 +99,13 @@ static int waits_later(void *arg)
         CHECK_INT(wait_somehow(s, i), ECANCELED);
     for (int i = WAITS; i-- > 0;)
         CHECK_INT(wait_somehow(s, i), ECANCELED);
+    for (int i = 0; i < WAITS; i++) { /* also with no time to wait: it would have to */
+        how_long = i % 2 ? 0 : 1e-9;
+        CHECK_INT(wait_somehow(s, i), ECANCELED);
+        how_long = i % 2 ? 1e-9 : 0;
+        CHECK_INT(wait_somehow(s, i), ECANCELED);
+    }
+    how_long = MOTET_FOREVER;
     CHECK(motet_cancelled());
     return 0;
 }
@@ -285,6 +296,75 @@ static int holds_and_waits(void *arg)
     while (!motet_event_is_set(&s->go))
         harness_nap();
     return motet_lock_release(&s->lock);
+}
+
+static int forks_holding(void *arg)
+{
+    static motet_lock lock;
+    static motet_rlock rlock;
+    static motet_condition condition;
+    (void)arg;
+    CHECK_INT(motet_lock_acquire(&lock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_rlock_acquire(&rlock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_rlock_acquire(&rlock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_condition_acquire(&condition, MOTET_FOREVER), 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    for (int i = 0; i < 2; i++) /* in both: each has a copy, and holds it */
+        CHECK_INT(motet_rlock_release(&rlock), 0);
+    CHECK_INT(motet_rlock_release(&rlock), EPERM);
+    CHECK_INT(motet_condition_notify(&condition, 1), 0);
+    CHECK_INT(motet_condition_release(&condition), 0);
+    CHECK_INT(motet_lock_release(&lock), 0);
+    if (pid == 0)
+        _exit(motet_rlock_acquire(&rlock, 0));
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+TEST(what_the_forking_thread_holds_the_child_can_release)
+{
+    CHECK_INT(forks_holding(NULL), 0);
+    CHECK_INT(worker_join(START(&THREADS, forks_holding, &(int){0})), 0);
+}
+
+static int joins_process(void *arg)
+{
+    return motet_process_join(*(motet_process **)arg, MOTET_FOREVER);
+}
+
+static int count_descriptors(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 1000; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* A thread that waits for a process has a descriptor to be cancelled with: it is not for children. */
+TEST(a_child_has_no_descriptors_of_other_threads)
+{
+    enum { N = 5 };
+    motet_process *p = motet_process_start(sleeps, NULL, 0);
+    CHECK(p);
+    struct worker *w[N];
+    int before = count_descriptors();
+    for (int i = 0; i < N; i++)
+        w[i] = START(&THREADS, joins_process, &p);
+    for (int i = 0; i < N; i++)
+        WAIT_UNTIL(worker_waits(w[i]));
+    WAIT_UNTIL(count_descriptors() == before + N);
+    pid_t pid = fork();
+    if (pid == 0) /* two less: the child's end of what belongs to its parent's children */
+        _exit(count_descriptors() > before);
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    CHECK_INT(motet_process_kill(p), 0);
+    for (int i = 0; i < N; i++)
+        CHECK_INT(worker_join(w[i]), 0);
+    motet_process_free(p);
 }
 
 TEST(what_it_holds_it_keeps)

@@ -140,7 +140,8 @@ typedef void motet_thread_hook(motet_thread *thread, int exitcode, void *arg);
 MOTET_API void motet_thread_on_error(motet_thread_hook *hook, void *arg);
 MOTET_API void motet_thread_print_error(motet_thread *thread, int exitcode, void *file);
 
-/* Asks the thread to end: every motet call in which it waits, now or later, returns ECANCELED.
+/* Asks the thread to end: every motet call in which it waits, now or later, returns ECANCELED, also
+ * one that would have to wait and has a timeout of 0.
  * What does not wait is not disturbed; what it holds it keeps until it releases it. 0; EINVAL. */
 MOTET_API int motet_thread_cancel(motet_thread *thread);
 

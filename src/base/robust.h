@@ -49,6 +49,23 @@ static inline void motet__robust_done(struct motet__self *self)
     *(void *volatile *)&self->robust->list_op_pending = NULL;
 }
 
+/* While something else is done in the middle of taking a lock: what is pending, for later. */
+static inline void *motet__robust_suspend(struct motet__self *self)
+{
+    if (!self->robust)
+        return NULL;
+    void *pending = *(void *volatile *)&self->robust->list_op_pending;
+    motet__robust_done(self);
+    return pending;
+}
+
+static inline void motet__robust_resume(struct motet__self *self, void *pending)
+{
+    if (self->robust)
+        *(void *volatile *)&self->robust->list_op_pending = pending;
+    motet__compiler_barrier();
+}
+
 /* The link whose `next` is at that address. Bit 0 marks glibc's priority-inheriting mutexes. */
 static inline struct motet__robust *motet__robust_at(void *next)
 {

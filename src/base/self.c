@@ -13,6 +13,7 @@ struct motet__self *motet__main_self;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
+static uint32_t numbers; /* atomic: the last that was given */
 static bool have_key;
 static void (*on_end)(struct motet__self *); /* atomic */
 
@@ -41,7 +42,7 @@ static void after_fork_child(void)
     pthread_mutex_unlock(&list_lock);
     list = NULL;
     motet__main_self = NULL;
-    motet__self_record = (struct motet__self){0};
+    motet__self_record = (struct motet__self){.number = motet__self_record.number};
     motet__forks++; /* one thread here: nobody else looks */
     motet__self_init(&motet__self_record);
 }
@@ -104,6 +105,8 @@ void motet__self_init(struct motet__self *self)
     pthread_once(&once, set_up);
     self->cancel_fd = -1;
     self->spin = 64;
+    while (self->number == 0) /* after 2^32 threads it comes round */
+        self->number = motet__add(&numbers, 1, RELAXED) + 1;
     if (syscall(SYS_get_robust_list, 0, &self->robust, &size) != 0)
         self->robust = NULL;
     self->tid = tid;

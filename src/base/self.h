@@ -14,18 +14,20 @@
 #include "base/atomic.h"
 
 struct motet__self {
-    uint32_t tid;                    /* base: the kernel's number; 0 before the first use */
-    uint32_t cancelled;              /* wait: 1 once the thread is cancelled; atomic, set by any */
-    int cancel_fd;                   /* wait: readable once it is; -1 until it first waits for a
+    uint32_t tid;         /* base: the kernel's number; 0 before the first use */
+    uint32_t number;      /* base: no other living thread of the process has it, and the
+                                        thread keeps it in the child of a fork */
+    uint32_t interrupted; /* wait: why it must not sleep on; atomic, set by any thread */
+    int cancel_fd;        /* wait: readable when that changes; -1 until it first waits for a
                                         descriptor; atomic, written by the thread, under the list's
                                         lock */
-    uint32_t spin;                   /* wait: how long it pays to spin, src/wait/spin.h */
-    struct robust_list_head *robust; /* base: the kernel's list of locks it holds */
-    struct motet__waiter *waiter;    /* wait: its record in shared memory, or NULL */
-    struct motet_thread *thread;     /* thread: its record, or NULL: none yet. Changed under the
+    uint32_t spin;        /* wait: how long it pays to spin, src/wait/spin.h */
+    struct robust_list_head *robust;     /* base: the kernel's list of locks it holds */
+    struct motet__waiter *waiter;        /* wait: its record in shared memory, or NULL */
+    struct motet_thread *thread;         /* thread: its record, or NULL: none yet. Changed under the
                                         registry's lock */
-    struct motet__worker *worker;    /* pool: the worker that it is, or NULL */
-    const char *name;                /* thread: for reports, or NULL; under the list's lock */
+    struct motet__worker *worker;        /* pool: the worker that it is, or NULL */
+    const char *name;                    /* thread: for reports, or NULL; under the list's lock */
     struct motet__self *next, *previous; /* base: the list; under its lock */
     bool listed;                         /* base: in the list, and taken out when the thread ends */
     uint8_t ends;                        /* base: how often it was taken out */

@@ -25,7 +25,7 @@ void motet__check_open(bool shared)
     }
     motet__check = p;
     motet__program_link();
-    motet__check->outside = (struct motet__self){.tid = 1, .cancel_fd = -1};
+    motet__check->outside = (struct motet__self){.tid = 1, .number = 1, .cancel_fd = -1};
 }
 
 /* ---- who goes on ------------------------------------------------------------------------------ */
@@ -414,8 +414,8 @@ struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t
     t->fn = fn;
     t->arg = arg;
     snprintf(t->name, sizeof t->name, "thread %u", i);
-    t->self =
-        (struct motet__self){.tid = CHECK_FIRST_TID + c->started++, .cancel_fd = -1, .spin = 64};
+    t->self = (struct motet__self){.cancel_fd = -1, .spin = 64};
+    t->self.tid = t->self.number = CHECK_FIRST_TID + c->started++;
     t->robust = (struct robust_list_head){.list.next = (void *)&t->robust,
                                           .futex_offset = MOTET__ROBUST_OFFSET};
     t->self.robust = &t->robust;

@@ -133,7 +133,7 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
     if (motet__task_ended(state))
         return 0;
     if (deadline == MOTET__AT_ONCE)
-        return ETIMEDOUT;
+        return motet__no_wait(how);
     if (motet__worker_help(task))
         return 0;
     if (motet__worker_is_at(task))

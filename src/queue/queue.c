@@ -318,7 +318,7 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
                       int64_t deadline)
 {
     if (deadline == MOTET__AT_ONCE)
-        return motet__load(&motet__self()->cancelled, RELAXED) ? ECANCELED : ETIMEDOUT;
+        return motet__no_wait(MOTET__PRIVATE);
     if (look(body, wait, away))
         return 0;
     uint32_t key = motet__ec_prepare(wait->sleepers);

@@ -67,7 +67,7 @@ int motet_event_wait(motet_event *event, double timeout)
     if (seen & SET)
         return 0;
     if (deadline == MOTET__AT_ONCE)
-        return ETIMEDOUT;
+        return motet__no_wait(MOTET__PRIVATE);
     for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
         if (was_set(word = motet__load(&event->word, ACQUIRE), seen)) {
             motet__spin_paid(&spin);

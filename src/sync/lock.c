@@ -147,12 +147,12 @@ static int acquire_private(motet_lock *lock, int64_t deadline, unsigned how)
 {
     if (motet__unlikely(!try_take(lock))) {
         if (deadline == MOTET__AT_ONCE)
-            return ETIMEDOUT;
+            return motet__no_wait(how);
         int rc = acquire_slowly(lock, deadline, how);
         if (rc)
             return rc;
     }
-    motet__store(&lock->owner, motet__self()->tid, RELAXED); /* read back only by this thread */
+    motet__store(&lock->owner, motet__self()->number, RELAXED); /* read back only by this thread */
     return 0;
 }
 
@@ -196,7 +196,7 @@ int motet_lock_acquire(motet_lock *lock, double timeout)
     uint32_t word = 0;
     if (motet__likely(scope == MOTET__PRIVATE && timeout >= 0) &&
         motet__cas(&lock->word, &word, LOCKED, ACQUIRE)) {
-        motet__store(&lock->owner, motet__self()->tid, RELAXED);
+        motet__store(&lock->owner, motet__self()->number, RELAXED);
         return 0;
     }
     int rc = motet__deadline(timeout, &deadline);
@@ -233,7 +233,7 @@ bool motet__lock_mine(const motet_lock *lock)
 
     if (motet__scope(lock) == MOTET__SHARED)
         return (word & FUTEX_TID_MASK) == motet__self()->tid;
-    return (word & LOCKED) && motet__load(&lock->owner, RELAXED) == motet__self()->tid;
+    return (word & LOCKED) && motet__load(&lock->owner, RELAXED) == motet__self()->number;
 }
 
 int motet__lock(motet_lock *lock)

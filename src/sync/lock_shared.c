@@ -52,7 +52,7 @@ static int take(motet_lock *lock, uint32_t tid, int64_t deadline, unsigned how)
     int rc = try_take(lock, tid, 0, &word);
 
     if (rc != EBUSY || deadline == MOTET__AT_ONCE)
-        return rc == EBUSY ? ETIMEDOUT : rc;
+        return rc == EBUSY ? motet__no_wait(how) : rc;
     if ((word & FUTEX_TID_MASK) == tid && deadline == MOTET__NEVER)
         return EDEADLK;
     for (;;) {

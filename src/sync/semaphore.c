@@ -96,7 +96,7 @@ static int acquire(motet_semaphore *semaphore, int64_t deadline, unsigned how)
     if (try_take(semaphore, 0))
         return 0;
     if (deadline == MOTET__AT_ONCE)
-        return motet__wait(sleeping_place(semaphore), 0, deadline, how);
+        return motet__no_wait(how);
     for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
         if (try_take(semaphore, 0)) {
             motet__spin_paid(&spin);

@@ -42,3 +42,9 @@ struct motet__waiter *motet__waiter_mine(void)
     }
     return NULL;
 }
+
+void motet__waiter_give_up(struct motet__waiter *waiter)
+{
+    if (waiter)
+        motet_lock_release(&waiter->alive);
+}

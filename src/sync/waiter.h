@@ -27,6 +27,9 @@ struct motet__waiter {
 /* The calling thread's record in shared memory, or NULL when all are taken. */
 struct motet__waiter *motet__waiter_mine(void);
 
+/* Gives a record back, of a thread that has no use for it any more, and is not in line. NULL is fine. */
+void motet__waiter_give_up(struct motet__waiter *waiter);
+
 /* Whether the owner of a shared record is dead. */
 bool motet__waiter_dead(const struct motet__waiter *waiter);
 

@@ -185,7 +185,7 @@ static void meet_locked(struct motet_thread *thread, struct motet__self *self)
     thread->self = self;
     thread->os = motet__os_thread_self();
     if (thread->cancelled)
-        motet__cancel(self);
+        motet__interrupt(self, MOTET__CANCEL);
     motet__self_set_name(self, thread->name);
     motet__store(&thread->native_id, self->tid, RELEASE); /* pairs with wait_for_ids */
 }
@@ -623,8 +623,9 @@ void motet__threads_join_all(void)
 
     leave();
     while ((thread = find_unfinished())) {
-        while (motet__load(&thread->state, RELAXED) == RUNNING)
-            motet__wait(&thread->state, RUNNING, MOTET__NEVER, MOTET__PRIVATE | MOTET__UNCANCELLED);
+        while (motet__load(&thread->state, RELAXED) == RUNNING) /* handlers of signals still run */
+            motet__wait(&thread->state, RUNNING, MOTET__NEVER,
+                        motet_cancelled() ? MOTET__UNCANCELLED : MOTET__PRIVATE);
         if (motet__load(&thread->state, RELAXED) != LEAVING)
             join(thread, MOTET__NEVER, MOTET__UNCANCELLED);
         drop(thread);
@@ -826,12 +827,12 @@ int motet_thread_cancel(motet_thread *thread)
     motet__lock(&registry.lock);
     thread->cancelled = true;
     if (thread->self)
-        motet__cancel(thread->self);
+        motet__interrupt(thread->self, MOTET__CANCEL);
     motet__unlock(&registry.lock);
     return 0;
 }
 
 bool motet_cancelled(void)
 {
-    return motet__load(&motet__self()->cancelled, RELAXED);
+    return motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCEL;
 }

@@ -7,8 +7,26 @@
 
 struct motet__scopes motet__scopes;
 
-/* How long a cancelled thread may go on sleeping where the kernel cannot wait on two words. */
-#define CANCEL_SLICE (20 * (MOTET__SECOND / 1000))
+/* How long an interrupted thread may go on sleeping where the kernel cannot wait on two words. */
+#define SLICE (20 * (MOTET__SECOND / 1000))
+
+static void (*on_signals)(void); /* atomic */
+
+void motet__on_signals(void (*run)(void))
+{
+    motet__store(&on_signals, run, RELEASE);
+}
+
+/* Runs the handlers of signals that have come. False: none had. */
+static bool run_signals(struct motet__self *self)
+{
+    /* Relaxed: whoever runs them looks again, in order. */
+    if (motet__likely(!(motet__load(&self->interrupted, RELAXED) & MOTET__SIGNALS)))
+        return false;
+    void (*run)(void) = motet__load(&on_signals, ACQUIRE);
+    run(); /* it was set before the first signal came */
+    return true;
+}
 
 int motet__deadline(double timeout, int64_t *deadline)
 {
@@ -16,11 +34,13 @@ int motet__deadline(double timeout, int64_t *deadline)
         return EINVAL;
     if (timeout == 0) {
         *deadline = MOTET__AT_ONCE;
+        run_signals(motet__self());
         return 0;
     }
     double ns = timeout * (double)MOTET__SECOND;
     int64_t now = ns < 9.2e18 ? motet__now() : 0;
     *deadline = ns < 9.2e18 - (double)now ? now + (int64_t)ns : MOTET__NEVER;
+    run_signals(motet__self());
     return 0;
 }
 
@@ -36,21 +56,22 @@ int motet__scope_add(void *base, size_t size)
     return 0;
 }
 
-/* Sleeps until the word or the cancellation changes; 0, ETIMEDOUT or ECANCELED. */
-static int sleep_cancellably(uint32_t *word, uint32_t expected, int64_t deadline, bool shared)
+/* Sleeps until the word or `interrupted` changes; 0 or ETIMEDOUT. */
+static int sleep_interruptibly(uint32_t *word, uint32_t expected, int64_t deadline, bool shared)
 {
     static bool cannot; /* wait on two words here. Only ever set: a race is harmless */
-    uint32_t *cancelled = &motet__self()->cancelled;
+    uint32_t *interrupted = &motet__self()->interrupted;
 
     if (!motet__load(&cannot, RELAXED)) {
-        int rc = motet__futex_wait_either(word, expected, shared, cancelled, deadline);
+        int rc = motet__futex_wait_either(word, expected, shared, interrupted, deadline);
         if (rc == ETIMEDOUT)
             return rc;
         if (rc == 0 || rc == EAGAIN || rc == EINTR)
-            return 0; /* a cancellation is seen when the wait is tried again */
-        motet__store(&cannot, true, RELAXED);
+            return 0;                    /* an interruption is seen when the wait is tried again */
+        if (rc == ENOSYS || rc == EPERM) /* an old kernel, or one that is told to refuse it */
+            motet__store(&cannot, true, RELAXED);
     }
-    int64_t slice = motet__now() + CANCEL_SLICE;
+    int64_t slice = motet__now() + SLICE;
     if (motet__futex_wait(word, expected, slice < deadline ? slice : deadline, shared) == ETIMEDOUT)
         return slice < deadline ? 0 : ETIMEDOUT;
     return 0;
@@ -62,12 +83,16 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
     int64_t until = deadline;
     int rc;
 
-    /* Relaxed: cancelling orders nothing but itself, and a cancellation that comes after this look
-     * finds the thread in the sleep below, which compares the same word in the kernel. */
-    if (!(how & MOTET__UNCANCELLED) && motet__load(&motet__self()->cancelled, RELAXED))
-        return ECANCELED;
     if (deadline == MOTET__AT_ONCE)
-        return ETIMEDOUT;
+        return motet__no_wait(how);
+    /* Relaxed: an interruption orders nothing but itself, and one that comes after this look finds
+     * the thread in the sleep below, which compares the same word in the kernel. */
+    if (!(how & MOTET__UNCANCELLED) &&
+        motet__unlikely(motet__load(&motet__self()->interrupted, RELAXED))) {
+        if (run_signals(motet__self()))
+            return 0; /* the handlers may have changed what we wait for */
+        return ECANCELED;
+    }
     if (shared) {
         int64_t look = motet__now() + MOTET__RECHECK;
         until = look < deadline ? look : deadline;
@@ -75,7 +100,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
     if (how & MOTET__UNCANCELLED)
         rc = motet__futex_wait(word, expected, until, shared);
     else
-        rc = sleep_cancellably(word, expected, until, shared);
+        rc = sleep_interruptibly(word, expected, until, shared);
     return rc == ETIMEDOUT && until == deadline ? ETIMEDOUT : 0;
 }
 
@@ -83,7 +108,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
  * comes back to look by itself. */
 static int poll_in_slices(int fd, int other, int64_t deadline)
 {
-    int64_t slice = other < 0 ? motet__now() + CANCEL_SLICE : MOTET__NEVER;
+    int64_t slice = other < 0 ? motet__now() + SLICE : MOTET__NEVER;
 
     if (deadline <= slice)
         return motet__os_poll(fd, other, deadline);
@@ -97,20 +122,22 @@ int motet__wait_fd(int fd, int64_t deadline)
 
     if (deadline != MOTET__AT_ONCE && self->cancel_fd < 0)
         motet__self_open_fd(self, motet__os_eventfd);
-    /* Either this sees that the thread is cancelled, or motet__cancel sees the descriptor: each side
-     * writes its word before it reads the other's, both SEQ_CST. */
-    if (motet__load(&self->cancelled, SEQ_CST))
-        return ECANCELED;
+    /* Either this sees why the thread is interrupted, or motet__interrupt sees the descriptor: each
+     * side writes its word before it reads the other's, both SEQ_CST. */
+    if (motet__load(&self->interrupted, SEQ_CST))
+        return run_signals(self) ? 0 : ECANCELED;
     int rc = poll_in_slices(fd, self->cancel_fd, deadline);
-    if (rc == EAGAIN)
-        return ECANCELED;
+    if (rc == EAGAIN) { /* cleared before `interrupted` is looked at, which is in the next wait */
+        motet__os_eventfd_clear(self->cancel_fd);
+        return 0;
+    }
     return rc == EINTR ? 0 : rc;
 }
 
-void motet__cancel(struct motet__self *self)
+void motet__interrupt(struct motet__self *self, uint32_t why)
 {
-    motet__store(&self->cancelled, 1, SEQ_CST);
-    motet__wake(&self->cancelled, INT32_MAX, MOTET__PRIVATE);
+    motet__or(&self->interrupted, why, SEQ_CST);
+    motet__wake(&self->interrupted, INT32_MAX, MOTET__PRIVATE);
     int fd = motet__load(&self->cancel_fd, SEQ_CST);
     if (fd >= 0)
         motet__os_eventfd_signal(fd);
@@ -123,7 +150,7 @@ int motet_sleep(double seconds)
     int rc = motet__deadline(seconds, &deadline);
 
     if (rc == 0 && deadline == MOTET__AT_ONCE)
-        return motet__load(&motet__self()->cancelled, RELAXED) ? ECANCELED : 0;
+        rc = motet__no_wait(MOTET__PRIVATE);
     while (rc == 0)
         rc = motet__wait(&never, 0, deadline, MOTET__PRIVATE);
     return rc == ETIMEDOUT ? 0 : rc;

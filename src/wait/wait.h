@@ -17,6 +17,7 @@
 #ifndef MOTET_WAIT_WAIT_H
 #define MOTET_WAIT_WAIT_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -33,19 +34,38 @@ enum {
     MOTET__UNCANCELLED = 2, /* go on waiting when the thread is cancelled */
 };
 
+/* Why a thread must not sleep on: the bits of self->interrupted. */
+enum {
+    MOTET__CANCEL = 1,  /* motet_thread_cancel came. Set by it, never cleared */
+    MOTET__SIGNALS = 2, /* handlers of signals are to be run. In the main thread only; set by
+                             whoever the signal hits, cleared by the main thread before it looks
+                             which ones */
+};
+
 #define MOTET__RECHECK (MOTET__SECOND / 2)
 
 /* Deadlines: 0 is "do not wait", MOTET__NEVER no deadline, else nanoseconds on the monotonic clock. */
 #define MOTET__AT_ONCE INT64_C(0)
 
-/* The deadline that is `timeout` seconds from now: 0, or EINVAL for NaN and negative numbers. */
+/* The deadline that is `timeout` seconds from now: 0, or EINVAL for NaN and negative numbers. What a
+ * call that may wait begins with: runs handlers of signals, so it is called with no lock held. */
 int motet__deadline(double timeout, int64_t *deadline);
 
 /* MOTET__SHARED or MOTET__PRIVATE: whom an object at that address serves. */
 static inline unsigned motet__scope(const volatile void *p);
 
-/* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled. */
+/* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled. Unless
+ * MOTET__UNCANCELLED, it runs handlers of signals, also when they come while it sleeps, and returns 0. */
 int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned how);
+
+/* What a call returns that would have to wait and may not: ETIMEDOUT or ECANCELED. */
+static inline int motet__no_wait(unsigned how)
+{
+    /* Relaxed: a cancellation orders nothing but itself. */
+    bool cancelled = motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCEL;
+
+    return cancelled && !(how & MOTET__UNCANCELLED) ? ECANCELED : ETIMEDOUT;
+}
 
 /* Wakes up to n sleepers on the word. It is a system call whether there are any or not: ask only
  * when the object says that somebody sleeps. */
@@ -57,8 +77,11 @@ static inline void motet__wake(uint32_t *word, int n, unsigned scope)
 /* Waits until the descriptor is readable. 0 (or look again), ETIMEDOUT, ECANCELED, ENOMEM. */
 int motet__wait_fd(int fd, int64_t deadline);
 
-/* Ends all waits of the thread that owns the record, now and later. */
-void motet__cancel(struct motet__self *self);
+/* Sets one of the bits above for the thread that owns the record, and ends its wait. Async-signal-safe. */
+void motet__interrupt(struct motet__self *self, uint32_t why);
+
+/* What runs the handlers of signals, in the main thread: set once by the floor that knows them. */
+void motet__on_signals(void (*run)(void));
 
 /* The scope table: the ranges of shared memory, of which there are few. A floor above that maps one
  * adds it, before any object in it is used; none is ever taken out. */
