@@ -1,5 +1,6 @@
-/* The N-th request to the system fails, for N = 1, 2, … until none is left to fail: the call says so,
- * leaves nothing behind, and works when it is tried again. */
+/* The N-th request to the system fails, or all from the N-th on, for N = 1, 2, … until none is left to
+ * fail: the call says so, leaves nothing behind, and works when it is tried again. What gives back
+ * asks for nothing, or does without. */
 #include "harness.h"
 
 #if HARNESS_ASAN || HARNESS_TSAN
@@ -23,21 +24,34 @@ TEST(failing_requests)
 
 /* ---- the requests, each in front of the real one ---- */
 
-static long fail_at; /* the request that fails; 0: none. Atomic, as the next three */
+static long fail_at; /* the request that fails; 0: none. Atomic, as the next four */
+static bool fail_on; /* and all after it */
 static long requests;
+static long for_memory;    /* of those that failed */
 static long live;          /* heap blocks in use */
 static const char *failed; /* which kind of request it was */
 static const char *only;   /* fail this kind only, or NULL */
 
 static bool fails(const char *what, int error)
 {
-    if (!__atomic_load_n(&fail_at, __ATOMIC_SEQ_CST) || (only && strcmp(only, what) != 0))
+    long at = __atomic_load_n(&fail_at, __ATOMIC_SEQ_CST);
+
+    if (!at || (only && strcmp(only, what) != 0))
         return false;
-    if (__atomic_add_fetch(&requests, 1, __ATOMIC_SEQ_CST) != fail_at)
+    long n = __atomic_add_fetch(&requests, 1, __ATOMIC_SEQ_CST);
+    if (n < at || (n > at && !fail_on))
         return false;
     failed = what;
+    if (error == ENOMEM)
+        __atomic_add_fetch(&for_memory, 1, __ATOMIC_SEQ_CST);
     errno = error;
     return true;
+}
+
+/* No request fails any more: before something is tried again. */
+static void calm(void)
+{
+    __atomic_store_n(&fail_at, 0, __ATOMIC_SEQ_CST);
 }
 
 void *__libc_malloc(size_t size);
@@ -130,7 +144,7 @@ pid_t fork(void)
         return -1;
     pid_t pid = real_fork();
     if (pid == 0)
-        __atomic_store_n(&fail_at, 0, __ATOMIC_SEQ_CST);
+        calm();
     return pid;
 }
 
@@ -217,18 +231,18 @@ static void check_nothing_left(const struct state *before, long n)
 /* An operation: 0, having undone all that it did; or the error, having left nothing. */
 typedef int operation(void);
 
-/* At least `least` requests must have been there to fail. */
-static void sweep(operation *op, long least)
+static void sweep_as(operation *op, long least, bool on)
 {
     CHECK_INT(op(), 0); /* what is done only once */
     CHECK_INT(op(), 0);
+    fail_on = on;
     for (long n = 1;; n++) {
         struct state before = look();
         requests = 0;
         failed = NULL;
         __atomic_store_n(&fail_at, n, __ATOMIC_SEQ_CST);
         int rc = op();
-        __atomic_store_n(&fail_at, 0, __ATOMIC_SEQ_CST);
+        calm();
         if (!failed) {
             CHECK(n > least);
             break;
@@ -238,6 +252,13 @@ static void sweep(operation *op, long least)
         check_nothing_left(&before, n);
         CHECK_INT(op(), 0);
     }
+}
+
+/* At least `least` requests must have been there to fail. */
+static void sweep(operation *op, long least)
+{
+    sweep_as(op, least, false);
+    sweep_as(op, least, true);
 }
 
 static int open_queue(bool shared, size_t maxsize)
@@ -283,6 +304,7 @@ static int put_many(bool shared)
         int error = motet_queue_put(q, &i, 0);
         if (error) {
             rc = error;
+            calm();
             CHECK_INT(motet_queue_size(q), in);
             CHECK_INT(motet_queue_put(q, &i, 0), 0); /* retried */
         }
@@ -373,6 +395,7 @@ static int open_and_submit(void)
         motet_future *f = motet_pool_submit(pool, square, &i, sizeof(long), .name = "named");
         if (!f) {
             rc = errno;
+            calm();
             CHECK((f = motet_pool_submit(pool, square, &i, sizeof(long))) != NULL);
         }
         CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
@@ -404,6 +427,7 @@ static int map(void)
     for (int i = 0; i < 100; i++)
         args[i] = i;
     int rc = motet_pool_map(pool, square, args, 100, results, map_timeout);
+    calm();
     if (rc)
         CHECK_INT(motet_pool_map(pool, square, args, 100, results, map_timeout), 0);
     for (int i = 0; i < 100; i++)
@@ -419,6 +443,170 @@ TEST_KINDS(mapping)
     sweep(map, 6);
     map_timeout = 50;
     sweep(map, 6);
+}
+
+static int never_returns_0(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    return EDOM;
+}
+
+/* Why a task failed is told even when there is no memory to tell it in. */
+static int ask_for_the_error(void)
+{
+    motet_pool *pool = motet_pool_open(.kind = MOTET_THREADS, .workers = 1);
+    motet_future *f = pool ? motet_pool_submit(pool, never_returns_0, NULL, 0) : NULL;
+    int rc = f ? 0 : errno;
+
+    if (f) {
+        CHECK_INT(motet_future_wait(f, harness_patience()), 0);
+        CHECK(motet_future_error(f) != NULL);
+        calm();
+        CHECK(motet_future_error(f) != NULL);
+    }
+    motet_future_free(f);
+    motet_pool_free(pool);
+    return rc;
+}
+
+TEST(asking_why_a_task_failed)
+{
+    sweep(ask_for_the_error, 4);
+}
+
+static int name_threads(void)
+{
+    motet_thread *t = motet_thread_start(return_7, NULL), *all[8];
+    int rc = t ? 0 : errno;
+
+    if (t) {
+        rc = motet_thread_set_name(t, "another");
+        CHECK_STR(motet_thread_name(t), rc ? motet_thread_name(t) : "another");
+        CHECK_INT(motet_thread_join(t, harness_patience()), 0);
+    }
+    motet_thread_free(t);
+    int n = motet_enumerate(all, 8);
+    CHECK(n >= 1);
+    for (int i = 0; i < n && i < 8; i++)
+        motet_thread_free(all[i]);
+    return rc;
+}
+
+TEST(naming_threads)
+{
+    sweep(name_threads, 3);
+}
+
+static void *asks_who_it_is(void *rc)
+{
+    *(int *)rc = motet_current_thread() ? 0 : errno;
+    calm();
+    CHECK(motet_current_thread() != NULL);
+    return NULL;
+}
+
+/* A thread that motet did not start. */
+static int ask_who_one_is(void)
+{
+    pthread_t t;
+    int rc = 0;
+    int made = pthread_create(&t, NULL, asks_who_it_is, &rc);
+
+    if (made)
+        return made;
+    CHECK_INT(pthread_join(t, NULL), 0);
+    return rc;
+}
+
+TEST(asking_who_one_is)
+{
+    sweep(ask_who_one_is, 2);
+}
+
+static int start_detached(void)
+{
+    if (!motet_start_new_thread(return_7, NULL))
+        return errno;
+    calm();                                            /* opendir() asks for memory */
+    WAIT_UNTIL(count_entries("/proc/self/task") == 3); /* ".", "..", and this one */
+    return 0;
+}
+
+TEST(starting_detached_threads)
+{
+    sweep(start_detached, 2);
+}
+
+static int acquire_many(void)
+{
+    motet_lock locks[40] = {MOTET_LOCK_INIT}, *all[40];
+
+    for (int i = 0; i < 40; i++)
+        all[i] = &locks[i];
+    int rc = motet_lock_acquire_all(all, 40, 1);
+    for (int i = 0; i < 40; i++)
+        CHECK_INT(motet_lock_release(all[i]), rc ? EPERM : 0);
+    return rc;
+}
+
+/* However many. */
+TEST(acquiring_many_locks)
+{
+    sweep(acquire_many, 0);
+}
+
+/* ---- what gives back ---- */
+
+static void nothing_is_to_be_had(void)
+{
+    only = NULL;
+    fail_on = true;
+    requests = for_memory = 0;
+    __atomic_store_n(&fail_at, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Whoever is out of everything gives back what he has. */
+TEST_KINDS(what_ends_and_frees_needs_nothing)
+{
+    for (int round = 0; round < 3; round++) {
+        struct state before = round ? look() : (struct state){0};
+        long item = 1;
+        int n = 3;
+        motet_queue *q = motet_queue_open(.item_size = sizeof item, .shared = kind->shared);
+        motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 2);
+        CHECK(q && pool);
+        for (long i = 0; i < 20000; i++)
+            CHECK_INT(motet_queue_put(q, &i, 0), 0);
+        motet_future *f = motet_pool_submit(pool, square, &n, sizeof(long));
+        CHECK(f != NULL);
+        void *memory = motet_shared_alloc(round == 1 ? 100 : 1 << 20);
+        struct worker *w = START(kind, return_7, &n);
+        CHECK(memory != NULL);
+
+        nothing_is_to_be_had();
+        CHECK_INT(worker_join(w), 7);
+        for (long i = 0; i < 10000; i++) {
+            CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), 0);
+            CHECK_INT(motet_queue_task_done(q), 0);
+        }
+        CHECK_INT(motet_queue_shutdown(q, true), 0);
+        CHECK_INT(motet_queue_join(q, MOTET_FOREVER), 0);
+        motet_queue_free(q);
+        CHECK_INT(motet_future_result(f, &item, MOTET_FOREVER), 0);
+        CHECK_INT(item, 9);
+        motet_future_free(f);
+        if (round == 2)
+            CHECK_INT(motet_pool_terminate(pool), 0);
+        else
+            CHECK_INT(motet_pool_close(pool), 0);
+        CHECK_INT(motet_pool_join(pool, MOTET_FOREVER), 0);
+        motet_pool_free(pool);
+        CHECK_INT(motet_shared_free(memory), 0);
+        CHECK_INT(for_memory, 0);
+        calm();
+        if (round)
+            check_nothing_left(&before, 1);
+    }
 }
 
 /* The arena itself. A mapping that is refused is asked for elsewhere, or smaller. */
