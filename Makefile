@@ -1,8 +1,10 @@
-# The short way to everything. Targets: run test install models bench sanitize clean, and the helpers
+# The short way to everything. Targets: run test long soak models sanitize install bench clean, and the helpers
 # build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
 #
 #   make run [DIR=/usr/include]              count the words of a folder, then hash its files
 #   make test [MODES="plain asan"] [T="test_lock test_queue/fifo"]
+#   make long [STRESS=10] [MODES=...] [T=...]   the same with the numbers of a bad day
+#   make soak [TIMES=200] [MODES=plain] [T=...]  each program many times over, on a busy machine
 #   make models [MODEL_TIME=seconds for each] [T="model_lock"]
 #   make install [PREFIX=/usr/local] [DESTDIR=...]
 #   make bench
@@ -14,7 +16,7 @@ DIR ?= /usr/include
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: build run test models sanitize install bench warnings format deps clean
+.PHONY: build run test long soak models sanitize install bench warnings format deps clean
 
 build:
 	@scripts/install-deps.sh build
@@ -27,6 +29,18 @@ run: build
 test:
 	@scripts/install-deps.sh build test
 	@python3 tests/run.py $(addprefix --mode=,$(MODES)) $(T)
+
+# More of everything: items, waiters, rounds, instructions at which something happens.
+STRESS ?= 10
+long: export MOTET_STRESS ?= $(STRESS)
+long: export MOTET_TEST_LIMIT ?= 1800
+long: test
+
+# What fails now and then.
+TIMES ?= 200
+soak:
+	@scripts/install-deps.sh build test
+	@python3 tests/soak.py --times=$(TIMES) --mode=$(or $(MODES),plain) $(T)
 
 # The tests under AddressSanitizer with UndefinedBehaviorSanitizer, and under ThreadSanitizer.
 sanitize:
