@@ -25,7 +25,7 @@ if [ ! -s "$scratch/tests" ]; then
     echo "docs name no test" >"$scratch/found"
 fi
 while IFS=': ' read -r program case; do
-    grep -qE "^TEST[A-Z_]*\(${case}[,)]" "tests/$program.c" 2>/dev/null ||
+    grep -qE "^[A-Z_]+\(${case}[,)]" "tests/$program.c" 2>/dev/null ||
         echo "$program: $case" >>"$scratch/found"
 done <"$scratch/tests"
 verdict "tests that do not exist"

@@ -152,6 +152,31 @@ by a flag: returned 0
 by cancelling: works
 by cancelling: returned Operation canceled" "$(run stop 0.02)"
 
+# A round of an hour: the signal ends it.
+for signal in INT TERM; do
+    "$bin/signals" 3600 >"$scratch/out" 2>&1 &
+    pid=$!
+    for _ in $(seq 600); do
+        grep -q 'round 1' "$scratch/out" && break
+        sleep 0.1
+    done
+    kill -s $signal $pid
+    wait $pid
+    is "signals: status after SIG$signal" 0 $?
+    is "signals: SIG$signal" "Worker: round 1
+MainThread: got SIG$signal
+Worker: cleans up
+MainThread: the worker has ended" "$(cat "$scratch/out")"
+done
+
+is low_level "interrupted by signal 2, in the main thread: yes
+job 1 is done
+job 1: its ident is what the start returned
+job 2 is done
+job 2: its ident is what the start returned
+job 3 is done
+job 3: its ident is what the start returned" "$(run low_level | sort)"
+
 run thread_pool 0.02 >"$scratch/out"
 tasks=$(for n in 0 1 2 3 4 5 6 7 8 9; do echo "task $n is done"; done)
 is "thread_pool: our own" "$tasks" \
