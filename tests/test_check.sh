@@ -43,6 +43,12 @@ judge()
     fi
 }
 
+# Whatever src/base/ has, the check build has too.
+${CC:-cc} -o "$scratch/all" -Wl,--whole-archive "$library" -Wl,--no-whole-archive \
+    >"$scratch/said" 2>&1
+status=$?
+judge "the check build is whole" 0
+
 build buffer tests/check/buffer.c
 build right tests/check/buffer.c -DRIGHT
 for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS FOREIGN HOURS; do

@@ -71,6 +71,12 @@ void motet__check_pause(const struct motet__place *place);
 #define motet__compiler_barrier() motet__check_barrier(MOTET__PLACE(""))
 #define motet__pause() motet__check_pause(MOTET__PLACE(""))
 
+void motet__check_reads(const volatile void *p, const struct motet__place *place);
+void motet__check_writes(const volatile void *p, const struct motet__place *place);
+
+#define motet__reads(p) motet__check_reads((p), MOTET__PLACE(#p))
+#define motet__writes(p) motet__check_writes((p), MOTET__PLACE(#p))
+
 /* ---- time, memory, threads -------------------------------------------------------------------- */
 
 int64_t motet__now(void);

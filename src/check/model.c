@@ -3,7 +3,7 @@
  *
  *     lock [-v] [--list] [--replay=STRING] [NAME ...]
  *
- * MODEL_TIME is how many seconds a model may take (2 unless set); a self-test takes what it needs.
+ * MODEL_TIME is how many seconds a model may take (1 unless set); a self-test takes what it needs.
  */
 #include "check/model.h"
 
@@ -327,7 +327,7 @@ static bool wanted(const struct motet__model *model, char **names, int n)
 int main(int argc, char **argv)
 {
     const char *seconds = getenv("MODEL_TIME");
-    struct settings settings = {.seconds = seconds ? atof(seconds) : 2, .program = argv[0]};
+    struct settings settings = {.seconds = seconds ? atof(seconds) : 1, .program = argv[0]};
     int passed = 0, failed = 0, first = 1;
     bool list = false;
 

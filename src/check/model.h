@@ -93,8 +93,6 @@ void model_share(void *base, size_t size); /* makes it shared memory, as the are
 /* Plain data that several threads use: said just before the access. */
 #define READS(x) motet__check_reads(&(x), MOTET__PLACE(#x))
 #define WRITES(x) motet__check_writes(&(x), MOTET__PLACE(#x))
-void motet__check_reads(const volatile void *p, const struct motet__place *place);
-void motet__check_writes(const volatile void *p, const struct motet__place *place);
 
 /* clang-format off */
 #define CHECK(condition)                                                                           \

@@ -34,6 +34,15 @@ __attribute__((noinline)) static void note_callers(void **callers)
         callers[n++] = NULL;
 }
 
+/* Of a run that is too long the beginning and the end are worth more than the middle. */
+static void drop_some(struct check *c)
+{
+    enum { HALF = CHECK_STEPS / 2, QUARTER = CHECK_STEPS / 4 };
+
+    memcpy(&c->step[HALF], &c->step[HALF + QUARTER], QUARTER * sizeof *c->step);
+    c->recorded -= QUARTER;
+}
+
 void motet__check_record(struct check_thread *me, const struct motet__place *place,
                          const char *format, ...)
 {
@@ -41,8 +50,9 @@ void motet__check_record(struct check_thread *me, const struct motet__place *pla
     va_list args;
 
     if (c->recorded == CHECK_STEPS)
-        return;
+        drop_some(c);
     struct check_step *step = &c->step[c->recorded++];
+    step->number = ++c->recorded_ever;
     step->thread = me->id;
     step->place = place;
     step->loads = c->loads;
@@ -252,7 +262,7 @@ static void tell_steps(const struct check *c, const struct symbols *symbols, FIL
             tell_column(c, step->thread, out);
             fprintf(out, "%s: %s calls %s\n", caller->line, caller->inner, function->function);
         }
-        fprintf(out, "%4u ", i + 1);
+        fprintf(out, "%4llu ", (unsigned long long)step->number);
         tell_column(c, step->thread, out);
         if (step->place && strcmp(step->place->text, "") != 0)
             snprintf(place, sizeof place, "  (%s:%d)", short_path(step->place->file),

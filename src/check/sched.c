@@ -550,6 +550,7 @@ void motet__check_reset(struct check *c)
     c->failing_place = NULL;
     c->reason[0] = '\0';
     c->recorded = 0;
+    c->recorded_ever = 0;
     c->loads = c->writes = NULL;
     motet__check_memory_begin(c);
     motet__check_choices_begin(c);

@@ -145,6 +145,7 @@ enum check_strategy { DEPTH_FIRST, RANDOM, PRIORITIES, FROM_LIST };
 
 struct check_step {
     uint32_t thread;
+    uint64_t number;
     const struct motet__place *place;
     const volatile void *loads, *writes; /* the word that it loads or changes, or NULL */
     char text[112];
@@ -236,6 +237,7 @@ struct check {
     bool recording;
     const volatile void *loads, *writes; /* by the step that is recorded next */
     uint32_t recorded;
+    uint64_t recorded_ever; /* of a long run the middle is dropped */
     struct check_step step[CHECK_STEPS];
 
     struct check_place place[CHECK_PLACES];

@@ -51,8 +51,12 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void wait_for_baton(struct check_thread *me)
 {
+    int state;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* where sem_wait() would look */
     while (sem_wait(&me->baton) != 0)
         ;
+    pthread_setcancelstate(state, &state);
 }
 
 /* The thread ends, but only after the program's own thread-local variables are gone: there are four
