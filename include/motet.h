@@ -16,6 +16,7 @@
 #include <motet/banker.h>
 #include <motet/with.h>
 #include <motet/thread.h>
+#include <motet/local.h>
 #include <motet/signal.h>
 #include <motet/shared.h>
 #include <motet/process.h>

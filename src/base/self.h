@@ -26,6 +26,7 @@ struct motet__self {
     struct motet__waiter *waiter;        /* wait: its record in shared memory, or NULL */
     struct motet_thread *thread;         /* thread: its record, or NULL: none yet. Changed under the
                                         registry's lock */
+    struct motet__locals *locals;        /* thread: its own variables, src/thread/local.c */
     struct motet__worker *worker;        /* pool: the worker that it is, or NULL */
     const char *name;                    /* thread: for reports, or NULL; under the list's lock */
     struct motet__self *next, *previous; /* base: the list; under its lock */

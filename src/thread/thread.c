@@ -299,6 +299,8 @@ static void at_end(struct motet__self *self)
 {
     struct motet_thread *thread;
 
+    motet__locals_end(self);
+
     motet__lock(&registry.lock);
     thread = self == motet__load(&motet__main_self, RELAXED) ? main_locked() : self->thread;
     motet__unlock(&registry.lock);
@@ -377,6 +379,7 @@ static void *run(void *arg)
     int exitcode = thread->target(thread->arg);
 
     returned(exitcode);
+    motet__locals_end(self);
     end(thread, exitcode);
     return NULL;
 }

@@ -23,4 +23,7 @@ void motet__threads_main_exits(void (*how)(int status));
 /* motet_thread_join without end, even by a thread that is cancelled. */
 void motet__thread_join(motet_thread *thread);
 
+/* The end of the thread's own variables. */
+void motet__locals_end(struct motet__self *self);
+
 #endif
