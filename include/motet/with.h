@@ -13,7 +13,9 @@
  *
  * The block runs only if the object was acquired. It is skipped when acquire fails: the calling thread
  * is cancelled while it waits, the object is NULL, the caller holds the shared lock already. It runs
- * after EOWNERDEAD. Where any of this matters, call the object's acquire yourself and look.
+ * after EOWNERDEAD. Where any of this matters, call the object's acquire yourself and look. So a block
+ * that puts things in order (users--) may be left out in a thread that is cancelled: such a thread
+ * is better stopped by a motet_event.
  *
  * For C with the GNU extensions that gcc and clang share. In C++ use std::unique_lock with a class of
  * three lines around the calls.
