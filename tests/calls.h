@@ -37,7 +37,10 @@ struct scene {
     bool true_now;             /* what wait_for waits for: likewise */
     motet_event event;         /* not set */
     motet_semaphore semaphore; /* without a permit */
+    motet_lock free_lock;      /* of a set whose other is `lock` */
+    motet_barrier barrier;     /* of two parties */
     motet_queue *empty;
+    motet_queue *empty_stack, *full_heap;
     motet_queue *full; /* of one item, which nobody says to be done */
 
     motet_event *let_go; /* shared: what the next four wait for */
@@ -45,11 +48,14 @@ struct scene {
     motet_process *process;
     motet_pool *pool;
     motet_future *future;
+    motet_banker *banker; /* who has one of one kind, which `lent` has */
+    motet_claim *lent, *wanted;
 };
 
 struct call {
     const char *name;
     bool private_only;
+    bool in_line; /* it stands in a line with a record on its stack: no jump leads out of it */
     int (*wait)(struct scene *s, double timeout);
     void (*wake)(struct scene *s);
     void (*again)(struct scene *s);
@@ -73,6 +79,21 @@ static void wake_lock(struct scene *s)
 static void again_lock(struct scene *s)
 {
     CHECK_INT(motet_lock_acquire(&s->lock, 0), 0);
+}
+
+static int call_lock_all(struct scene *s, double timeout)
+{
+    motet_lock *locks[] = {&s->free_lock, &s->lock};
+    int rc = motet_lock_acquire_all(locks, 2, timeout);
+    for (int i = 0; i < 2 && rc == 0; i++)
+        CHECK_INT(motet_lock_release(locks[i]), 0);
+    return rc;
+}
+
+static void again_lock_all(struct scene *s)
+{
+    CHECK(!motet_lock_locked(&s->free_lock));
+    again_lock(s);
 }
 
 static int call_rlock(struct scene *s, double timeout)
@@ -156,6 +177,26 @@ static int call_condition_wait_for(struct scene *s, double timeout)
     return rc;
 }
 
+/* ---- barriers ---- */
+
+static int call_barrier(struct scene *s, double timeout)
+{
+    int rc = motet_barrier_wait(&s->barrier, NULL, timeout);
+    if (rc == ETIMEDOUT || rc == ECANCELED) /* which has broken it */
+        CHECK_INT(motet_barrier_reset(&s->barrier), 0);
+    return rc;
+}
+
+static void wake_barrier(struct scene *s)
+{
+    CHECK_INT(motet_barrier_wait(&s->barrier, NULL, MOTET_FOREVER), 0);
+}
+
+static void again_barrier(struct scene *s)
+{
+    CHECK_INT(motet_barrier_n_waiting(&s->barrier), 0);
+}
+
 /* ---- events and semaphores ---- */
 
 static int call_event(struct scene *s, double timeout)
@@ -227,6 +268,47 @@ static void again_put(struct scene *s)
     CHECK_INT(motet_queue_task_done(s->full), 0);
 }
 
+static int call_get_stack(struct scene *s, double timeout)
+{
+    int item = -1;
+    int rc = motet_queue_get(s->empty_stack, &item, timeout);
+    CHECK_INT(item, rc ? -1 : 7);
+    return rc;
+}
+
+static void wake_get_stack(struct scene *s)
+{
+    int item = 7;
+    CHECK_INT(motet_queue_put(s->empty_stack, &item, 0), 0);
+}
+
+static void again_get_stack(struct scene *s)
+{
+    CHECK(motet_queue_empty(s->empty_stack));
+}
+
+static int compare_ints(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static int call_put_heap(struct scene *s, double timeout)
+{
+    int item = 8;
+    return motet_queue_put(s->full_heap, &item, timeout);
+}
+
+static void wake_put_heap(struct scene *s)
+{
+    int item;
+    CHECK_INT(motet_queue_get(s->full_heap, &item, 0), 0);
+}
+
+static void again_put_heap(struct scene *s)
+{
+    CHECK(motet_queue_full(s->full_heap));
+}
+
 static int call_queue_join(struct scene *s, double timeout)
 {
     return motet_queue_join(s->full, timeout);
@@ -243,6 +325,43 @@ static void again_queue_join(struct scene *s)
 {
     int item = 8;
     CHECK_INT(motet_queue_put(s->full, &item, 0), 0);
+}
+
+/* ---- the banker ---- */
+
+static const long one[] = {1};
+
+static int call_banker(struct scene *s, double timeout)
+{
+    int rc = motet_banker_request(s->wanted, one, timeout);
+    if (rc == 0)
+        CHECK_INT(motet_banker_release(s->wanted, one), 0);
+    return rc;
+}
+
+static void wake_banker(struct scene *s)
+{
+    CHECK_INT(motet_banker_release(s->lent, one), 0);
+}
+
+static void again_banker(struct scene *s)
+{
+    CHECK_INT(motet_banker_request(s->lent, one, 0), 0);
+}
+
+static void open_banker(struct scene *s)
+{
+    CHECK((s->banker = motet_banker_open(one, 1)) != NULL);
+    CHECK((s->lent = motet_banker_claim(s->banker, one)) != NULL);
+    CHECK((s->wanted = motet_banker_claim(s->banker, one)) != NULL);
+    again_banker(s);
+}
+
+static void close_banker(struct scene *s)
+{
+    motet_claim_free(s->lent);
+    motet_claim_free(s->wanted);
+    motet_banker_free(s->banker);
 }
 
 /* ---- threads, processes and pools, all of which wait for s->let_go ---- */
@@ -321,24 +440,31 @@ static void again_with_them(struct scene *s)
     start_them(s);
 }
 
+/* clang-format off */
 static const struct call calls[] = {
-    {"lock_acquire", false, call_lock, wake_lock, again_lock},
-    {"rlock_acquire", false, call_rlock, wake_rlock, again_rlock},
-    {"condition_acquire", false, call_condition_acquire, wake_condition_acquire,
+    {"lock_acquire", false, false, call_lock, wake_lock, again_lock},
+    {"lock_acquire_all", false, false, call_lock_all, wake_lock, again_lock_all},
+    {"rlock_acquire", false, false, call_rlock, wake_rlock, again_rlock},
+    {"condition_acquire", false, false, call_condition_acquire, wake_condition_acquire,
      again_condition_acquire},
-    {"condition_wait", false, call_condition_wait, wake_condition, again_condition},
-    {"condition_wait_for", false, call_condition_wait_for, wake_condition, again_condition},
-    {"event_wait", false, call_event, wake_event, again_event},
-    {"semaphore_acquire", false, call_semaphore, wake_semaphore, again_semaphore},
-    {"queue_get", false, call_get, wake_get, again_get},
-    {"queue_put", false, call_put, wake_put, again_put},
-    {"queue_join", false, call_queue_join, wake_queue_join, again_queue_join},
-    {"thread_join", true, call_thread_join, wake_all_of_them, again_with_them},
-    {"process_join", true, call_process_join, wake_all_of_them, again_with_them},
-    {"future_wait", true, call_future_wait, wake_all_of_them, again_with_them},
-    {"future_result", true, call_future_result, wake_all_of_them, again_with_them},
-    {"pool_join", true, call_pool_join, wake_all_of_them, again_with_them},
+    {"condition_wait", false, true, call_condition_wait, wake_condition, again_condition},
+    {"condition_wait_for", false, true, call_condition_wait_for, wake_condition, again_condition},
+    {"barrier_wait", false, true, call_barrier, wake_barrier, again_barrier},
+    {"event_wait", false, false, call_event, wake_event, again_event},
+    {"semaphore_acquire", false, false, call_semaphore, wake_semaphore, again_semaphore},
+    {"queue_get", false, false, call_get, wake_get, again_get},
+    {"queue_put", false, false, call_put, wake_put, again_put},
+    {"queue_get (LIFO)", false, false, call_get_stack, wake_get_stack, again_get_stack},
+    {"queue_put (priority)", false, false, call_put_heap, wake_put_heap, again_put_heap},
+    {"queue_join", false, false, call_queue_join, wake_queue_join, again_queue_join},
+    {"banker_request", true, true, call_banker, wake_banker, again_banker},
+    {"thread_join", true, false, call_thread_join, wake_all_of_them, again_with_them},
+    {"process_join", true, false, call_process_join, wake_all_of_them, again_with_them},
+    {"future_wait", true, false, call_future_wait, wake_all_of_them, again_with_them},
+    {"future_result", true, false, call_future_result, wake_all_of_them, again_with_them},
+    {"pool_join", true, false, call_pool_join, wake_all_of_them, again_with_them},
 };
+/* clang-format on */
 
 enum { CALLS = sizeof calls / sizeof *calls };
 
@@ -357,14 +483,22 @@ static struct scene *scene_open(const struct kind *kind)
     s->kind = kind;
     s->empty = motet_queue_open(.item_size = sizeof(int), .shared = kind->shared);
     s->full = motet_queue_open(.item_size = sizeof(int), .maxsize = 1, .shared = kind->shared);
-    CHECK(s->empty && s->full);
+    s->empty_stack =
+        motet_queue_open(.item_size = sizeof(int), .order = MOTET_LIFO, .shared = kind->shared);
+    s->full_heap = motet_queue_open(.item_size = sizeof(int), .order = MOTET_PRIORITY, .maxsize = 1,
+                                    .compare = compare_ints, .shared = kind->shared);
+    CHECK(s->empty && s->full && s->empty_stack && s->full_heap);
     CHECK_INT(motet_queue_put(s->full, &item, 0), 0);
+    CHECK_INT(motet_queue_put(s->full_heap, &item, 0), 0);
+    CHECK_INT(motet_barrier_init(&s->barrier, 2, NULL, NULL), 0);
     again_lock(s);
     again_rlock(s);
     again_condition_acquire(s);
     s->let_go = PROCESSES.alloc(sizeof *s->let_go);
-    if (!kind->shared)
+    if (!kind->shared) {
+        open_banker(s);
         start_them(s);
+    }
     return s;
 }
 
@@ -377,8 +511,10 @@ static void scene_turn(struct scene *s, const struct call *call)
 
 static void scene_close(struct scene *s)
 {
-    if (!s->kind->shared)
+    if (!s->kind->shared) {
         end_them(s);
+        close_banker(s);
+    }
     PROCESSES.free(s->let_go);
     wake_lock(s);
     wake_rlock(s);
@@ -386,6 +522,8 @@ static void scene_close(struct scene *s)
     CHECK(!motet_lock_locked(&s->lock));
     motet_queue_free(s->empty);
     motet_queue_free(s->full);
+    motet_queue_free(s->empty_stack);
+    motet_queue_free(s->full_heap);
     s->kind->free(s);
 }
 

@@ -409,12 +409,6 @@ static int waits_and_is_jumped_out(void *arg)
     return s->call->wait(s, s->timeout);
 }
 
-/* Out of a wait for a condition no way leads but its end: the waiter stands in line. */
-static bool may_be_jumped_out(const struct call *call)
-{
-    return call->wait != call_condition_wait && call->wait != call_condition_wait_for;
-}
-
 TEST_KINDS(a_jump_out_of_a_wait_is_the_death_of_the_wait_alone)
 {
     struct scene *s = scene_open(kind);
@@ -422,7 +416,7 @@ TEST_KINDS(a_jump_out_of_a_wait_is_the_death_of_the_wait_alone)
     handle(SIGUSR1, jumps, 0);
     EACH_CALL(call, kind)
     {
-        if (!may_be_jumped_out(call))
+        if (call->in_line)
             continue;
         for (int i = 0; i < 3; i++) {
             scene_turn(s, call);

@@ -35,7 +35,8 @@
  *
  * Threads: every call may be made from any thread at any time unless it says otherwise.
  * Signals: none ends a wait or shortens it. In a handler motet_event_set may be called, nothing else. A
- * handler may leave a wait by siglongjmp(), except a condition's: the wait is then as if never made.
+ * handler of sigaction() may leave a wait by siglongjmp(), the wait then being as if never made; but
+ * not one that stands in a line: a condition's, a barrier's, a banker's.
  * No call is a cancellation point of pthread_cancel(), and asynchronous cancellation of a thread that
  * is in one is not allowed: motet_thread_cancel is what ends waits.
  * After fork() a child may use all shared objects; private objects it finds as fork() left them.
