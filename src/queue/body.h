@@ -35,12 +35,15 @@
 
 /* How one end waits for the other. Looking at once makes a hand-over quick; but while items stream,
  * it finds each as it comes, and every one then moves two cache lines. Looking away first lets a
- * batch gather. Which is right shows in what a wait was good for: see motet__lose_patience. Under
+ * batch gather. Which is right shows in what a wait was good for: see lose_patience in queue.c. Under
  * the end's lock. */
 struct motet__patience {
-    uint64_t since; /* the end's count when it last had to wait */
-    uint32_t away;  /* for how many pauses it looks away before it looks; 0: looks at once */
-    uint32_t waits; /* since it last looked away */
+    uint64_t since;    /* the end's count when it last had to wait */
+    uint32_t away;     /* for how many pauses it looks away before it looks; 0: looks at once */
+    uint32_t waits;    /* since it last looked away, */
+    uint32_t interval; /* and how many are to be until it does again */
+    uint16_t misses;   /* how often in a row it looked away and then slept all the same */
+    bool slept;        /* the last wait ended in sleep */
 };
 
 /* A part of a ring (there is one, and it is gone round in) or of a chain. */

@@ -25,11 +25,17 @@ enum {
     ALL_AT_ONCE = 1 << 20,
     FIRST_BYTES = 512, /* of the first segment or block of the others */
 
-    BATCH = 4,       /* this many items are worth having looked away */
-    TRY_AWAY = 32,   /* waits until the next try */
+    BATCH = 4,     /* this many items are worth having looked away */
+    MISSES = 3,    /* so often in a row may it end in sleep, before it is given up */
+    TRY_AWAY = 32, /* waits until the next try, at first */
+    TRY_AWAY_MOST = 256,
     AWAY_LEAST = 32, /* pauses, about 0.8 microseconds */
     AWAY_MOST = 256,
-    LOOKS = 4, /* after having looked away, before going to sleep, with AWAY_LEAST in between */
+    /* Pauses that one who looks away spends in all before it sleeps, about 8 microseconds: longer than
+     * the other end may be busy with waking somebody. Were it less, an end that is woken would find
+     * one item, wait for the next while the other is still on its way back from waking it, go to
+     * sleep, and have to be woken again, for each item. */
+    AWAY_ALL = 320,
 };
 
 /* ---- memory ----------------------------------------------------------------------------------- */
@@ -63,27 +69,43 @@ static inline void copy_item(void *to, const void *from, size_t size)
 
 /* ---- putting and getting, under the lock ------------------------------------------------------ */
 
-/* For an end that must wait, with its count at `count`: how it is going to. An end that looked away
- * and then had few items to move was waiting for an answer, and looks at once from then on; now and
- * then it tries looking away again. One that found about as many as could be put meanwhile is in the
- * midst of a stream, and looks away for longer. */
+static void stop_looking_away(struct motet__patience *patience)
+{
+    patience->away = 0;
+    patience->waits = 0;
+    patience->misses = 0;
+    if (patience->interval < TRY_AWAY_MOST)
+        patience->interval *= 2;
+}
+
+/* For an end that must wait, with its count at `count`: how it is going to. One that looked away and
+ * then had few items to move was waiting for an answer, and looks at once from then on; now and then
+ * it tries looking away again. One that found about as many as could be put meanwhile is in the midst
+ * of a stream, and looks away for longer. One that slept all the same learnt nothing: whoever is not
+ * running cannot be watched. */
 static void lose_patience(struct motet__patience *patience, uint64_t count)
 {
     uint64_t moved = count - patience->since;
     uint32_t away = patience->away;
 
-    patience->since = count;
-    if (away && moved >= BATCH) {
+    if (away && patience->slept) {
+        patience->away = AWAY_LEAST;
+        if (++patience->misses == MISSES)
+            stop_looking_away(patience);
+    } else if (away && moved < BATCH) {
+        stop_looking_away(patience);
+    } else if (away) {
+        patience->misses = 0;
+        patience->interval = TRY_AWAY;
         if (moved < away / 2)
             patience->away = AWAY_LEAST;
         else if (away < AWAY_MOST)
             patience->away = 2 * away;
-    } else if (away) {
-        patience->away = 0;
-    } else if (++patience->waits >= TRY_AWAY) {
-        patience->waits = 0;
+    } else if (++patience->waits >= patience->interval) {
         patience->away = AWAY_LEAST;
     }
+    patience->since = count;
+    patience->slept = false;
 }
 
 /* Whether there is room. Under the put end's lock. */
@@ -286,21 +308,19 @@ struct wait {
     motet_lock *lock; /* under which the others change it; NULL: they do by SEQ_CST accesses */
 };
 
-/* Looks for a while whether it is there: for `away` pauses it looks away first, unless that is 0. */
+/* Looks for a while whether it is there: for `away` pauses it looks away first, unless that is 0. That
+ * does not ask how many processors there are: where it never helps, it is hardly ever done. */
 static bool look(struct motet__body *body, const struct wait *wait, uint32_t away)
 {
-    struct motet__spin spin = motet__spin_begin();
-
-    if (away && spin.left) {
-        for (uint32_t looks = 0; looks < LOOKS; looks++) {
-            for (uint32_t i = looks ? AWAY_LEAST : away; i > 0; i--)
-                motet__pause();
-            if (wait->ready(body))
-                return true;
-        }
-        return false;
+    for (uint32_t spent = 0; away && spent < AWAY_ALL; spent += away, away = AWAY_LEAST) {
+        for (uint32_t i = 0; i < away; i++)
+            motet__pause();
+        if (wait->ready(body))
+            return true;
     }
-    while (motet__spin_goes_on(&spin))
+    if (away)
+        return false;
+    for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
         if (wait->ready(body)) {
             motet__spin_paid(&spin);
             return true;
@@ -308,14 +328,14 @@ static bool look(struct motet__body *body, const struct wait *wait, uint32_t awa
     return false;
 }
 
-/* Waits until it may be there: 0, ETIMEDOUT or ECANCELED.
+/* Waits until it may be there: 0, ETIMEDOUT or ECANCELED; *slept is set if it came to that.
  *
  * No wake-up is lost. One side announces itself in the event count, touches the lock, and then looks;
  * the other makes its change, releases the lock, and then looks whether anybody is announced. Both
  * change the word of the lock, so one does first: if the one who waits, the other sees it announced;
  * if the other, the one who waits sees the change. */
 static int wait_until(struct motet__body *body, const struct wait *wait, uint32_t away,
-                      int64_t deadline)
+                      int64_t deadline, bool *slept)
 {
     if (deadline == MOTET__AT_ONCE)
         return motet__no_wait(MOTET__PRIVATE);
@@ -324,7 +344,10 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
     uint32_t key = motet__ec_prepare(wait->sleepers);
     if (wait->lock)
         motet__lock_touch(wait->lock);
-    return wait->ready(body) ? 0 : motet__ec_wait(wait->sleepers, key, deadline, body->scope);
+    if (wait->ready(body))
+        return 0;
+    *slept = true;
+    return motet__ec_wait(wait->sleepers, key, deadline, body->scope);
 }
 
 /* ---- the calls -------------------------------------------------------------------------------- */
@@ -341,16 +364,16 @@ static inline int check(const motet_queue *queue, const void *item, size_t size,
     return size == queue->body->item_size ? 0 : EMSGSIZE;
 }
 
-static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadline)
+static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadline, bool *slept)
 {
     return wait_until(body, &(struct wait){may_have_room, &body->putters, body->getter}, away,
-                      deadline);
+                      deadline, slept);
 }
 
-static int wait_for_items(struct motet__body *body, uint32_t away, int64_t deadline)
+static int wait_for_items(struct motet__body *body, uint32_t away, int64_t deadline, bool *slept)
 {
     return wait_until(body, &(struct wait){may_have_items, &body->getters, &body->put.lock}, away,
-                      deadline);
+                      deadline, slept);
 }
 
 int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, double timeout)
@@ -361,9 +384,13 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
         return rc;
 
     struct motet__body *body = queue->body;
+    bool slept = false;
     for (int over = 0;;) {
         if (motet__unlikely(rc = enter(queue, &body->put.lock, deadline)))
             return rc;
+        if (motet__unlikely(slept))
+            body->put.patience.slept = true;
+        slept = false;
         rc = put_locked(queue, item);
         uint32_t away = body->put.patience.away;
         leave(queue, &body->put.lock);
@@ -373,7 +400,7 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
             return rc;
         if (over) /* a last look was taken: the wake-up for room may have been meant for us */
             return over;
-        over = wait_for_room(body, away, deadline);
+        over = wait_for_room(body, away, deadline, &slept);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -387,9 +414,13 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
         return rc;
 
     struct motet__body *body = queue->body;
+    bool slept = false;
     for (int over = 0;;) {
         if (motet__unlikely(rc = enter(queue, body->getter, deadline)))
             return rc;
+        if (motet__unlikely(slept))
+            body->get.patience.slept = true;
+        slept = false;
         rc = get_locked(queue, item);
         uint32_t away = body->get.patience.away;
         leave(queue, body->getter);
@@ -399,7 +430,7 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
             return rc;
         if (over)
             return over;
-        over = wait_for_items(body, away, deadline);
+        over = wait_for_items(body, away, deadline, &slept);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -457,7 +488,7 @@ int motet_queue_join(motet_queue *queue, double timeout)
 
     while (rc == 0 && !all_done(queue->body))
         rc = wait_until(queue->body, &(struct wait){all_done, &queue->body->joiners, NULL}, 0,
-                        deadline);
+                        deadline, &(bool){false});
     return rc;
 }
 
@@ -547,7 +578,8 @@ static struct motet__body *place_body(const struct motet__body *layout)
     if (body) {
         *body = *layout;
         body->getter = body->order == MOTET_FIFO ? &body->get.lock : &body->put.lock;
-        body->put.patience.away = body->get.patience.away = AWAY_LEAST;
+        body->put.patience = body->get.patience =
+            (struct motet__patience){.away = AWAY_LEAST, .interval = TRY_AWAY};
     }
     return body;
 }
