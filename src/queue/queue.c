@@ -376,6 +376,13 @@ static int wait_for_items(struct motet__body *body, uint32_t away, int64_t deadl
                       deadline, slept);
 }
 
+/* For a call that ends without having used what it was woken for: another may need the wake-up. */
+static int pass_on(struct motet__body *body, struct motet__eventcount *sleepers, int error)
+{
+    motet__ec_notify(sleepers, 1, body->scope);
+    return error;
+}
+
 int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, double timeout)
 {
     int64_t deadline;
@@ -387,7 +394,7 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
     bool slept = false;
     for (int over = 0;;) {
         if (motet__unlikely(rc = enter(queue, &body->put.lock, deadline)))
-            return rc;
+            return slept ? pass_on(body, &body->putters, rc) : rc;
         if (motet__unlikely(slept))
             body->put.patience.slept = true;
         slept = false;
@@ -396,6 +403,8 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
         leave(queue, &body->put.lock);
         if (motet__likely(rc == 0))
             motet__ec_notify(&body->getters, 1, body->scope);
+        if (motet__unlikely(rc == ENOMEM))
+            return pass_on(body, &body->putters, rc);
         if (motet__likely(rc != EAGAIN))
             return rc;
         if (over) /* a last look was taken: the wake-up for room may have been meant for us */
@@ -417,7 +426,7 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
     bool slept = false;
     for (int over = 0;;) {
         if (motet__unlikely(rc = enter(queue, body->getter, deadline)))
-            return rc;
+            return slept ? pass_on(body, &body->getters, rc) : rc;
         if (motet__unlikely(slept))
             body->get.patience.slept = true;
         slept = false;
