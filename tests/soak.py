@@ -11,6 +11,7 @@ failure is shown in full. The last line is "N passed, N failed"; the exit status
 
 import concurrent.futures
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -74,12 +75,14 @@ def main(arguments):
         sys.exit(1)
     totals = run.Totals()
     busy = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(cpus)]
+    pool = concurrent.futures.ThreadPoolExecutor(int(options.get("jobs", 2 * cpus)))
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(1))
     try:
-        with concurrent.futures.ThreadPoolExecutor(int(options.get("jobs", 2 * cpus))) as pool:
-            for program in run.programs(mode, patterns):
-                if not program[0].endswith(".sh"):
-                    soak(program, mode, times, pool, totals)
+        for program in run.programs(mode, patterns):
+            if not program[0].endswith(".sh"):
+                soak(program, mode, times, pool, totals)
     finally:
+        pool.shutdown(cancel_futures=True)
         for process in busy:
             process.kill()
             process.wait()

@@ -538,6 +538,54 @@ TEST(asking_who_one_is)
     sweep(ask_who_one_is, 2);
 }
 
+static motet_local local = {.size = 100};
+
+static int touches_local(void *arg)
+{
+    int *rc = arg;
+
+    *rc = motet_local_get(&local) ? 0 : errno;
+    calm();
+    char *block = motet_local_get(&local);
+    CHECK(block && !block[0] && !block[99]);
+    memset(block, 1, 100);
+    return 0;
+}
+
+static int touch_local(void)
+{
+    int rc = 0;
+    motet_thread *t = motet_thread_start(touches_local, &rc);
+
+    if (!t)
+        return errno;
+    CHECK_INT(motet_thread_join(t, harness_patience()), 0);
+    motet_thread_free(t);
+    return rc;
+}
+
+TEST(touching_a_local)
+{
+    sweep(touch_local, 3);
+}
+
+static int use_banker(void)
+{
+    static const long one[] = {1};
+    motet_banker *bank = motet_banker_open(one, 1);
+    motet_claim *claim = bank ? motet_banker_claim(bank, one) : NULL;
+    int rc = claim ? motet_banker_request(claim, one, 1) : errno;
+
+    motet_claim_free(claim);
+    motet_banker_free(bank);
+    return rc;
+}
+
+TEST(borrowing_from_a_banker)
+{
+    sweep(use_banker, 2);
+}
+
 static int start_detached(void)
 {
     if (!motet_start_new_thread(return_7, NULL))
