@@ -154,7 +154,8 @@ by cancelling: returned Operation canceled" "$(run stop 0.02)"
 
 # A round of an hour: the signal ends it.
 for signal in INT TERM; do
-    "$bin/signals" 3600 >"$scratch/out" 2>&1 &
+    : >"$scratch/out" # now: the child does it when it likes
+    "$bin/signals" 3600 >>"$scratch/out" 2>&1 &
     pid=$!
     for _ in $(seq 600); do
         grep -q 'round 1' "$scratch/out" && break
