@@ -116,6 +116,110 @@ TEST_KINDS(nor_does_one_whose_handlers_restart_system_calls)
     weather_the_storm(kind, SA_RESTART);
 }
 
+/* ---- handlers of motet_signal ---- */
+
+/* They run in the main thread, wherever it waits, and may use what they like. */
+struct main_scene {
+    const struct kind *kind;
+    struct scene *scene;
+    motet_semaphore go, done;
+    motet_lock lock;
+    motet_queue *queue;
+    bool over;
+};
+
+static struct main_scene *main_scene;
+
+static void uses_everything(int signum)
+{
+    struct main_scene *m = main_scene;
+    long item = signum;
+
+    CHECK_INT(motet_lock_acquire(&m->lock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_queue_put(m->queue, &item, 0), 0);
+    CHECK_INT(motet_sleep(0.00001), 0);
+    CHECK_INT(motet_queue_get(m->queue, &item, MOTET_FOREVER), 0);
+    CHECK_INT(motet_lock_release(&m->lock), 0);
+    CHECK_INT(item, signum);
+    __atomic_add_fetch(&m->scene->signals, 1, __ATOMIC_SEQ_CST);
+}
+
+static void send_to_main(long n)
+{
+    /* ThreadSanitizer keeps back what comes from outside. */
+    if (n % 2 && !HARNESS_TSAN)
+        CHECK_INT(kill(getpid(), SIGUSR1), 0);
+    else
+        CHECK_INT(motet_interrupt_main_with(SIGUSR1), 0);
+    harness_nap();
+}
+
+static void have_main_call(struct main_scene *m, const struct call *call, double timeout)
+{
+    struct scene *s = m->scene;
+
+    scene_turn(s, call);
+    s->timeout = timeout;
+    CHECK_INT(motet_semaphore_release(&m->go, 1), 0);
+    for (long n = 0; __atomic_load_n(&s->signals, __ATOMIC_SEQ_CST) < 10; n++) {
+        if (__atomic_load_n(&s->returned, __ATOMIC_SEQ_CST))
+            break;
+        send_to_main(n);
+    }
+    if (timeout == MOTET_FOREVER) {
+        if (__atomic_load_n(&s->returned, __ATOMIC_SEQ_CST))
+            FAIL("%s returned because of a handler", call->name);
+        call->wake(s);
+    }
+    CHECK_INT(motet_semaphore_acquire(&m->done, MOTET_FOREVER), 0);
+    if (timeout == MOTET_FOREVER)
+        call->again(s);
+}
+
+/* The scene is another thread's, which wakes the main one. */
+static int directs_main(void *arg)
+{
+    struct main_scene *m = *(struct main_scene **)arg;
+
+    m->scene = scene_open(m->kind);
+    EACH_CALL(call, m->kind)
+    {
+        have_main_call(m, call, MOTET_FOREVER);
+        have_main_call(m, call, 0.01);
+    }
+    m->over = true;
+    CHECK_INT(motet_semaphore_release(&m->go, 1), 0);
+    CHECK_INT(motet_semaphore_acquire(&m->done, MOTET_FOREVER), 0);
+    scene_close(m->scene);
+    return 0;
+}
+
+TEST_KINDS(handlers_run_wherever_the_main_thread_waits_and_end_no_wait)
+{
+    static struct main_scene m;
+
+    main_scene = &m;
+    m.kind = kind;
+    CHECK((m.queue = motet_queue_open(.item_size = sizeof(long), .shared = kind->shared)) != NULL);
+    CHECK_INT(motet_signal(SIGUSR1, uses_everything), 0);
+    struct worker *w = START(&THREADS, directs_main, &(struct main_scene *){&m});
+    for (;;) {
+        CHECK_INT(motet_semaphore_acquire(&m.go, MOTET_FOREVER), 0);
+        if (m.over)
+            break;
+        struct scene *s = m.scene;
+        double before = harness_now();
+        CHECK_INT(s->call->wait(s, s->timeout), s->timeout == MOTET_FOREVER ? 0 : ETIMEDOUT);
+        CHECK(s->timeout == MOTET_FOREVER || harness_now() - before >= s->timeout);
+        __atomic_store_n(&s->returned, 1, __ATOMIC_SEQ_CST);
+        CHECK_INT(motet_semaphore_release(&m.done, 1), 0);
+    }
+    CHECK_INT(motet_signal(SIGUSR1, SIG_IGN), 0);
+    CHECK_INT(motet_semaphore_release(&m.done, 1), 0);
+    CHECK_INT(worker_join(w), 0);
+    motet_queue_free(m.queue);
+}
+
 /* ---- a handler at every instruction ---- */
 
 #if defined(__x86_64__) && !HARNESS_TSAN
