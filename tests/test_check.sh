@@ -111,5 +111,20 @@ for wrong in nonsense random:x seed= replay=a.b; do
     judge "MOTET_CHECK=$wrong" 2 "what is"
 done
 
+# So does that of a model.
+ln -s "$(cd "$MOTET_BUILD" && pwd)/tests/models/model_selftest" "$scratch/selftest"
+"$scratch/selftest" -v finds_a_condition_stored >"$scratch/said" 2>&1
+status=$?
+judge "a model's story" 0 "others do not see it yet" "again: .* --replay=[0-9.-]+ finds"
+again=$(sed -n 's/^again: .* --replay=\([^ ]*\) .*/\1/p' "$scratch/said")
+steps >"$scratch/first"
+"$scratch/selftest" "--replay=$again" finds_a_condition_stored >"$scratch/said" 2>&1
+status=$?
+judge "a model's schedule again" 1 "deadlock"
+steps >"$scratch/second"
+cmp -s "$scratch/first" "$scratch/second"
+status=$?
+judge "a model's schedule again, step by step" 0
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

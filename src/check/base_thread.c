@@ -87,7 +87,7 @@ void motet__os_thread_name(uint32_t tid, const char *name)
 
     for (uint32_t i = 0; c && c->current && i < c->threads; i++)
         if (c->thread[i].self.tid == tid)
-            snprintf(c->thread[i].name, sizeof c->thread[i].name, "%s", name);
+            motet__check_name(&c->thread[i], name);
 }
 
 uint64_t motet__os_thread_ident(motet__os_thread thread)

@@ -8,7 +8,7 @@ double motet__check_seconds(void)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(motet__check->real_threads ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
@@ -102,6 +102,15 @@ static bool same_again(struct check *c, struct check_search *search)
                  motet__check_failing_name(failing), motet__check_failing_name(c->failing));
     c->failing = DIVERGED;
     return false;
+}
+
+bool motet__check_same(struct check *c, struct check_search *search)
+{
+    c->strategy = FROM_LIST;
+    c->strict = c->repeat = true;
+    bool same = same_again(c, search);
+    c->repeat = false;
+    return same;
 }
 
 bool motet__check_confirm(struct check *c, struct check_search *search)

@@ -16,6 +16,7 @@ struct check_search {
     bool exhausted; /* there is no other schedule within the bound */
 };
 
+/* Of processor time for models, so that a busy machine looks at no less; else of real time. */
 double motet__check_seconds(void);
 
 /* All schedules with up to `bound` preemptions. True: one fails, and is in c. Ends early, with
@@ -25,6 +26,9 @@ bool motet__check_all(struct check *c, struct check_search *search, uint32_t bou
 /* n runs by dice (depth 0) or by priorities. True: one fails. */
 bool motet__check_some(struct check *c, struct check_search *search, uint64_t seed, uint64_t n,
                        uint32_t depth);
+
+/* The last run once more, which did not fail: true if it is the same. */
+bool motet__check_same(struct check *c, struct check_search *search);
 
 /* The list that failed once more: true if it does so in the same way. Else c->failing is DIVERGED. */
 bool motet__check_confirm(struct check *c, struct check_search *search);

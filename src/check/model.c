@@ -3,7 +3,7 @@
  *
  *     lock [-v] [--list] [--replay=STRING] [NAME ...]
  *
- * MODEL_TIME is how many seconds a model may take (1 unless set); a self-test takes what it needs.
+ * MODEL_TIME is how many seconds of processor time a model may take (1 unless set); a self-test takes what it needs.
  */
 #include "check/model.h"
 
@@ -91,7 +91,7 @@ void model_run(void)
         struct check_thread *t = motet__check_start(run_part, &parts[i], parts[i].group);
         if (!t)
             FAIL("more than %d threads", CHECK_THREADS);
-        snprintf(t->name, sizeof t->name, "%s", parts[i].name);
+        motet__check_name(t, parts[i].name);
     }
     if (c->alive > 1) {
         me->state = GATHERING;
@@ -210,7 +210,8 @@ static void prepare(struct check *c, const struct motet__model *model)
 {
     const struct model_options *o = &model->options;
 
-    c->budget = (struct check_budget){o->spurious, o->timeouts, o->delays, o->failures, o->kills};
+    c->budget = (struct check_budget){o->spurious, o->timeouts, o->delays,
+                                      o->failures, o->kills,    o->no_second_look ? 0 : 2};
     c->most_steps = o->steps ? (uint64_t)o->steps : 20000;
     c->body = body;
     c->body_arg = (void *)(uintptr_t)model;
@@ -243,9 +244,11 @@ static bool search(struct check *c, const struct motet__model *model, struct che
     if (most > MOST_PREEMPTIONS)
         most = MOST_PREEMPTIONS;
     search->end = begin + (o->finds ? 60 : settings->seconds * 0.75);
-    /* A few first, which show most of the words that matter. */
-    if (motet__check_some(c, search, 1000000, LEARNING, 0))
-        return true;
+    /* A few first, which show most of the words that matter, and whether the same choices make the
+     * same run. */
+    for (uint64_t i = 0; i < LEARNING; i++)
+        if (motet__check_some(c, search, 1000000 + i, 1, 0) || !motet__check_same(c, search))
+            return true;
     for (uint32_t bound = 0; bound <= most; bound++) {
         uint64_t before = search->runs;
         if (motet__check_all(c, search, bound))

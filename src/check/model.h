@@ -57,6 +57,7 @@ enum model_finds {
     MODEL_FINDS_RACE,
     MODEL_FINDS_LEAK,
     MODEL_FINDS_MISUSE,
+    MODEL_FINDS_DIVERGENCE = 9,
 };
 
 struct model_options {
@@ -67,7 +68,9 @@ struct model_options {
     int delays;      /* weak stores that others see late */
     int failures;    /* allocations and thread starts that fail */
     int kills;       /* of model_victims */
-    bool leaks;      /* memory may be left at the end */
+    bool
+        no_second_look; /* sleepers in shared memory do not look again by themselves after a death */
+    bool leaks;         /* memory may be left at the end */
     long random; /* so many runs by dice, and by priorities, after all schedules; 0: 1000 each */
     long steps;  /* that a run may take; 0: 20000 */
     enum model_finds finds; /* the model is wrong, and it must be found out */

@@ -166,7 +166,7 @@ static void begin(struct check *c)
 {
     atexit(at_exit);
     struct check_thread *first = motet__check_start(NULL, NULL, 0);
-    snprintf(first->name, sizeof first->name, "main");
+    motet__check_name(first, "main");
     motet__main_self = &first->self;
     c->current = first;
 }

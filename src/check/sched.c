@@ -57,9 +57,10 @@ static void add_events(struct check *c)
 /* All others that could go on, beginning with the next in the table. */
 static void add_others(struct check *c, const struct check_thread *me)
 {
-    for (uint32_t i = 1; i <= c->threads; i++) {
-        struct check_thread *t = &c->thread[(me->id + i) % c->threads];
-        if (t != me && t->state == READY && !t->yielded)
+    for (uint32_t n = 1, i = me->id; n < c->threads; n++) {
+        i = i + 1 < c->threads ? i + 1 : 0;
+        struct check_thread *t = &c->thread[i];
+        if (t->state == READY && !t->yielded)
             add_candidate(c, RUN, t->id);
     }
 }
@@ -96,13 +97,13 @@ static void expire(struct check *c, struct check_thread *t)
 }
 
 /* Sleepers in shared memory look again by themselves, for the sake of the dead who owed a wake-up:
- * twice a death, when nobody else can go on. */
+ * some times for each death, when nobody else can go on. */
 static bool rescue(struct check *c)
 {
     bool any = false;
 
     motet__check_changed();
-    if (c->rescued >= 2 * c->killed)
+    if (c->rescued >= (uint32_t)c->budget.rescues * c->killed)
         return false;
     c->rescued++;
     for (uint32_t i = 0; i < c->threads; i++)
@@ -395,6 +396,16 @@ void motet__check_wake(struct check_thread *me, uint32_t *word, uint32_t n, bool
 
 /* ---- beginnings and ends ---------------------------------------------------------------------- */
 
+void motet__check_name(struct check_thread *t, const char *name)
+{
+    size_t n = strlen(name);
+
+    if (n >= sizeof t->name)
+        n = sizeof t->name - 1;
+    memcpy(t->name, name, n);
+    t->name[n] = '\0';
+}
+
 struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t group)
 {
     struct check *c = motet__check;
@@ -413,7 +424,7 @@ struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t
     t->detached = t->yielded = false;
     t->fn = fn;
     t->arg = arg;
-    snprintf(t->name, sizeof t->name, "thread %u", i);
+    t->name[0] = '\0';
     t->self = (struct motet__self){.cancel_fd = -1, .spin = 64};
     t->self.tid = t->self.number = CHECK_FIRST_TID + c->started++;
     t->robust = (struct robust_list_head){.list.next = (void *)&t->robust,
@@ -540,7 +551,7 @@ void motet__check_reset(struct check *c)
     c->now = CHECK_EPOCH;
     c->sleeps = c->steps = 0;
     c->run++;
-    if (!c->translate)
+    if (!c->translate && !c->repeat)
         c->as_of = c->run;
     c->hash = 1;
     c->numbers = c->preemptions = c->killed = c->rescued = 0;
@@ -571,7 +582,7 @@ void motet__check_run(struct check *c)
 {
     motet__check_reset(c);
     struct check_thread *first = motet__check_start(body, c, 0);
-    snprintf(first->name, sizeof first->name, "main");
+    motet__check_name(first, "main");
     motet__main_self = &first->self;
     motet__vehicle_run(c, first);
     c->current = NULL;

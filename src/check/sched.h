@@ -139,6 +139,7 @@ struct check_budget {
     int delays;   /* stores that others see late */
     int failures; /* allocations and thread starts that fail */
     int kills;
+    int rescues; /* after each kill, of those who sleep in shared memory */
 };
 
 enum check_strategy { DEPTH_FIRST, RANDOM, PRIORITIES, FROM_LIST };
@@ -214,7 +215,7 @@ struct check {
     uint32_t choices;
 
     /* words.c: points that make no difference are passed over */
-    bool reduce, translate;
+    bool reduce, translate, repeat;
     uint64_t as_of; /* by what was known before this run */
     bool learnt;    /* a word became loud: runs before may have passed over too much */
     struct check_known known[CHECK_PLACES];
@@ -241,6 +242,7 @@ struct check {
     struct check_step step[CHECK_STEPS];
 
     struct check_place place[CHECK_PLACES];
+    struct check_place crowd; /* all for which there is no room */
     uint32_t numbers;
 
     struct motet__context runner;
@@ -275,6 +277,8 @@ void motet__check_wake(struct check_thread *me, uint32_t *word, uint32_t n, bool
 
 /* A thread of that group, which does not run yet. NULL: there are too many. */
 struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t group);
+
+void motet__check_name(struct check_thread *t, const char *name);
 
 /* The calling thread is at its end. Returns, if at all, when others go on: to leave the thread. */
 void motet__check_end(struct check_thread *me);

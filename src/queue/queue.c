@@ -137,6 +137,7 @@ static int put_locked(motet_queue *queue, const void *item)
     void *slot = fifo ? motet__fifo_free_slot(body) : motet__pile_free_slot(body, tail);
     if (motet__unlikely(!slot))
         return ENOMEM;
+    motet__writes(slot);
     copy_item(slot, item, body->item_size);
     motet__compiler_barrier();
     /* The commit. Releases the item to the getter that sees it. */
@@ -189,6 +190,7 @@ static int get_locked(motet_queue *queue, void *item)
     void *slot = fifo ? motet__fifo_oldest(body) : motet__pile_next(body, head);
     if (body->scope == MOTET__SHARED)
         note_destination(body, head, item);
+    motet__reads(slot);
     copy_item(item, slot, body->item_size);
     motet__compiler_barrier();
     /* The commit. Releases the slot to the putter that sees it. */

@@ -42,7 +42,11 @@ enum {
                              which ones */
 };
 
+#ifdef MOTET_CHECK
+#define MOTET__RECHECK MOTET__CHECK_NO_TIME /* or no wake-up would ever seem lost */
+#else
 #define MOTET__RECHECK (MOTET__SECOND / 2)
+#endif
 
 /* Deadlines: 0 is "do not wait", MOTET__NEVER no deadline, else nanoseconds on the monotonic clock. */
 #define MOTET__AT_ONCE INT64_C(0)

@@ -2,9 +2,12 @@
  * the kind of failure that it is; beside some stands the right version, which must pass. */
 #include "check/model.h"
 
+#include <errno.h>
+
 #include "base/atomic.h"
 #include "base/futex.h"
 #include "base/memory.h"
+#include "base/robust.h"
 
 /* ---- a lock that forgets the other sleepers --------------------------------------------------- */
 
@@ -340,4 +343,110 @@ MODEL(passes_time_in_order, .preemptions = 3)
     model_run();
     CHECK_INT(ready, 2);
     CHECK_INT(motet__now() - start, 7);
+}
+
+/* ---- deaths ----------------------------------------------------------------------------------- */
+
+/* A lock that the kernel is to hand on when its holder dies, but with one of the three steps left out:
+ * naming the lock as pending, linking it, saying that somebody sleeps. */
+static struct {
+    uint32_t word;
+    char gap[20];
+    struct motet__robust link;
+} robust;
+
+_Static_assert(offsetof(__typeof__(robust), link.next) + MOTET__ROBUST_OFFSET ==
+                   offsetof(__typeof__(robust), word),
+               "where the kernel looks for the word");
+
+enum { PENDING = 1, LINKED = 2, WAITERS = 4, ALL = 7 };
+static unsigned steps;
+
+static void take_robust(struct motet__self *self)
+{
+    uint32_t value = 0, others = 0; /* those who slept as we did may do so still */
+
+    if (steps & PENDING)
+        motet__robust_pending(self, &robust.link);
+    while (
+        (value & FUTEX_TID_MASK) ||
+        !motet__cas(&robust.word, &value, self->tid | (value & FUTEX_WAITERS) | others, ACQUIRE)) {
+        if ((value & FUTEX_TID_MASK) == 0)
+            continue;
+        if ((steps & WAITERS) && !(value & FUTEX_WAITERS) &&
+            !motet__cas(&robust.word, &value, value | FUTEX_WAITERS, RELAXED))
+            continue;
+        motet__futex_wait(&robust.word, steps & WAITERS ? value | FUTEX_WAITERS : value,
+                          MOTET__NEVER, true);
+        value = motet__load(&robust.word, RELAXED);
+        others = steps & WAITERS ? FUTEX_WAITERS : 0;
+    }
+    if (steps & LINKED)
+        motet__robust_link(self, &robust.link);
+    motet__robust_done(self);
+}
+
+static void give_robust(struct motet__self *self)
+{
+    if (steps & PENDING)
+        motet__robust_pending(self, &robust.link);
+    if (steps & LINKED)
+        motet__robust_unlink(&robust.link);
+    motet__swap(&robust.word, 0, RELEASE);
+    motet__futex_wake(&robust.word, 1, true);
+    motet__robust_done(self);
+}
+
+static void hold_robust(void *arg)
+{
+    (void)arg;
+    take_robust(motet__self());
+    WRITES(critical);
+    critical++;
+    give_robust(motet__self());
+}
+
+static void run_robust(unsigned what)
+{
+    steps = what;
+    model_victim("victim", hold_robust, NULL);
+    model_process("a", hold_robust, NULL);
+    model_process("b", hold_robust, NULL);
+    model_run();
+}
+
+MODEL(finds_a_robust_lock_never_pending, .kills = 1, .finds = MODEL_FINDS_DEADLOCK)
+{
+    run_robust(ALL & ~PENDING);
+}
+
+MODEL(finds_a_robust_lock_never_linked, .kills = 1, .finds = MODEL_FINDS_DEADLOCK)
+{
+    run_robust(ALL & ~LINKED);
+}
+
+MODEL(finds_a_robust_lock_without_waiters, .kills = 1, .no_second_look = true,
+      .finds = MODEL_FINDS_DEADLOCK)
+{
+    run_robust(ALL & ~WAITERS);
+}
+
+MODEL(passes_a_robust_lock, .kills = 1, .no_second_look = true)
+{
+    run_robust(ALL);
+}
+
+/* ---- what cannot be repeated ------------------------------------------------------------------ */
+
+static uint32_t *outside; /* of the static data, which is put back before each run */
+
+__attribute__((constructor)) static void allocate_outside(void)
+{
+    outside = malloc(sizeof *outside);
+    *outside = 0;
+}
+
+MODEL(finds_what_differs_from_run_to_run, .finds = MODEL_FINDS_DIVERGENCE)
+{
+    motet__store(&word, ++*outside, RELAXED);
 }

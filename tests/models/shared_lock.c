@@ -5,23 +5,22 @@
 
 static motet_lock lock;
 static int inside;
-static uint32_t told; /* how often somebody was told that the holder died */
+static int told; /* how often somebody was told that the holder died */
 
 static void enter(void *arg)
 {
-    bool victim = arg != NULL;
+    (void)arg;
     int rc = motet_lock_acquire(&lock, MOTET_FOREVER);
 
+    WRITES(inside);
     if (rc == EOWNERDEAD) {
-        motet__check_load(&told, sizeof told, __ATOMIC_RELAXED, MOTET__PLACE("&told"));
         told++;
         inside = 0;
     } else {
         CHECK_INT(rc, 0);
     }
-    (void)victim;
-    WRITES(inside);
     CHECK_INT(++inside, 1);
+    WRITES(inside); /* one may die in between */
     inside--;
     CHECK_INT(motet_lock_release(&lock), 0);
 }
@@ -49,7 +48,19 @@ MODEL(shared_lock_one_dies, .kills = 1)
     model_process("a", enter, NULL);
     model_process("b", enter, NULL);
     model_run();
-    CHECK(told <= (uint32_t)model_killed());
+    CHECK(told <= model_killed());
+}
+
+/* The one case that is left to the sleepers' own look: the victim gives the lock up, another takes it
+ * before the sleeper is woken, and the victim is killed before it can wake it. */
+MODEL(shared_lock_needs_the_second_look, .kills = 1, .no_second_look = true,
+      .finds = MODEL_FINDS_DEADLOCK)
+{
+    set_up();
+    model_victim("victim", enter, NULL);
+    model_process("a", enter, NULL);
+    model_process("b", enter, NULL);
+    model_run();
 }
 
 MODEL(shared_lock_two_die, .kills = 2, .preemptions = 1)
@@ -59,5 +70,5 @@ MODEL(shared_lock_two_die, .kills = 2, .preemptions = 1)
     model_victim("victim", enter, NULL);
     model_process("a", enter, NULL);
     model_run();
-    CHECK(told <= (uint32_t)model_killed());
+    CHECK(told <= model_killed());
 }
