@@ -18,6 +18,7 @@
 #include <motet/thread.h>
 #include <motet/local.h>
 #include <motet/signal.h>
+#include <motet/debug.h>
 #include <motet/shared.h>
 #include <motet/process.h>
 #include <motet/queue.h>

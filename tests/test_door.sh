@@ -88,7 +88,7 @@ verdict "tools/ may use only the public headers"
 grep -rE '^#include "' include >found
 verdict "public headers include with <>"
 grep -rE '^#include <' include |
-    grep -vE '<(motet/[a-z_]+\.h|(errno|limits|stdarg|stdbool|stddef|stdint|time|sys/types|signal)\.h)>' \
+    grep -vE '<(motet/[a-z_]+\.h|(errno|limits|stdarg|stdbool|stddef|stdint|stdio|time|sys/types|signal)\.h)>' \
         >found
 verdict "public headers include only public and standard ones"
 

@@ -16,6 +16,14 @@ static inline int64_t motet__now(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * MOTET__SECOND + t.tv_nsec;
 }
+
+/* The same, as of the last tick: some milliseconds old, and several times cheaper. */
+static inline int64_t motet__now_roughly(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (int64_t)t.tv_sec * MOTET__SECOND + t.tv_nsec;
+}
 #endif
 
 static inline struct timespec motet__timespec(int64_t ns)

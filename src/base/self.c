@@ -137,7 +137,7 @@ void motet__self_each(void (*fn)(struct motet__self *self, void *arg), void *arg
 void motet__self_set_name(struct motet__self *self, const char *name)
 {
     pthread_mutex_lock(&list_lock);
-    self->name = name;
+    motet__store(&self->name, name, RELAXED); /* the thread itself reads it without the lock */
     pthread_mutex_unlock(&list_lock);
 }
 

@@ -13,6 +13,14 @@
 
 #include "base/atomic.h"
 
+struct motet__waitable; /* src/wait/note.h says what these are */
+
+struct motet__note {
+    const struct motet__waitable *kind;
+    const void *object;
+    int64_t since, deadline;
+};
+
 struct motet__self {
     uint32_t tid;         /* base: the kernel's number; 0 before the first use */
     uint32_t number;      /* base: no other living thread of the process has it, and the
@@ -32,6 +40,11 @@ struct motet__self {
     struct motet__self *next, *previous; /* base: the list; under its lock */
     bool listed;                         /* base: in the list, and taken out when the thread ends */
     uint8_t ends;                        /* base: how often it was taken out */
+    uint32_t note_state;                 /* wait: of the note; atomic, slept on. src/wait/note.h */
+    uint32_t note_turn;                  /* wait: counts its notes; atomic */
+    struct motet__note note;             /* wait: what it waits for, when note_state says so */
+    uint32_t watched;                    /* sync: its number for MOTET_DEBUG, 0: none yet */
+    bool reporting;                      /* sync: it is in MOTET_DEBUG's own code */
 };
 
 /* How many forks lie between the first process and this one: changes in a child, and nowhere else. */
@@ -70,6 +83,11 @@ static inline struct motet__self *motet__self(void)
 {
     struct motet__self *self = &motet__self_record;
 
+#ifdef __SANITIZE_ADDRESS__
+    /* gcc's check for NULL looks at the flags of the addition that makes the address, and the linker
+     * puts an instruction in its place that sets none. */
+    __asm__("" : "+r"(self));
+#endif
     if (motet__unlikely(self->tid == 0))
         motet__self_init(self);
     return self;

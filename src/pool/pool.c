@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/thread.h"
 #include "motet/shared.h"
 #include "shared/arena.h"
+#include "wait/dump.h"
 
 enum { WORKERS_MOST = 32768 };
 
@@ -66,6 +68,92 @@ static void free_crew(unsigned scope, struct motet__crew *crew)
         motet__free(crew);
 }
 
+/* ---- the list, for motet_dump ---- */
+
+static struct {
+    motet_lock lock;
+    motet_pool *first; /* under lock */
+} pools;
+
+static motet__once once = MOTET__ONCE_INIT;
+
+static void print_pool(FILE *stream, const motet_pool *pool)
+{
+    static const char *const phases[] = {"open", "closed", "terminated"};
+    bool threads = pool->backend->scope == MOTET__PRIVATE;
+
+    fprintf(stream, "  pool %s: %u worker %s, %s, %zu tasks queued\n", pool->name,
+            pool->crew->count, threads ? "threads" : "processes",
+            phases[motet__load(&pool->crew->phase, RELAXED)], motet_queue_size(pool->crew->queue));
+}
+
+/* A dump is for those who are stuck: the lock is waited for with a limit, and not held while the
+ * stream is written to, which may be read by somebody slow. */
+static void print_pools(FILE *stream)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *memory = open_memstream(&text, &size);
+
+    if (!memory)
+        return;
+    if (motet__lock_acquire(&pools.lock, motet__now() + MOTET__SECOND, MOTET__UNCANCELLED) == 0) {
+        for (const motet_pool *pool = pools.first; pool; pool = pool->next)
+            print_pool(memory, pool);
+        motet__unlock(&pools.lock);
+    }
+    fclose(memory);
+    if (text)
+        fputs(text, stream);
+    free(text);
+}
+
+static void before_fork(void)
+{
+    motet__lock(&pools.lock);
+}
+
+static void after_fork_parent(void)
+{
+    motet__unlock(&pools.lock);
+}
+
+/* The workers of the parent's pools are not there: a copy is no pool. */
+static void after_fork_child(void)
+{
+    pools.first = NULL;
+    pools.lock = (motet_lock)MOTET_LOCK_INIT;
+}
+
+static void set_up(void)
+{
+    if (motet__at_fork(before_fork, after_fork_parent, after_fork_child) == 0)
+        motet__dump_also(print_pools);
+}
+
+static void enlist(motet_pool *pool)
+{
+    motet__once_run(&once, set_up);
+    motet__lock(&pools.lock);
+    pool->link = &pools.first;
+    pool->next = pools.first;
+    if (pool->next)
+        pool->next->link = &pool->next;
+    pools.first = pool;
+    motet__unlock(&pools.lock);
+}
+
+static void unlist(motet_pool *pool)
+{
+    motet__lock(&pools.lock);
+    *pool->link = pool->next;
+    if (pool->next)
+        pool->next->link = pool->link;
+    motet__unlock(&pools.lock);
+}
+
+/* ---- */
+
 static void free_pool(motet_pool *pool)
 {
     free_crew(pool->backend->scope, pool->crew);
@@ -113,8 +201,10 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
         furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
     if (rc == 0)
         rc = pool->backend->start(pool);
-    if (rc == 0)
+    if (rc == 0) {
+        enlist(pool);
         return pool;
+    }
     free_pool(pool);
     errno = rc;
     return NULL;
@@ -240,13 +330,24 @@ static void finish(motet_pool *pool)
     motet__unlock(&pool->lock);
 }
 
+static void describe(const void *object, char *text, size_t size)
+{
+    const motet_pool *pool = object;
+
+    snprintf(text, size, "which is %s, to end: %u left", pool->name,
+             motet__load(&pool->left, RELAXED));
+}
+
+static const struct motet__waitable waitable = {.name = "pool", .describe = describe};
+
 static int join(motet_pool *pool, int64_t deadline, unsigned how)
 {
     uint32_t left;
 
     /* Acquire: pairs with the release in motet__pool_workers_left. */
     while ((left = motet__load(&pool->left, ACQUIRE)) != 0) {
-        int rc = motet__wait(&pool->left, left, deadline, MOTET__PRIVATE | how);
+        int rc =
+            motet__wait_noted(&waitable, pool, &pool->left, left, deadline, MOTET__PRIVATE | how);
         if (rc)
             return rc;
     }
@@ -278,5 +379,6 @@ void motet_pool_free(motet_pool *pool)
     if (motet__load(&pool->left, ACQUIRE) != 0)
         motet_pool_terminate(pool);
     join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
+    unlist(pool);
     free_pool(pool);
 }

@@ -34,8 +34,9 @@ struct motet_pool {
     uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
     uint32_t left;  /* atomic: see motet__pool_workers_left; slept on */
     motet_lock lock;
-    bool finished; /* under lock: backend->finish has been called */
-    void *staff;   /* the backend's; constant once started */
+    bool finished;                   /* under lock: backend->finish has been called */
+    void *staff;                     /* the backend's; constant once started */
+    struct motet_pool *next, **link; /* in the list of all; under its lock */
 };
 
 /* For a backend: takes so many off pool->left. When it is 0, all have ended, and those who join wake. */

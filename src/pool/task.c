@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "motet/shared.h"
 #include "pool/worker.h"
+#include "wait/note.h"
 #include "wait/spin.h"
 
 /* Rounded up, so that what lies behind it is aligned for any type. */
@@ -126,6 +127,8 @@ void motet__task_run(struct motet_future *task)
     motet__task_publish(task, MOTET__DONE);
 }
 
+static const struct motet__waitable waitable = {.name = "future"};
+
 int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
 {
     uint32_t state = motet__load(&task->state, ACQUIRE);
@@ -151,6 +154,7 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
             return rc;
         if ((state & MOTET__SLEEPERS) ||
             motet__cas(&task->state, &state, state | MOTET__SLEEPERS, RELAXED))
-            rc = motet__wait(&task->state, state | MOTET__SLEEPERS, deadline, task->scope | how);
+            rc = motet__wait_noted(&waitable, task, &task->state, state | MOTET__SLEEPERS, deadline,
+                                   task->scope | how);
     }
 }

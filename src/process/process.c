@@ -206,13 +206,26 @@ static bool has_ended(struct motet_process *process)
     return ended;
 }
 
+static void describe(const void *object, char *text, size_t size)
+{
+    const struct motet_process *process = object;
+
+    snprintf(text, size, "which is %s (%d)", motet_process_name(process),
+             motet_process_pid(process));
+}
+
+static const struct motet__waitable waitable = {.name = "process", .describe = describe};
+
 static int join(struct motet_process *process, int64_t deadline, bool cancellable)
 {
     for (;;) {
         if (has_ended(process))
             return 0;
+        struct motet__note outer;
+        motet__note_begin(&outer, &waitable, process, deadline);
         int rc = cancellable ? motet__wait_fd(process->pidfd, deadline)
                              : motet__os_poll(process->pidfd, -1, deadline);
+        motet__note_end(&outer);
         if (rc == ETIMEDOUT || rc == ECANCELED || rc == ENOMEM)
             return has_ended(process) ? 0 : rc;
     }

@@ -3,6 +3,7 @@
 #include "queue/queue.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -15,6 +16,7 @@
 #include "shared/alloc.h"
 #include "shared/arena.h"
 #include "sync/lock.h"
+#include "wait/note.h"
 #include "wait/spin.h"
 
 _Static_assert(sizeof(struct motet__body) + sizeof(struct motet_queue) <= 512,
@@ -330,6 +332,31 @@ static bool look(struct motet__body *body, const struct wait *wait, uint32_t awa
     return false;
 }
 
+static void describe(const void *object, char *text, size_t size)
+{
+    const struct motet__body *body = object;
+    uint64_t head = motet__load(&body->get.head, RELAXED);
+    uint64_t items = motet__load(&body->put.tail, RELAXED) - head;
+    uint64_t maxsize = motet__load(&body->maxsize, RELAXED);
+    int n = snprintf(text, size, "%llu item%s", (unsigned long long)items, items == 1 ? "" : "s");
+
+    if (maxsize < UINT64_MAX && n > 0 && (size_t)n < size)
+        snprintf(text + n, size - (size_t)n, " of %llu", (unsigned long long)maxsize);
+}
+
+/* What the one who waits is going to tell of it. */
+static const struct motet__waitable *waitable(const struct motet__body *body,
+                                              const struct wait *wait)
+{
+    static const struct motet__waitable item = {"an item of queue", describe, NULL},
+                                        room = {"room in queue", describe, NULL},
+                                        done = {"all to be done of queue", describe, NULL};
+
+    return wait->sleepers == &body->getters   ? &item
+           : wait->sleepers == &body->putters ? &room
+                                              : &done;
+}
+
 /* Waits until it may be there: 0, ETIMEDOUT or ECANCELED; *slept is set if it came to that.
  *
  * No wake-up is lost. One side announces itself in the event count, touches the lock, and then looks;
@@ -349,7 +376,14 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
     if (wait->ready(body))
         return 0;
     *slept = true;
-    return motet__ec_wait(wait->sleepers, key, deadline, body->scope);
+    struct motet__note outer;
+    motet__note_begin(&outer, waitable(body, wait), body, deadline);
+    int rc;
+    do
+        rc = motet__ec_wait(wait->sleepers, key, deadline, body->scope);
+    while (rc == 0 && motet__load(&wait->sleepers->sequence, RELAXED) == key && !wait->ready(body));
+    motet__note_end(&outer);
+    return rc;
 }
 
 /* ---- the calls -------------------------------------------------------------------------------- */

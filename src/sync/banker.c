@@ -237,13 +237,15 @@ static bool is_granted(struct request *request)
     return motet__load(&request->granted, ACQUIRE);
 }
 
+static const struct motet__waitable waitable = {.name = "banker"};
+
 /* In line: waits until granted. */
 static int await(motet_banker *banker, struct request *request, int64_t deadline)
 {
     int rc = 0;
 
     while (rc == 0 && !is_granted(request))
-        rc = motet__wait(&request->granted, 0, deadline, MOTET__PRIVATE);
+        rc = motet__wait_noted(&waitable, banker, &request->granted, 0, deadline, MOTET__PRIVATE);
     if (rc == 0)
         return 0;
     motet__lock(&banker->lock);

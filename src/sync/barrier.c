@@ -19,6 +19,7 @@
 #include "motet/barrier.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "sync/lock.h"
 #include "sync/waiter.h"
@@ -116,19 +117,9 @@ static bool is_out(struct motet__waiter *waiter)
     return motet__load(&waiter->waits_on, ACQUIRE) == NULL;
 }
 
-/* Sleeps until there is an outcome: 0, ETIMEDOUT or ECANCELED. */
 static int sleep_in_line(motet_barrier *barrier, struct motet__waiter *waiter, int64_t deadline,
                          unsigned scope)
 {
-    if (deadline != MOTET__AT_ONCE)
-        for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
-            if (motet__load(&waiter->state, ACQUIRE) != MOTET__WAITING) {
-                motet__spin_paid(&spin);
-                return 0;
-            }
-    uint32_t state = MOTET__WAITING;
-    if (!motet__cas(&waiter->state, &state, MOTET__ASLEEP, RELAXED))
-        return 0;
     for (;;) {
         int rc = motet__wait(&waiter->state, MOTET__ASLEEP, deadline, scope);
         if (rc || motet__load(&waiter->state, ACQUIRE) != MOTET__ASLEEP)
@@ -141,11 +132,42 @@ static int sleep_in_line(motet_barrier *barrier, struct motet__waiter *waiter, i
     }
 }
 
+static void describe(const void *object, char *text, size_t size)
+{
+    const motet_barrier *barrier = object;
+
+    snprintf(text, size, "%d of %d are there", motet_barrier_n_waiting(barrier),
+             motet_barrier_parties(barrier));
+}
+
+static const struct motet__waitable waitable = {.name = "barrier", .describe = describe};
+
+/* Waits until there is an outcome: 0, ETIMEDOUT or ECANCELED. */
+static int wait_in_line(motet_barrier *barrier, struct motet__waiter *waiter, int64_t deadline,
+                        unsigned scope)
+{
+    struct motet__note outer;
+
+    if (deadline != MOTET__AT_ONCE)
+        for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+            if (motet__load(&waiter->state, ACQUIRE) != MOTET__WAITING) {
+                motet__spin_paid(&spin);
+                return 0;
+            }
+    uint32_t state = MOTET__WAITING;
+    if (!motet__cas(&waiter->state, &state, MOTET__ASLEEP, RELAXED))
+        return 0;
+    motet__note_begin(&outer, &waitable, barrier, deadline);
+    int rc = sleep_in_line(barrier, waiter, deadline, scope);
+    motet__note_end(&outer);
+    return rc;
+}
+
 /* In line, without the lock: waits for the outcome. */
 static int await(motet_barrier *barrier, struct motet__waiter *waiter, int64_t deadline,
                  unsigned scope)
 {
-    int rc = sleep_in_line(barrier, waiter, deadline, scope);
+    int rc = wait_in_line(barrier, waiter, deadline, scope);
 
     if (rc || !is_out(waiter)) {
         /* Whoever told us is not done with our record, or dead; or nobody has, and it is for us to

@@ -55,14 +55,15 @@ static uint32_t release_all(motet_condition *condition)
     uint32_t depth = condition->lock ? 0 : condition->own.depth;
 
     condition->own.depth = 0;
-    motet__unlock(lock_of(condition));
+    motet_lock_release(lock_of(condition));
     return depth;
 }
 
 /* Takes it back as it was, whatever happens. 0 or EOWNERDEAD. */
 static int acquire_all(motet_condition *condition, uint32_t depth)
 {
-    int rc = motet__lock(lock_of(condition));
+    motet_lock *lock = lock_of(condition);
+    int rc = motet__lock_take(lock, MOTET__NEVER, motet__scope(lock) | MOTET__UNCANCELLED);
 
     condition->own.depth = depth;
     return rc;
@@ -118,8 +119,11 @@ static void leave_line(motet_condition *condition, struct motet__waiter *waiter)
     waiter->waits_on = NULL; /* taken out by a notifier that died before it could say so */
 }
 
+static const struct motet__waitable waitable = {.name = "condition"};
+
 /* Sleeps until notified: 0, ETIMEDOUT or ECANCELED. */
-static int sleep_in_line(struct motet__waiter *waiter, int64_t deadline, unsigned scope)
+static int sleep_in_line(const motet_condition *condition, struct motet__waiter *waiter,
+                         int64_t deadline, unsigned scope)
 {
     /* Acquire: pairs with the swap in motet_condition_notify. */
     if (deadline != MOTET__AT_ONCE)
@@ -133,7 +137,8 @@ static int sleep_in_line(struct motet__waiter *waiter, int64_t deadline, unsigne
         return 0;
     int rc = 0;
     while (rc == 0 && motet__load(&waiter->state, ACQUIRE) == MOTET__ASLEEP)
-        rc = motet__wait(&waiter->state, MOTET__ASLEEP, deadline, scope);
+        rc =
+            motet__wait_noted(&waitable, condition, &waiter->state, MOTET__ASLEEP, deadline, scope);
     return rc;
 }
 
@@ -152,7 +157,7 @@ static int wait_notified(motet_condition *condition, int64_t deadline)
     }
     join_line(condition, waiter);
     uint32_t depth = release_all(condition);
-    int rc = sleep_in_line(waiter, deadline, scope);
+    int rc = sleep_in_line(condition, waiter, deadline, scope);
     int dead = acquire_all(condition, depth);
 
     if (motet__load(&waiter->state, RELAXED) == MOTET__NOTIFIED)

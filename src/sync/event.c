@@ -12,6 +12,7 @@
 
 #include <errno.h>
 
+#include "wait/note.h"
 #include "wait/spin.h"
 #include "wait/wait.h"
 
@@ -55,6 +56,8 @@ static inline bool was_set(uint32_t word, uint32_t seen)
     return (word & SET) || (word & ~(uint32_t)SLEEPERS) != (seen & ~(uint32_t)SLEEPERS);
 }
 
+static const struct motet__waitable waitable = {.name = "event"};
+
 int motet_event_wait(motet_event *event, double timeout)
 {
     int64_t deadline;
@@ -77,7 +80,8 @@ int motet_event_wait(motet_event *event, double timeout)
         if (rc)
             return rc; /* leaves SLEEPERS set: a needless wake-up later */
         if ((word & SLEEPERS) || motet__cas(&event->word, &word, word | SLEEPERS, ACQUIRE)) {
-            rc = motet__wait(&event->word, word | SLEEPERS, deadline, motet__scope(event));
+            rc = motet__wait_noted(&waitable, event, &event->word, word | SLEEPERS, deadline,
+                                   motet__scope(event));
             word = motet__load(&event->word, ACQUIRE);
         } else { /* an exchange that fails acquires nothing */
             word = motet__load(&event->word, ACQUIRE);

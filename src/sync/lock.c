@@ -24,6 +24,7 @@
 
 #include <errno.h>
 
+#include "sync/watch.h"
 #include "wait/spin.h"
 
 enum { LOCKED = 1, WOKEN = 2, SLEEPER = 4 };
@@ -103,7 +104,7 @@ static bool pass_on(motet_lock *lock)
 static int sleep_for_permit(motet_lock *lock, int64_t deadline, unsigned how, bool *held)
 {
     while (!take_permit(lock)) {
-        int rc = motet__wait(&lock->permit, 0, deadline, how);
+        int rc = motet__wait_noted(&motet__lock_kind, lock, &lock->permit, 0, deadline, how);
         if (rc == 0)
             continue;
         if (withdraw(lock))
@@ -200,14 +201,24 @@ int motet_lock_acquire(motet_lock *lock, double timeout)
         return 0;
     }
     int rc = motet__deadline(timeout, &deadline);
-    return rc ? rc : motet__lock_acquire(lock, deadline, scope);
+    return rc ? rc : motet__lock_take(lock, deadline, scope);
 }
 
-int motet_lock_release(motet_lock *lock)
+int motet__lock_take(motet_lock *lock, int64_t deadline, unsigned how)
 {
-    if (motet__unlikely(!lock))
-        return EINVAL;
-    if (motet__scope(lock) == MOTET__SHARED)
+    if (motet__likely(!motet__watching))
+        return motet__lock_acquire(lock, deadline, how);
+    if (deadline == MOTET__NEVER)
+        motet__watch_wants(lock);
+    int rc = motet__lock_acquire(lock, deadline, how);
+    if (rc == 0 || rc == EOWNERDEAD)
+        motet__watch_has(lock);
+    return rc;
+}
+
+static int release_in_scope(motet_lock *lock, unsigned scope)
+{
+    if (scope == MOTET__SHARED)
         return motet__lock_release_shared(lock);
     /* Before the lock is free: else its last holder, who finds it taken by one that has not put its
      * own number there yet, would believe it its own. */
@@ -216,6 +227,16 @@ int motet_lock_release(motet_lock *lock)
     if (motet__likely(motet__cas(&lock->word, &word, 0, ACQ_REL))) /* as in release_private */
         return 0;
     return release_private(lock);
+}
+
+int motet_lock_release(motet_lock *lock)
+{
+    if (motet__unlikely(!lock))
+        return EINVAL;
+    unsigned scope = motet__scope(lock);
+    if (motet__unlikely(scope != MOTET__PRIVATE) && motet__watching)
+        motet__watch_releases(lock);
+    return release_in_scope(lock, scope);
 }
 
 bool motet_lock_locked(const motet_lock *lock)
@@ -243,5 +264,19 @@ int motet__lock(motet_lock *lock)
 
 void motet__unlock(motet_lock *lock)
 {
-    motet_lock_release(lock);
+    release_in_scope(lock, motet__scope(lock));
 }
+
+static struct motet__holder holder_of(const void *object)
+{
+    const motet_lock *lock = object;
+    uint32_t word = motet__load(&lock->word, RELAXED);
+
+    if (motet__watching && motet__watch_is_signal(lock))
+        return (struct motet__holder){0};
+    if (motet__scope(lock) == MOTET__SHARED)
+        return (struct motet__holder){.tid = word & FUTEX_TID_MASK};
+    return (struct motet__holder){.number = word & LOCKED ? motet__load(&lock->owner, RELAXED) : 0};
+}
+
+const struct motet__waitable motet__lock_kind = {.name = "lock", .holder = holder_of};

@@ -3,11 +3,15 @@
 #define MOTET_SYNC_LOCK_H
 
 #include "motet/lock.h"
+#include "wait/note.h"
 #include "wait/wait.h"
 
 /* motet_lock_acquire with a deadline, and with MOTET__UNCANCELLED in `how` if wanted; `how` carries
  * the lock's scope. */
 int motet__lock_acquire(motet_lock *lock, int64_t deadline, unsigned how);
+
+/* The same, for a lock of the user's: MOTET_DEBUG is told of it. */
+int motet__lock_take(motet_lock *lock, int64_t deadline, unsigned how);
 
 /* For the library's own locks: takes it whatever happens. 0 or EOWNERDEAD. */
 int motet__lock(motet_lock *lock);
@@ -39,6 +43,9 @@ static inline void motet__lock_touch(motet_lock *lock)
 
 /* Whether the calling thread is the one that acquired it. */
 bool motet__lock_mine(const motet_lock *lock);
+
+/* For the notes of those who wait for one. */
+extern const struct motet__waitable motet__lock_kind;
 
 /* The two kinds, by where the lock lives. The private one's first steps are inline in lock.c. */
 int motet__lock_acquire_shared(motet_lock *lock, int64_t deadline, unsigned how);

@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "sync/lock.h"
+#include "sync/watch.h"
 
 static bool held(int rc)
 {
@@ -70,6 +71,14 @@ static int check(motet_lock *const locks[], size_t n)
     return 0;
 }
 
+/* MOTET_DEBUG is told of each, before the first is taken, or after the last: so that none comes
+ * before another. */
+static void tell(motet_lock *const locks[], size_t n, void (*what)(motet_lock *lock))
+{
+    for (size_t i = 0; i < n; i++)
+        what(locks[i]);
+}
+
 int motet_lock_acquire_all(motet_lock *const locks[], size_t n, double timeout)
 {
     int64_t deadline;
@@ -80,10 +89,17 @@ int motet_lock_acquire_all(motet_lock *const locks[], size_t n, double timeout)
         rc = check(locks, n);
     if (rc || n == 0)
         return rc;
+    if (motet__watching && deadline == MOTET__NEVER)
+        tell(locks, n, motet__watch_wants);
     for (;;) {
         rc = take(locks[next], deadline);
-        if (!held(rc) || take_others(locks, n, next, &next, &rc))
+        if (!held(rc))
             return rc;
+        if (take_others(locks, n, next, &next, &rc)) {
+            if (motet__watching)
+                tell(locks, n, motet__watch_has);
+            return rc;
+        }
         if (rc != ETIMEDOUT || deadline == MOTET__AT_ONCE)
             return rc;
     }

@@ -66,7 +66,8 @@ static int take(motet_lock *lock, uint32_t tid, int64_t deadline, unsigned how)
         if (!(word & FUTEX_WAITERS) &&
             !motet__cas(&lock->word, &word, word | FUTEX_WAITERS, RELAXED))
             continue;
-        rc = motet__wait(&lock->word, word | FUTEX_WAITERS, deadline, how);
+        rc = motet__wait_noted(&motet__lock_kind, lock, &lock->word, word | FUTEX_WAITERS, deadline,
+                               how);
         if (rc) {
             /* We may have been woken for a lock that was then taken from under our nose, by one who
              * does not know of the others that sleep: pass the wake-up on. */

@@ -11,7 +11,7 @@ int motet__rlock_acquire(motet_rlock *lock, int64_t deadline, unsigned how)
         lock->depth++;
         return 0;
     }
-    int rc = motet__lock_acquire(&lock->lock, deadline, how);
+    int rc = motet__lock_take(&lock->lock, deadline, how);
     if (rc == 0 || rc == EOWNERDEAD)
         lock->depth = 0; /* a holder that died left its own there */
     return rc;

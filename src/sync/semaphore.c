@@ -17,6 +17,7 @@
 
 #include <errno.h>
 
+#include "wait/note.h"
 #include "wait/spin.h"
 #include "wait/wait.h"
 
@@ -76,11 +77,14 @@ static bool count(motet_semaphore *semaphore, uint64_t change)
     return false;
 }
 
+static const struct motet__waitable waitable = {.name = "semaphore"};
+
 /* Counted: sleeps until it has a permit, or gives up. No longer counted after. */
 static int sleep_for_permit(motet_semaphore *semaphore, int64_t deadline, unsigned how)
 {
     for (;;) {
-        int rc = motet__wait(sleeping_place(semaphore), 0, deadline, how);
+        int rc =
+            motet__wait_noted(&waitable, semaphore, sleeping_place(semaphore), 0, deadline, how);
         /* Also when it gives up: the wake-up for a permit may have been meant for it. */
         do {
             if (try_take(semaphore, SLEEPER))

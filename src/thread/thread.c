@@ -27,6 +27,7 @@
 #include "base/process.h"
 #include "base/thread.h"
 #include "sync/lock.h"
+#include "wait/note.h"
 
 enum { RUNNING, LEAVING, ENDED, REAPING, GONE };
 
@@ -536,6 +537,22 @@ uint64_t motet_start_new_thread(motet_target target, void *arg)
     return motet__os_thread_ident(os);
 }
 
+static void describe(const void *object, char *text, size_t size)
+{
+    snprintf(text, size, "which is %s", motet_thread_name(object));
+}
+
+static struct motet__holder itself(const void *object)
+{
+    const struct motet_thread *thread = object;
+
+    if (motet__load(&thread->state, RELAXED) != RUNNING)
+        return (struct motet__holder){0};
+    return (struct motet__holder){.tid = motet__load(&thread->native_id, RELAXED)};
+}
+
+static const struct motet__waitable waitable = {"thread", describe, itself};
+
 static int join(struct motet_thread *thread, int64_t deadline, unsigned how)
 {
     while (!foreign(thread)) {
@@ -551,7 +568,8 @@ static int join(struct motet_thread *thread, int64_t deadline, unsigned how)
             motet__wake(&thread->state, INT32_MAX, MOTET__PRIVATE);
             return 0;
         }
-        int rc = motet__wait(&thread->state, state, deadline, MOTET__PRIVATE | how);
+        int rc = motet__wait_noted(&waitable, thread, &thread->state, state, deadline,
+                                   MOTET__PRIVATE | how);
         if (rc)
             return rc;
     }

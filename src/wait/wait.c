@@ -4,6 +4,7 @@
 
 #include "base/process.h"
 #include "motet/base.h"
+#include "wait/note.h"
 
 struct motet__scopes motet__scopes;
 
@@ -46,14 +47,33 @@ int motet__deadline(double timeout, int64_t *deadline)
 
 int motet__scope_add(void *base, size_t size)
 {
-    uint32_t n = motet__scopes.count; /* added to by one thread at a time: the caller sees to it */
+    /* Added to by one thread at a time: the caller sees to it. */
+    uint32_t count = motet__load(&motet__scopes.count, RELAXED), n = count & ~MOTET__WATCHES;
 
     if (n == MOTET__SCOPES_MAX)
         return ENOMEM;
     motet__scopes.range[n].base = (uintptr_t)base;
     motet__store(&motet__scopes.range[n].size, size, RELEASE); /* pairs with motet__scope */
-    motet__store(&motet__scopes.count, n + 1, RELEASE);
+    motet__store(&motet__scopes.count, count + 1, RELEASE);
     return 0;
+}
+
+unsigned motet__scope_otherwise(const volatile void *p)
+{
+    const struct motet__range *range = motet__scopes.range;
+    uint32_t count = motet__load(&motet__scopes.count, RELAXED);
+
+    for (uint32_t i = 1; i < (count & ~MOTET__WATCHES); i++) {
+        size_t size = motet__load(&range[i].size, ACQUIRE);
+        if (size && (uintptr_t)p - range[i].base < size)
+            return MOTET__SHARED;
+    }
+    return count & MOTET__WATCHES ? MOTET__WATCHED : MOTET__PRIVATE;
+}
+
+void motet__scope_watch(void)
+{
+    motet__or(&motet__scopes.count, MOTET__WATCHES, RELAXED);
 }
 
 /* Sleeps until the word or `interrupted` changes; 0 or ETIMEDOUT. */
@@ -143,6 +163,8 @@ void motet__interrupt(struct motet__self *self, uint32_t why)
         motet__os_eventfd_signal(fd);
 }
 
+static const struct motet__waitable a_while = {.name = "its sleep to end"};
+
 int motet_sleep(double seconds)
 {
     uint32_t never = 0; /* nobody else knows it, so only the deadline or a cancellation ends this */
@@ -152,6 +174,6 @@ int motet_sleep(double seconds)
     if (rc == 0 && deadline == MOTET__AT_ONCE)
         rc = motet__no_wait(MOTET__PRIVATE);
     while (rc == 0)
-        rc = motet__wait(&never, 0, deadline, MOTET__PRIVATE);
+        rc = motet__wait_noted(&a_while, NULL, &never, 0, deadline, MOTET__PRIVATE);
     return rc == ETIMEDOUT ? 0 : rc;
 }

@@ -32,6 +32,8 @@ enum {
     MOTET__PRIVATE = 0,
     MOTET__SHARED = 1,      /* the word is in shared memory */
     MOTET__UNCANCELLED = 2, /* go on waiting when the thread is cancelled */
+    MOTET__WATCHED = 8, /* private, and MOTET_DEBUG wants to know of it: what a scope is in place
+                               of MOTET__PRIVATE, so that no fast path is taken */
 };
 
 /* Why a thread must not sleep on: the bits of self->interrupted. */
@@ -55,7 +57,7 @@ enum {
  * call that may wait begins with: runs handlers of signals, so it is called with no lock held. */
 int motet__deadline(double timeout, int64_t *deadline);
 
-/* MOTET__SHARED or MOTET__PRIVATE: whom an object at that address serves. */
+/* MOTET__SHARED, MOTET__PRIVATE or MOTET__WATCHED: whom an object at that address serves. */
 static inline unsigned motet__scope(const volatile void *p);
 
 /* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled. Unless
@@ -98,13 +100,21 @@ struct motet__range {
 
 struct motet__scopes {
     struct motet__range range[MOTET__SCOPES_MAX];
-    uint32_t count; /* atomic: how many there are */
+    uint32_t count; /* atomic: how many there are, and MOTET__WATCHES */
 };
+
+#define MOTET__WATCHES UINT32_C(0x80000000) /* what is private is watched */
 
 extern struct motet__scopes motet__scopes;
 
 /* 0, or ENOMEM when the table is full. */
 int motet__scope_add(void *base, size_t size);
+
+/* The rest of motet__scope: where there are more ranges, or private objects are watched. */
+unsigned motet__scope_otherwise(const volatile void *p);
+
+/* From now on what is private is watched. Before there is a second thread. */
+void motet__scope_watch(void);
 
 static inline unsigned motet__scope(const volatile void *p)
 {
@@ -114,12 +124,8 @@ static inline unsigned motet__scope(const volatile void *p)
     if (size && (uintptr_t)p - range->base < size) /* `base` is there when `size` is */
         return MOTET__SHARED;
     /* Relaxed: whoever has an address inside a range has it from one who saw the range added. */
-    uint32_t n = motet__load(&motet__scopes.count, RELAXED);
-    for (uint32_t i = 1; motet__unlikely(i < n); i++) {
-        size = motet__load(&range[i].size, ACQUIRE);
-        if (size && (uintptr_t)p - range[i].base < size)
-            return MOTET__SHARED;
-    }
+    if (motet__unlikely(motet__load(&motet__scopes.count, RELAXED) > 1))
+        return motet__scope_otherwise(p);
     return MOTET__PRIVATE;
 }
 
