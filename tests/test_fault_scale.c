@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <malloc.h>
 #include <stdarg.h>
@@ -480,4 +481,62 @@ TEST_KINDS(sizes_at_the_ends_of_what_can_be_said)
     CHECK_INT(motet_pool_map(pool, adds_one, &arg, 1, results, MOTET_FOREVER), 0);
     CHECK_INT(results[0], 2);
     motet_pool_free(pool);
+}
+
+/* Numbers that nothing is made of. */
+TEST(numbers_at_the_ends_of_what_can_be_said)
+{
+    motet_thread *one[1] = {NULL};
+    motet_barrier barrier;
+    motet_semaphore semaphore;
+    motet_condition condition = MOTET_CONDITION_ZERO;
+    motet_local local = {.size = SIZE_MAX};
+    long total = LONG_MAX;
+
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("sanitizers refuse such sizes by themselves");
+    for (size_t size = SIZE_MAX; size > (size_t)1 << 47; size = size / 16 * 7) {
+        errno = 0;
+        CHECK(!motet_thread_start(does_nothing, NULL, .stack_size = size));
+        CHECK(errno == EINVAL || errno == EAGAIN || errno == ENOMEM);
+        local.size = size;
+        CHECK(!motet_local_get(&local));
+        CHECK_INT(errno, ENOMEM);
+    }
+    CHECK(motet_enumerate(one, INT_MIN) >= 1 && motet_enumerate(one, 0) >= 1);
+    CHECK(one[0] == NULL);
+    CHECK_INT(motet_barrier_init(&barrier, INT_MIN, NULL, NULL), EINVAL);
+    CHECK_INT(motet_barrier_init(&barrier, INT_MAX, NULL, NULL), 0);
+    CHECK_INT(motet_barrier_wait(&barrier, NULL, 0), ETIMEDOUT);
+    CHECK_INT(motet_semaphore_init(&semaphore, LONG_MIN), EINVAL);
+    CHECK_INT(motet_semaphore_init(&semaphore, LONG_MAX), EOVERFLOW);
+    CHECK_INT(motet_semaphore_init(&semaphore, 1), 0);
+    CHECK_INT(motet_semaphore_release(&semaphore, LONG_MIN), EINVAL);
+    CHECK_INT(motet_semaphore_release(&semaphore, LONG_MAX), EOVERFLOW);
+    CHECK_INT(motet_semaphore_acquire(&semaphore, 0), 0);
+    CHECK_INT(motet_semaphore_acquire(&semaphore, 0), ETIMEDOUT);
+    CHECK_INT(motet_condition_acquire(&condition, 0), 0);
+    CHECK_INT(motet_condition_notify(&condition, INT_MAX), 0);
+    CHECK_INT(motet_condition_notify(&condition, INT_MIN), EINVAL);
+    CHECK_INT(motet_condition_release(&condition), 0);
+    CHECK(!motet_banker_open(&total, INT_MIN));
+    CHECK_INT(errno, EINVAL);
+
+    motet_banker *bank = motet_banker_open(&total, 1);
+    CHECK(bank != NULL);
+    motet_claim *claim = motet_banker_claim(bank, &total);
+    CHECK(claim != NULL);
+    CHECK_INT(motet_banker_request(claim, &total, 0), 0);
+    CHECK_INT(motet_banker_request(claim, &total, 0), EOVERFLOW);
+    CHECK_INT(motet_banker_release(claim, &total), 0);
+    CHECK_INT(motet_banker_release(claim, &total), EPERM);
+    motet_claim_free(claim);
+    motet_banker_free(bank);
+
+    motet_queue *q = motet_queue_open(.item_size = sizeof total, .maxsize = 10);
+    CHECK(q != NULL);
+    int rc = motet_queue_set_maxsize(q, SIZE_MAX);
+    CHECK(rc == 0 || rc == EINVAL);
+    CHECK_INT(motet_queue_put(q, &total, 0), 0);
+    motet_queue_free(q);
 }
