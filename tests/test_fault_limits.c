@@ -1,9 +1,8 @@
 /* What the system may deny: calls it does not know or does not permit, descriptors, /proc. What needs
  * them says so, or does without; everything else works as ever. (What it denies now and then, and
  * all that asks for memory, is in test_faults.c.) */
-#include "harness.h"
+#include "calls.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -247,6 +246,64 @@ TEST(no_memfd_here, .cold = true)
     }
     check_threads();
     check_map(MOTET_THREADS);
+}
+
+/* ---- every call, where the kernel cannot wait on two words ---- */
+
+static int makes_the_call(void *arg)
+{
+    struct scene *s = *(struct scene **)arg;
+
+    return s->call->wait(s, s->timeout);
+}
+
+static void check_call(struct scene *s, const struct call *call, double timeout)
+{
+    scene_turn(s, call);
+    s->timeout = timeout;
+    struct worker *w = START(s->kind, makes_the_call, &s);
+    if (timeout == MOTET_FOREVER) {
+        WAIT_UNTIL(worker_waits(w));
+        call->wake(s);
+    }
+    CHECK_INT(worker_join(w), timeout == MOTET_FOREVER ? 0 : ETIMEDOUT);
+    if (timeout == MOTET_FOREVER)
+        call->again(s);
+    if (s->kind->shared)
+        return;
+    s->timeout = MOTET_FOREVER;
+    w = START(s->kind, makes_the_call, &s);
+    WAIT_UNTIL(worker_waits(w));
+    CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
+    CHECK_INT(worker_join(w), ECANCELED);
+}
+
+static void check_calls(const struct kind *kind, int error)
+{
+    deny(449, ANY, error); /* futex_waitv */
+    struct scene *s = scene_open(kind);
+    EACH_CALL(call, kind)
+    {
+        check_call(s, call, MOTET_FOREVER);
+        check_call(s, call, 0.002);
+    }
+    scene_close(s);
+}
+
+TEST_KINDS(every_call_works_where_futex_waitv_is_unknown)
+{
+    check_calls(kind, ENOSYS);
+}
+
+TEST_KINDS(every_call_works_where_futex_waitv_is_forbidden)
+{
+    check_calls(kind, EPERM);
+}
+
+/* It may fail for want of memory, once; then the wait is tried again. */
+TEST_THREADS(every_call_works_where_futex_waitv_has_no_memory)
+{
+    check_calls(kind, ENOMEM);
 }
 
 /* ---- no /proc ---- */
