@@ -19,6 +19,7 @@
 #include <motet/local.h>
 #include <motet/signal.h>
 #include <motet/debug.h>
+#include <motet/timer.h>
 #include <motet/shared.h>
 #include <motet/process.h>
 #include <motet/queue.h>

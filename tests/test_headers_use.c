@@ -63,6 +63,17 @@ static int target(void *arg)
     return *(int *)arg;
 }
 
+TEST(timer_start)
+{
+    int code = 0;
+    motet_timer *plain = motet_timer_start(0, target, &code);
+    motet_timer *named = motet_timer_start(1000, target, &code, .name = "Later", .daemon = true);
+    CHECK_INT(motet_timer_join(plain, MOTET_FOREVER), 0);
+    CHECK_INT(motet_timer_cancel(named), 0);
+    motet_timer_free(plain);
+    motet_timer_free(named);
+}
+
 TEST(thread_start)
 {
     int code = 5;

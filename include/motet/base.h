@@ -28,6 +28,7 @@
  *   EAGAIN      the system refuses another thread or process for now
  *   EMFILE      out of file descriptors (ENFILE: the whole system is)
  *   EDEADLK     the wait could never end: joining oneself, a task that waits for itself
+ *   EALREADY    too late: the timer's target has been called, or is being called
  *   EBUSY       not yet: the pool to join is still open
  *   EOWNERDEAD  you hold the lock now; its last holder died holding it
  *   ECHILD      the worker process that ran the task died (motet_future_error says how); or the

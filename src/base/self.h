@@ -35,6 +35,7 @@ struct motet__self {
     struct motet_thread *thread;         /* thread: its record, or NULL: none yet. Changed under the
                                         registry's lock */
     struct motet__locals *locals;        /* thread: its own variables, src/thread/local.c */
+    struct motet_timer *timer;           /* thread: the one it is running, or NULL */
     struct motet__worker *worker;        /* pool: the worker that it is, or NULL */
     const char *name;                    /* thread: for reports, or NULL; under the list's lock */
     struct motet__self *next, *previous; /* base: the list; under its lock */

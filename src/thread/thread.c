@@ -301,6 +301,7 @@ static void at_end(struct motet__self *self)
     struct motet_thread *thread;
 
     motet__locals_end(self);
+    motet__timer_abandon(self);
 
     motet__lock(&registry.lock);
     thread = self == motet__load(&motet__main_self, RELAXED) ? main_locked() : self->thread;
@@ -311,6 +312,13 @@ static void at_end(struct motet__self *self)
         end(thread, 0);
     else /* by motet_thread_exit, or by pthread_exit or pthread_cancel */
         end(thread, thread->exitcode != MOTET_NO_EXITCODE ? thread->exitcode : ECANCELED);
+}
+
+void motet__thread_forget(struct motet__self *self)
+{
+    motet__locals_end(self);
+    if (self->thread && self->thread->kind == DUMMY)
+        end(self->thread, 0);
 }
 
 static void set_up(void)
@@ -356,7 +364,7 @@ static _Noreturn void leave_main(int exitcode)
 }
 
 /* The target of the calling thread has returned. */
-static void returned(int exitcode)
+void motet__thread_returned(int exitcode)
 {
     struct motet__self *self = motet__self();
 
@@ -379,7 +387,7 @@ static void *run(void *arg)
 
     int exitcode = thread->target(thread->arg);
 
-    returned(exitcode);
+    motet__thread_returned(exitcode);
     motet__locals_end(self);
     end(thread, exitcode);
     return NULL;
@@ -390,7 +398,7 @@ static void *run(void *arg)
 enum { MOST_IN_EXIT = 8 };
 
 /* At the first thread that is not a daemon: has the process wait for such threads when it exits. */
-static int wait_at_exit(void)
+int motet__threads_wait_at_exit(void)
 {
     int rc = 0;
 
@@ -463,7 +471,7 @@ motet_thread *motet_thread_start_with(motet_target target, const motet_thread_op
         return fail(NULL, EINVAL);
     int rc = motet__threads_set_up();
     if (rc == 0 && !options->daemon)
-        rc = wait_at_exit();
+        rc = motet__threads_wait_at_exit();
     struct motet_thread *thread = rc ? NULL : motet__zalloc(sizeof *thread);
     if (!thread)
         return fail(NULL, rc ? rc : ENOMEM);
@@ -514,7 +522,7 @@ static void *run_detached(void *arg)
     struct start start = *(struct start *)arg;
 
     motet__free(arg);
-    returned(start.target(start.arg));
+    motet__thread_returned(start.target(start.arg));
     return NULL;
 }
 
@@ -625,6 +633,7 @@ static void leave(void)
     struct motet__self *self = motet__self();
     struct motet_thread *thread;
 
+    motet__timer_leaves(self);
     motet__lock(&registry.lock);
     thread = self == motet__load(&motet__main_self, RELAXED) ? main_locked() : self->thread;
     motet__unlock(&registry.lock);
@@ -638,11 +647,11 @@ static void leave(void)
     }
 }
 
-void motet__threads_join_all(void)
+/* Waits for all threads that there are, and that they start. */
+static void join_threads(void)
 {
     struct motet_thread *thread;
 
-    leave();
     while ((thread = find_unfinished())) {
         while (motet__load(&thread->state, RELAXED) == RUNNING) /* handlers of signals still run */
             motet__wait(&thread->state, RUNNING, MOTET__NEVER,
@@ -651,6 +660,14 @@ void motet__threads_join_all(void)
             join(thread, MOTET__NEVER, MOTET__UNCANCELLED);
         drop(thread);
     }
+}
+
+void motet__threads_join_all(void)
+{
+    leave();
+    do
+        join_threads();
+    while (motet__timers_join_all()); /* which may have started threads */
 }
 
 /* The first thread that comes here ends the process. Those that call exit() meanwhile stay: it is
@@ -697,7 +714,7 @@ static motet_thread *make_dummy(struct motet__self *self)
     thread->kind = DUMMY;
     thread->daemon = true;
     thread->exitcode = MOTET_NO_EXITCODE;
-    if (name_first(thread, NULL, "Dummy", &registry.dummies) != 0)
+    if (name_first(thread, self->name, "Dummy", &registry.dummies) != 0)
         return fail(thread, ENOMEM);
     motet__lock(&registry.lock);
     enlist_locked(thread);

@@ -23,7 +23,27 @@ void motet__threads_main_exits(void (*how)(int status));
 /* motet_thread_join without end, even by a thread that is cancelled. */
 void motet__thread_join(motet_thread *thread);
 
+/* Has exit wait for threads and timers, from the first on that is not a daemon. 0 or ENOMEM. */
+int motet__threads_wait_at_exit(void);
+
+/* The target of the calling thread has returned that: tells the error hook, if need be. In the child
+ * of a fork that the target made, it ends the process. */
+void motet__thread_returned(int exitcode);
+
+/* What the calling thread has as a thread goes, as if it ended: its variables, its handle if motet did
+ * not start it. */
+void motet__thread_forget(struct motet__self *self);
+
 /* The end of the thread's own variables. */
 void motet__locals_end(struct motet__self *self);
+
+/* The thread ends: so does the timer that it is running. */
+void motet__timer_abandon(struct motet__self *self);
+
+/* The thread is in exit(), which does not wait for the timer that it is running. */
+void motet__timer_leaves(struct motet__self *self);
+
+/* Waits until there are no timers but daemons. False: there were none. */
+bool motet__timers_join_all(void);
 
 #endif
