@@ -19,6 +19,8 @@
  *
  * `owner` is the number of the thread that acquired the lock, written by it after it did, and 0 again
  * before it is released; it tells an rlock and a condition whether their caller holds the lock.
+ *
+ * `link[0]` is used by shared locks; in a private one it keeps the number that MOTET_DEBUG knows it by.
  */
 #include "sync/lock.h"
 
@@ -216,10 +218,8 @@ int motet__lock_take(motet_lock *lock, int64_t deadline, unsigned how)
     return rc;
 }
 
-static int release_in_scope(motet_lock *lock, unsigned scope)
+static inline int release_unshared(motet_lock *lock)
 {
-    if (scope == MOTET__SHARED)
-        return motet__lock_release_shared(lock);
     /* Before the lock is free: else its last holder, who finds it taken by one that has not put its
      * own number there yet, would believe it its own. */
     motet__store(&lock->owner, 0, RELAXED);
@@ -229,14 +229,21 @@ static int release_in_scope(motet_lock *lock, unsigned scope)
     return release_private(lock);
 }
 
+/* What is not plainly private: shared, or watched. Out of line, to keep it off the way of the rest. */
+static __attribute__((noinline)) int release_otherwise(motet_lock *lock)
+{
+    if (motet__watching)
+        motet__watch_releases(lock);
+    return motet__scope(lock) == MOTET__SHARED ? motet__lock_release_shared(lock)
+                                               : release_unshared(lock);
+}
+
 int motet_lock_release(motet_lock *lock)
 {
     if (motet__unlikely(!lock))
         return EINVAL;
-    unsigned scope = motet__scope(lock);
-    if (motet__unlikely(scope != MOTET__PRIVATE) && motet__watching)
-        motet__watch_releases(lock);
-    return release_in_scope(lock, scope);
+    return motet__likely(motet__plainly_private(lock)) ? release_unshared(lock)
+                                                       : release_otherwise(lock);
 }
 
 bool motet_lock_locked(const motet_lock *lock)
@@ -264,7 +271,10 @@ int motet__lock(motet_lock *lock)
 
 void motet__unlock(motet_lock *lock)
 {
-    release_in_scope(lock, motet__scope(lock));
+    if (motet__scope(lock) == MOTET__SHARED)
+        motet__lock_release_shared(lock);
+    else
+        release_unshared(lock);
 }
 
 static struct motet__holder holder_of(const void *object)

@@ -6,7 +6,8 @@
  *                     that has slept for it, who cannot know whether others still do; cleared by
  *                     the release that wakes one of them
  *   FUTEX_OWNER_DIED  set by the kernel when the holder died; cleared by the next one, who reports it
- * `link` is the entry in the holder's robust list, and belongs to the holder.
+ * `link` is the entry in the holder's robust list, and belongs to the holder. `permit` is lock_all.c's,
+ * and the holder's; `owner` keeps the number that MOTET_DEBUG knows the lock by.
  *
  * list_op_pending names the lock from before the word is taken until it is in the list, and from
  * before it leaves the list until the sleepers have been woken. So at every instruction a death

@@ -116,6 +116,16 @@ unsigned motet__scope_otherwise(const volatile void *p);
 /* From now on what is private is watched. Before there is a second thread. */
 void motet__scope_watch(void);
 
+/* Whether it is MOTET__PRIVATE, without a call: false also when that would take a longer look. */
+static inline bool motet__plainly_private(const volatile void *p)
+{
+    const struct motet__range *range = motet__scopes.range;
+    size_t size = motet__load(&range->size, ACQUIRE); /* as in motet__scope */
+
+    return !(size && (uintptr_t)p - range->base < size) &&
+           motet__load(&motet__scopes.count, RELAXED) <= 1;
+}
+
 static inline unsigned motet__scope(const volatile void *p)
 {
     const struct motet__range *range = motet__scopes.range; /* the arena's, nearly always alone */
