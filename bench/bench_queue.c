@@ -344,6 +344,117 @@ static struct bench_sample turns_glib(long n, const void *arg)
 #define turns_glib bench_not_installed
 #endif
 
+/* ---- A priority queue that holds some ---- */
+
+enum { HELD = 1000 };
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void *open_lowest(void)
+{
+    return motet_queue_open(.item_size = sizeof(uint64_t), .order = MOTET_PRIORITY,
+                            .compare = by_number);
+}
+
+/* What everybody writes first: a mutex around a binary heap. */
+struct heap {
+    pthread_mutex_t lock;
+    size_t size;
+    uint64_t at[HELD + 2]; /* from 1 on */
+};
+
+static void *open_heap(void)
+{
+    struct heap *h = calloc(1, sizeof *h);
+
+    if (h)
+        pthread_mutex_init(&h->lock, NULL);
+    return h;
+}
+
+static void close_heap(void *queue)
+{
+    free(queue);
+}
+
+static inline int put_heap(void *queue, uint64_t *item)
+{
+    struct heap *h = queue;
+
+    pthread_mutex_lock(&h->lock);
+    size_t i = ++h->size;
+    for (; i > 1 && h->at[i / 2] > *item; i /= 2)
+        h->at[i] = h->at[i / 2];
+    h->at[i] = *item;
+    return pthread_mutex_unlock(&h->lock);
+}
+
+static inline int get_heap(void *queue, uint64_t *item)
+{
+    struct heap *h = queue;
+    size_t i = 1, child;
+
+    pthread_mutex_lock(&h->lock);
+    *item = h->at[1];
+    uint64_t last = h->at[h->size--];
+    for (; (child = 2 * i) <= h->size; i = child) {
+        if (child < h->size && h->at[child + 1] < h->at[child])
+            child++;
+        if (h->at[child] >= last)
+            break;
+        h->at[i] = h->at[child];
+    }
+    h->at[i] = last;
+    return pthread_mutex_unlock(&h->lock);
+}
+
+/* The lowest goes in again as a higher one: what comes out never falls. */
+ALWAYS_INLINE struct bench_sample hold(long n, void *queue, void (*close)(void *), queue_call *put,
+                                       queue_call *get)
+{
+    uint64_t item, last = 0, state = 12345;
+    bool wrong = false;
+    int failed = 0;
+
+    if (!queue)
+        return bench_wrong("cannot be opened");
+    for (uint64_t i = 0; i < HELD; i++) {
+        item = i * 7919 % 100003;
+        failed |= put(queue, &item);
+    }
+    double began = bench_now();
+    for (long i = 0; i < n; i++) {
+        failed |= get(queue, &item);
+        wrong |= item < last;
+        last = item;
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        item += state >> 47;
+        failed |= put(queue, &item);
+    }
+    double seconds = bench_now() - began;
+    close(queue);
+    if (failed || wrong)
+        return bench_wrong(failed ? "a call failed" : "out of order");
+    return bench_result((double)n, seconds);
+}
+
+static struct bench_sample hold_motet(long n, const void *arg)
+{
+    (void)arg;
+    return hold(n, open_lowest(), close_motet, put_motet, get_motet);
+}
+
+static struct bench_sample hold_heap(long n, const void *arg)
+{
+    (void)arg;
+    return hold(n, open_heap(), close_heap, put_heap, get_heap);
+}
+
 static const struct sides one = {1, 1, BENCH_TWO_CORES}, one_loose = {1, 1, BENCH_ANYWHERE};
 static const struct sides two = {2, 2, BENCH_TWO_CORES}, two_loose = {2, 2, BENCH_ANYWHERE};
 static const struct sides four = {4, 4, BENCH_TWO_CORES};
@@ -362,6 +473,8 @@ static const struct bench_workload workloads[] = {
      .contestants = {{"motet_queue", turns_motet},
                      {"mutex + 2 conds", turns_ring},
                      {"GAsyncQueue (unbounded)", turns_glib}}},
+    {"priority queue, 1000 in it, put + get", BENCH_NS,
+     .contestants = {{"motet_queue", hold_motet}, {"mutex + heap of numbers", hold_heap}}},
     {"queue of 1024, 1p1c, two cores", BENCH_MOPS, .arg = &one,
      .contestants = {{"motet_queue", race_motet},
                      {"mutex + 2 conds", race_ring},
