@@ -176,28 +176,31 @@ static bool before(const struct heap *heap, uint32_t a, uint32_t b)
     return order ? order < 0 : heap->sequence[a] < heap->sequence[b];
 }
 
-static void sift_up(const struct heap *heap, uint64_t i)
+/* Moves the slot at i up, not above `top`, which is i or an ancestor of it. */
+static void sift_up(const struct heap *heap, uint64_t i, uint64_t top)
 {
     uint32_t slot = heap->at[i];
 
-    for (uint64_t parent; i > 0 && before(heap, slot, heap->at[parent = (i - 1) / 2]); i = parent)
+    for (uint64_t parent; i > top && before(heap, slot, heap->at[parent = (i - 1) / 2]); i = parent)
         heap->at[i] = heap->at[parent];
     heap->at[i] = slot;
 }
 
-/* Among the first n. */
-static void sift_down(const struct heap *heap, uint64_t i, uint64_t n)
+/* Moves the slot at `top` down, among the first n: to the bottom, along those that come out first,
+ * and up again as far as it must. It came from the bottom, and seldom goes far: this compares half as
+ * often as asking at each step whether it is there. */
+static void sift_down(const struct heap *heap, uint64_t top, uint64_t n)
 {
-    uint32_t slot = heap->at[i];
+    uint32_t slot = heap->at[top];
+    uint64_t i = top;
 
     for (uint64_t child; (child = 2 * i + 1) < n; i = child) {
         if (child + 1 < n && before(heap, heap->at[child + 1], heap->at[child]))
             child++;
-        if (!before(heap, heap->at[child], slot))
-            break;
         heap->at[i] = heap->at[child];
     }
     heap->at[i] = slot;
+    sift_up(heap, i, top);
 }
 
 /* ---- put, get, repair ------------------------------------------------------------------------- */
@@ -240,7 +243,7 @@ void motet__pile_put_done(motet_queue *queue)
 {
     if (queue->body->order == MOTET_PRIORITY) {
         struct heap heap = heap_in_use(queue);
-        sift_up(&heap, count(queue->body) - 1);
+        sift_up(&heap, count(queue->body) - 1, 0);
     }
 }
 
