@@ -24,6 +24,7 @@
 #define BETWEEN_H
 
 #include "sweep.h"
+#include "wait/spin.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -131,6 +132,7 @@ static inline void between_set_up(void)
     CPU_ZERO(&one);
     CPU_SET(sched_getcpu(), &one);
     sched_setaffinity(0, sizeof one, &one);
+    motet__spin_cpus = 1;
     CHECK_INT(sigaction(SIGTRAP, &action, NULL), 0);
 }
 

@@ -10,7 +10,7 @@
  *     }
  *
  * A thread that waits when the event is set returns 0, even if the event is cleared again at once.
- * An event takes 4 bytes. Setting it is safe in a signal handler.
+ * An event takes 8 bytes. Setting it is safe in a signal handler.
  */
 #ifndef MOTET_EVENT_H
 #define MOTET_EVENT_H
@@ -23,10 +23,11 @@ extern "C" {
 
 typedef struct motet_event {
     uint32_t word; /* src/sync/event.c says what its bits mean */
+    uint32_t setter;
 } motet_event;
 
 /* clang-format off */
-#define MOTET_EVENT_INIT { 0 }
+#define MOTET_EVENT_INIT { 0, 0 }
 /* clang-format on */
 
 /* Sets the event and wakes all that wait for it. 0; EINVAL. Python: Event.set. */

@@ -35,6 +35,11 @@ int motet__cpu_affinity(void)
     return 1;
 }
 
+uint32_t motet__cpu_current(void)
+{
+    return (uint32_t)sched_getcpu() + 1;
+}
+
 /* The first line of a small file, or false. */
 static bool read_line(const char *path, char *line, size_t size)
 {

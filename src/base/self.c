@@ -104,7 +104,6 @@ void motet__self_init(struct motet__self *self)
 
     pthread_once(&once, set_up);
     self->cancel_fd = -1;
-    self->spin = 64;
     while (self->number == 0) /* after 2^32 threads it comes round */
         self->number = motet__add(&numbers, 1, RELAXED) + 1;
     if (syscall(SYS_get_robust_list, 0, &self->robust, &size) != 0)

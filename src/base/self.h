@@ -21,6 +21,12 @@ struct motet__note {
     int64_t since, deadline;
 };
 
+/* What a thread has learnt about one kind of spinning. */
+struct motet__learnt {
+    uint32_t pauses;   /* how long it spins; 0: it never has */
+    uint32_t failures; /* in a row, since one was worth a longer try */
+};
+
 struct motet__self {
     uint32_t tid;         /* base: the kernel's number; 0 before the first use */
     uint32_t number;      /* base: no other living thread of the process has it, and the
@@ -29,7 +35,10 @@ struct motet__self {
     int cancel_fd;        /* wait: readable when that changes; -1 until it first waits for a
                                         descriptor; atomic, written by the thread, under the list's
                                         lock */
-    uint32_t spin;        /* wait: how long it pays to spin, src/wait/spin.h */
+    uint32_t notifier;    /* sync: the processor of the one who notified it last */
+    struct motet__learnt spin_work;      /* wait: about spinning for work, src/wait/spin.h */
+    struct motet__learnt spin_lock;      /* wait: for a lock */
+    struct motet__learnt spin_reply;     /* wait: for a reply */
     struct robust_list_head *robust;     /* base: the kernel's list of locks it holds */
     struct motet__waiter *waiter;        /* wait: its record in shared memory, or NULL */
     struct motet_thread *thread;         /* thread: its record, or NULL: none yet. Changed under the

@@ -11,6 +11,11 @@ int motet__cpu_affinity(void)
     return 1;
 }
 
+uint32_t motet__cpu_current(void)
+{
+    return 1;
+}
+
 int motet_cpu_count(void)
 {
     const char *wanted = getenv("MOTET_CPU_COUNT");

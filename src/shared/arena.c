@@ -18,7 +18,6 @@
 #include "base/robust.h"
 #include "shared/alloc.h"
 #include "sync/waiter.h"
-#include "wait/spin.h"
 #include "wait/wait.h"
 
 #define MAGIC UINT64_C(0x616e657261746f6d) /* "motarena" */
@@ -104,9 +103,6 @@ static int make(void)
 
     if (!motet__robust_usable(motet__self()))
         return ENOTSUP;
-    /* Whoever first waits for a lock asks how many processors there are, with malloc(). Ask now: the
-     * answer is kept, and a child forked amid threads should not need malloc() to allocate here. */
-    motet__spin_useful();
     struct motet__arena *arena = map(&size);
     if (!arena)
         return errno;

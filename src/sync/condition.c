@@ -15,6 +15,7 @@
 
 #include <errno.h>
 
+#include "base/cpu.h"
 #include "sync/lock.h"
 #include "sync/rlock.h"
 #include "sync/waiter.h"
@@ -127,7 +128,8 @@ static int sleep_in_line(const motet_condition *condition, struct motet__waiter 
 {
     /* Acquire: pairs with the swap in motet_condition_notify. */
     if (deadline != MOTET__AT_ONCE)
-        for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+        for (struct motet__spin spin = motet__spin_for_reply(motet__self()->notifier);
+             motet__spin_goes_on(&spin);)
             if (motet__load(&waiter->state, ACQUIRE) == MOTET__NOTIFIED) {
                 motet__spin_paid(&spin);
                 return 0;
@@ -160,8 +162,10 @@ static int wait_notified(motet_condition *condition, int64_t deadline)
     int rc = sleep_in_line(condition, waiter, deadline, scope);
     int dead = acquire_all(condition, depth);
 
-    if (motet__load(&waiter->state, RELAXED) == MOTET__NOTIFIED)
+    if (motet__load(&waiter->state, RELAXED) == MOTET__NOTIFIED) {
+        motet__self()->notifier = waiter->notifier;
         rc = 0;
+    }
     if (waiter->waits_on)
         leave_line(condition, waiter);
     return dead ? dead : rc;
@@ -203,6 +207,7 @@ static bool notify_first(motet_condition *condition, unsigned scope)
         unlink_waiter(condition, waiter, NULL);
         return false;
     }
+    waiter->notifier = motet__cpu_current();
     /* Release: pairs with the acquire in sleep_in_line. The waiter may be awake at once, but cannot
      * return, and so its record stays, before we give the lock up. */
     uint32_t state = motet__swap(&waiter->state, MOTET__NOTIFIED, RELEASE);

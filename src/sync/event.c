@@ -1,4 +1,4 @@
-/* The event: one word.
+/* The event: one word, and a hint.
  *
  *   SET       it is set. Set by motet_event_set, cleared by motet_event_clear.
  *   SLEEPERS  somebody may sleep on the word. Set by those about to sleep; cleared by the set that
@@ -6,12 +6,16 @@
  *   the rest  counts the clears. A waiter that slept and finds the count changed knows that the
  *             event was set meanwhile, though it is not any more.
  *
+ * `setter` is the processor on which the last set was made: whoever is about to wait spins if another
+ * set may come from another processor.
+ *
  * All that was done before the set is seen by whoever waited for it: release and acquire on the word.
  */
 #include "motet/event.h"
 
 #include <errno.h>
 
+#include "base/cpu.h"
 #include "wait/note.h"
 #include "wait/spin.h"
 #include "wait/wait.h"
@@ -23,6 +27,7 @@ int motet_event_set(motet_event *event)
     if (!event)
         return EINVAL;
 
+    motet__store(&event->setter, motet__cpu_current(), RELAXED); /* a guess: orders nothing */
     uint32_t word = motet__load(&event->word, RELAXED);
     /* Release even when it is set already: pairs with the acquire of waiters that come later. */
     while (!motet__cas(&event->word, &word, (word | SET) & ~(uint32_t)SLEEPERS, RELEASE))
@@ -71,7 +76,8 @@ int motet_event_wait(motet_event *event, double timeout)
         return 0;
     if (deadline == MOTET__AT_ONCE)
         return motet__no_wait(MOTET__PRIVATE);
-    for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+    uint32_t setter = motet__load(&event->setter, RELAXED);
+    for (struct motet__spin spin = motet__spin_for_reply(setter); motet__spin_goes_on(&spin);)
         if (was_set(word = motet__load(&event->word, ACQUIRE), seen)) {
             motet__spin_paid(&spin);
             return 0;

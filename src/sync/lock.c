@@ -124,7 +124,7 @@ static int acquire_slowly(motet_lock *lock, int64_t deadline, unsigned how)
     bool woken = false;
 
     for (;;) {
-        for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+        for (struct motet__spin spin = motet__spin_for_lock(); motet__spin_goes_on(&spin);)
             if (woken ? try_take_woken(lock) : try_take(lock)) {
                 motet__spin_paid(&spin);
                 return 0;

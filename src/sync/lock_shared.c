@@ -57,7 +57,7 @@ static int take(motet_lock *lock, uint32_t tid, int64_t deadline, unsigned how)
     if ((word & FUTEX_TID_MASK) == tid && deadline == MOTET__NEVER)
         return EDEADLK;
     for (;;) {
-        for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
+        for (struct motet__spin spin = motet__spin_for_lock(); motet__spin_goes_on(&spin);)
             if ((rc = try_take(lock, tid, waiters, &word)) != EBUSY) {
                 motet__spin_paid(&spin);
                 return rc;

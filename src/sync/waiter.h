@@ -20,6 +20,7 @@ enum {
 struct motet__waiter {
     motet_lock alive;           /* shared records only: held by the thread it belongs to */
     uint32_t state;             /* atomic: see above */
+    uint32_t notifier;          /* its processor; written by it before NOTIFIED */
     struct motet__waiter *next; /* under the object's lock */
     void *waits_on;             /* the object, while in line, else NULL; under its lock */
 };
