@@ -10,6 +10,9 @@
  * `permit` is 1 from the moment it is posted until a sleeper takes it, else 0. It is what sleepers
  * sleep on: unlike `word`, it changes only for them. WOKEN makes sure that there is at most one.
  *
+ * What clears WOKEN releases, and what sets it acquires: so the taking of one permit comes before the
+ * posting of the next, which could otherwise overtake it and be lost with it.
+ *
  * Waking one at a time, and none while one is on its way, is what makes a contended lock fast: the
  * woken thread takes the lock or, having lost it to one that came by, announces itself again.
  *
@@ -42,31 +45,33 @@ static inline bool try_take(motet_lock *lock)
     return false;
 }
 
-/* As try_take, by a thread that took a permit: no wake-up is under way any more. */
+/* As try_take, by a thread that took a permit: no wake-up is under way any more. Release: the permit
+ * was taken before WOKEN went. */
 static bool try_take_woken(motet_lock *lock)
 {
     uint32_t word = motet__load(&lock->word, RELAXED);
 
     while (!(word & LOCKED))
-        if (motet__cas(&lock->word, &word, (word | LOCKED) & ~(uint32_t)WOKEN, ACQUIRE))
+        if (motet__cas(&lock->word, &word, (word | LOCKED) & ~(uint32_t)WOKEN, ACQ_REL))
             return true;
     return false;
 }
 
 static bool take_permit(motet_lock *lock)
 {
-    /* The permit may be left by a release that is not ours to see: acquire nothing but the turn. */
+    /* Acquire: pairs with the posting of the permit, so that the word is seen with its WOKEN. */
     return motet__load(&lock->permit, RELAXED) && motet__swap(&lock->permit, 0, ACQUIRE);
 }
 
-/* Announces a sleeper, if the lock is still held. A woken one gives up its turn in the same step. */
+/* Announces a sleeper, if the lock is still held. A woken one gives up its turn in the same step:
+ * release, because the permit was taken before. */
 static bool announce(motet_lock *lock, bool woken)
 {
     uint32_t word = motet__load(&lock->word, RELAXED);
 
     while (word & LOCKED) {
         uint32_t next = word + SLEEPER;
-        if (motet__cas(&lock->word, &word, woken ? next & ~(uint32_t)WOKEN : next, RELAXED))
+        if (motet__cas(&lock->word, &word, woken ? next & ~(uint32_t)WOKEN : next, RELEASE))
             return true;
     }
     return false;
@@ -93,9 +98,9 @@ static bool pass_on(motet_lock *lock)
     for (;;) {
         /* Either way WOKEN goes in the same step: were it left, no release would wake anybody. */
         if (!(word & LOCKED)) {
-            if (motet__cas(&lock->word, &word, (word | LOCKED) & ~(uint32_t)WOKEN, ACQUIRE))
+            if (motet__cas(&lock->word, &word, (word | LOCKED) & ~(uint32_t)WOKEN, ACQ_REL))
                 return true;
-        } else if (motet__cas(&lock->word, &word, word & ~(uint32_t)WOKEN, RELAXED)) {
+        } else if (motet__cas(&lock->word, &word, word & ~(uint32_t)WOKEN, RELEASE)) {
             return false;
         }
     }
@@ -170,11 +175,12 @@ static int release_private(motet_lock *lock)
         uint32_t next = word & ~(uint32_t)LOCKED;
         if (wake)
             next = (next - SLEEPER) | WOKEN;
-        /* Release: pairs with the acquire of the next holder. Acquire: with motet__lock_touch. */
+        /* Release: pairs with the acquire of the next holder. Acquire: with what cleared WOKEN, and
+         * with motet__lock_touch. */
         if (!motet__cas(&lock->word, &word, next, ACQ_REL))
             continue;
         if (wake) {
-            motet__store(&lock->permit, 1, RELEASE);
+            motet__store(&lock->permit, 1, RELEASE); /* pairs with take_permit */
             motet__wake(&lock->permit, 1, MOTET__PRIVATE);
         }
         return 0;
