@@ -371,3 +371,45 @@ TEST_KINDS(robust_mutexes_of_the_c_library_and_shared_locks_get_along)
     CHECK_INT(pthread_mutex_unlock(&m->n), 0);
     PROCESSES.free(m);
 }
+
+/* ---- forks ---- */
+
+static motet_lock forked;
+
+static int take_forked(void *arg)
+{
+    (void)arg;
+    CHECK_INT(motet_lock_acquire(&forked, MOTET_FOREVER), 0);
+    return motet_lock_release(&forked);
+}
+
+static int fight_for_forked(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(motet_lock_acquire(&forked, MOTET_FOREVER), 0);
+        struct worker *a = THREADS.start(take_forked, NULL, 0);
+        struct worker *b = THREADS.start(take_forked, NULL, 0);
+        WAIT_UNTIL(worker_waits(a) && worker_waits(b));
+        CHECK_INT(motet_lock_release(&forked), 0);
+        CHECK_INT(worker_join(a), 0);
+        CHECK_INT(worker_join(b), 0);
+    }
+    return 0;
+}
+
+/* The lock is free, but a thread of the parent is on its way to it, woken or asleep, and does not
+ * exist in the child. There were no wake-ups ever after if the child waited for that one. */
+TEST(a_free_lock_works_in_a_child_whatever_the_parents_threads_do)
+{
+    enum { WOKEN = 2, SLEEPER = 4 }; /* see sync/lock.c */
+    static const struct {
+        uint32_t word, permit;
+    } left[] = {
+        {WOKEN, 0}, {WOKEN, 1}, {SLEEPER, 0}, {WOKEN | 2 * SLEEPER, 0}, {WOKEN | SLEEPER, 1}};
+
+    for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
+        forked = (motet_lock){.word = left[i].word, .permit = left[i].permit};
+        CHECK_INT(worker_join(PROCESSES.start(fight_for_forked, NULL, 0)), 0);
+    }
+}

@@ -13,6 +13,12 @@
  * What clears WOKEN releases, and what sets it acquires: so the taking of one permit comes before the
  * posting of the next, which could otherwise overtake it and be lost with it.
  *
+ * `forks` is the generation of processes in which WOKEN was last set (base/self.h), written by the
+ * holder before it sets it. In the child of a fork the sleepers that the word counts do not exist, nor
+ * does the woken one: a WOKEN of another generation does not count, and the next release posts a
+ * permit as if it were not there. The number of sleepers stays too high there: that costs permits
+ * that nobody takes at once, and loses none.
+ *
  * Waking one at a time, and none while one is on its way, is what makes a contended lock fast: the
  * woken thread takes the lock or, having lost it to one that came by, announces itself again.
  *
@@ -168,13 +174,18 @@ static int release_private(motet_lock *lock)
 {
     uint32_t word = motet__load(&lock->word, RELAXED);
 
+    /* Relaxed, and looked at once: only holders write it, and this is where they do. */
+    bool stale = motet__load(&lock->forks, RELAXED) != motet__forks;
+
     for (;;) {
         if (!(word & LOCKED))
             return EPERM;
-        bool wake = word >= SLEEPER && !(word & WOKEN);
+        bool wake = word >= SLEEPER && (stale || !(word & WOKEN));
         uint32_t next = word & ~(uint32_t)LOCKED;
-        if (wake)
+        if (wake) {
             next = (next - SLEEPER) | WOKEN;
+            motet__store(&lock->forks, motet__forks, RELAXED);
+        }
         /* Release: pairs with the acquire of the next holder. Acquire: with what cleared WOKEN, and
          * with motet__lock_touch. */
         if (!motet__cas(&lock->word, &word, next, ACQ_REL))
