@@ -2,6 +2,8 @@
 #include "harness.h"
 #include "timeouts.h"
 
+#include <signal.h>
+
 static motet_condition zero = MOTET_CONDITION_ZERO;
 
 TEST(null_and_negative_numbers_are_errors)
@@ -530,4 +532,115 @@ TEST_KINDS(no_notify_is_lost)
     CHECK_INT(e->stock, 0);
     CHECK_INT(e->sold, N * e->most);
     kind->free(e);
+}
+
+/* ---- who wakes the one that was notified ---- */
+
+struct meeting {
+    motet_lock lock;
+    motet_condition condition;
+    bool waiting; /* under the lock */
+    int count;
+};
+
+static int attends(void *arg)
+{
+    struct meeting *m = *(struct meeting **)arg;
+    CHECK_INT(motet_lock_acquire(&m->lock, MOTET_FOREVER), 0);
+    m->waiting = true;
+    int rc = motet_condition_wait(&m->condition, MOTET_FOREVER);
+    m->count++;
+    CHECK_INT(motet_lock_release(&m->lock), 0);
+    return rc;
+}
+
+static int releases(void *arg)
+{
+    struct meeting *m = *(struct meeting **)arg;
+    return motet_lock_release(&m->lock);
+}
+
+static struct meeting *meet(const struct kind *kind, struct worker **waiter)
+{
+    struct meeting *m = kind->alloc(sizeof *m);
+    CHECK_INT(motet_condition_init(&m->condition, &m->lock), 0);
+    *waiter = START(kind, attends, &m);
+    for (bool waiting = false; !waiting;) {
+        harness_nap();
+        CHECK_INT(motet_lock_acquire(&m->lock, MOTET_FOREVER), 0);
+        waiting = m->waiting;
+        CHECK_INT(motet_lock_release(&m->lock), 0);
+    }
+    WAIT_UNTIL(worker_waits(*waiter));
+    CHECK_INT(motet_lock_acquire(&m->lock, MOTET_FOREVER), 0);
+    return m;
+}
+
+TEST_KINDS(the_one_notified_sleeps_until_the_lock_is_released)
+{
+    struct worker *waiter;
+    struct meeting *m = meet(kind, &waiter);
+    CHECK(!m->lock.notified);
+    CHECK_INT(motet_condition_notify(&m->condition, 1), 0);
+    CHECK(m->lock.notified);
+    CHECK_INT(motet_lock_release(&m->lock), 0);
+    CHECK_INT(worker_join(waiter), 0);
+    CHECK_INT(m->count, 1);
+    CHECK(!m->lock.notified);
+    kind->free(m);
+}
+
+TEST_THREADS(whoever_releases_the_lock_wakes_the_one_notified)
+{
+    struct worker *waiter;
+    struct meeting *m = meet(kind, &waiter);
+    CHECK_INT(motet_condition_notify(&m->condition, 1), 0);
+    CHECK_INT(worker_join(START(kind, releases, &m)), 0);
+    CHECK_INT(worker_join(waiter), 0);
+    kind->free(m);
+}
+
+TEST_KINDS(a_wait_wakes_the_one_that_was_notified_before_it)
+{
+    struct worker *first, *second;
+    struct meeting *m = meet(kind, &first);
+    m->waiting = false;
+    CHECK_INT(motet_lock_release(&m->lock), 0);
+    second = START(kind, attends, &m);
+    WAIT_UNTIL(worker_waits(second));
+    CHECK_INT(motet_lock_acquire(&m->lock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_condition_notify(&m->condition, 1), 0);
+    while (m->count < 1) /* nobody notifies us: the wait ends, the other has been in meanwhile */
+        CHECK_INT(motet_condition_wait(&m->condition, 0.001), ETIMEDOUT);
+    CHECK_INT(worker_join(first), 0);
+    CHECK_INT(motet_condition_notify_all(&m->condition), 0);
+    CHECK_INT(motet_lock_release(&m->lock), 0);
+    CHECK_INT(worker_join(second), 0);
+    CHECK_INT(m->count, 2);
+    kind->free(m);
+}
+
+static int notifies_and_dies(void *arg)
+{
+    struct meeting *m = *(struct meeting **)arg;
+    CHECK_INT(motet_lock_acquire(&m->lock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_condition_notify(&m->condition, 1), 0);
+    raise(SIGKILL);
+    return 0;
+}
+
+/* The debt is noted in the lock, and paid by its next holder: by a release, not by the waiter's own
+ * look twice a second. */
+TEST_PROCESSES(a_notifier_that_dies_leaves_the_wake_up_to_the_next_holder)
+{
+    struct worker *waiter;
+    struct meeting *m = meet(kind, &waiter);
+    CHECK_INT(motet_lock_release(&m->lock), 0);
+    CHECK_INT(worker_join(START(kind, notifies_and_dies, &m)), -SIGKILL);
+    CHECK_INT(motet_lock_acquire(&m->lock, MOTET_FOREVER), EOWNERDEAD);
+    CHECK(m->lock.notified || m->count);
+    CHECK_INT(motet_lock_release(&m->lock), 0);
+    CHECK_INT(worker_join(waiter), 0);
+    CHECK_INT(m->count, 1);
+    kind->free(m);
 }

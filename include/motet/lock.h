@@ -52,12 +52,12 @@ typedef struct motet_lock {
     uint32_t permit;
     uint32_t owner;
     uint32_t forks;
-    uint32_t reserved[2];
+    void *notified;
     void *link[2];
 } motet_lock;
 
 /* clang-format off */
-#define MOTET_LOCK_INIT { 0, 0, 0, 0, { 0, 0 }, { 0, 0 } }
+#define MOTET_LOCK_INIT { 0, 0, 0, 0, 0, { 0, 0 } }
 /* clang-format on */
 
 /* Waits until the lock is free, at most `timeout` seconds, and takes it.

@@ -10,6 +10,11 @@
  *   - `last` is, while the line is not empty, some waiter in it: often the last, never one outside.
  * And a waiter is marked NOTIFIED before it is taken out, so that one whose notifier died in between
  * finds it out by itself, and takes itself out.
+ *
+ * A waiter that sleeps is not woken by the notify, but by the release of the lock that follows it
+ * (`notified` in sync/lock.c): woken before, it would run into the lock that its notifier still holds,
+ * and on a single processor sleep once more. Of several notified at once the others are woken as they
+ * are notified.
  */
 #include "motet/condition.h"
 
@@ -197,22 +202,38 @@ int motet_condition_wait_for(motet_condition *condition, bool (*predicate)(void 
     return rc == EOWNERDEAD ? rc : 0;
 }
 
+/* Leaves it to the release of the lock to wake whoever sleeps on `state`, and returns true; or cannot:
+ * a lock has room for one, and a release in another process cannot wake a private waiter. */
+static bool leave_to_release(motet_lock *lock, uint32_t *state, unsigned scope)
+{
+    if (motet__load(&lock->notified, RELAXED) || motet__scope(lock) != scope)
+        return false;
+    motet__store(&lock->notified, state, RELAXED);
+    return true;
+}
+
 /* Takes the first of the line out. True if it is one that wakes up: neither dead, nor notified by
  * one who died over it. */
 static bool notify_first(motet_condition *condition, unsigned scope)
 {
     struct motet__waiter *waiter = condition->first;
+    motet_lock *lock = lock_of(condition);
 
     if (scope == MOTET__SHARED && motet__waiter_dead(waiter)) {
         unlink_waiter(condition, waiter, NULL);
         return false;
     }
+    /* First, so that if we die in between, it is woken when the next holder releases the lock. */
+    bool left = leave_to_release(lock, &waiter->state, scope);
+    motet__compiler_barrier();
     waiter->notifier = motet__cpu_current();
     /* Release: pairs with the acquire in sleep_in_line. The waiter may be awake at once, but cannot
      * return, and so its record stays, before we give the lock up. */
     uint32_t state = motet__swap(&waiter->state, MOTET__NOTIFIED, RELEASE);
     unlink_waiter(condition, waiter, NULL);
-    if (state == MOTET__ASLEEP)
+    if (left && state != MOTET__ASLEEP)
+        motet__store(&lock->notified, NULL, RELAXED);
+    else if (!left && state == MOTET__ASLEEP)
         motet__wake(&waiter->state, 1, scope);
     return state != MOTET__NOTIFIED;
 }

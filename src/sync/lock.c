@@ -19,6 +19,10 @@
  * permit as if it were not there. The number of sleepers stays too high there: that costs permits
  * that nobody takes at once, and loses none.
  *
+ * `notified` is what a waiter of a condition, just notified by the holder, sleeps on, or NULL. It
+ * belongs to the holder. The release wakes that waiter, which would otherwise run into the lock that
+ * its notifier still holds. It is only an address to the kernel: the waiter may be gone by then.
+ *
  * Waking one at a time, and none while one is on its way, is what makes a contended lock fast: the
  * woken thread takes the lock or, having lost it to one that came by, announces itself again.
  *
@@ -170,10 +174,9 @@ static int acquire_private(motet_lock *lock, int64_t deadline, unsigned how)
     return 0;
 }
 
-static int release_private(motet_lock *lock)
+static int release_slowly(motet_lock *lock)
 {
     uint32_t word = motet__load(&lock->word, RELAXED);
-
     /* Relaxed, and looked at once: only holders write it, and this is where they do. */
     bool stale = motet__load(&lock->forks, RELAXED) != motet__forks;
 
@@ -241,9 +244,9 @@ static inline int release_unshared(motet_lock *lock)
      * own number there yet, would believe it its own. */
     motet__store(&lock->owner, 0, RELAXED);
     uint32_t word = LOCKED;                                        /* and nobody sleeps */
-    if (motet__likely(motet__cas(&lock->word, &word, 0, ACQ_REL))) /* as in release_private */
+    if (motet__likely(motet__cas(&lock->word, &word, 0, ACQ_REL))) /* as in release_slowly */
         return 0;
-    return release_private(lock);
+    return release_slowly(lock);
 }
 
 /* What is not plainly private: shared, or watched. Out of line, to keep it off the way of the rest. */
@@ -255,10 +258,22 @@ static __attribute__((noinline)) int release_otherwise(motet_lock *lock)
                                                : release_unshared(lock);
 }
 
+/* Likewise: somebody is to be woken, who was notified while the lock was held. */
+static __attribute__((noinline)) int release_and_wake(motet_lock *lock, uint32_t *notified)
+{
+    motet__store(&lock->notified, NULL, RELAXED); /* while it is ours */
+    int rc = release_otherwise(lock);
+    motet__wake(notified, 1, motet__scope(notified));
+    return rc;
+}
+
 int motet_lock_release(motet_lock *lock)
 {
     if (motet__unlikely(!lock))
         return EINVAL;
+    uint32_t *notified = motet__load(&lock->notified, RELAXED); /* only holders write it */
+    if (motet__unlikely(notified != NULL))
+        return release_and_wake(lock, notified);
     return motet__likely(motet__plainly_private(lock)) ? release_unshared(lock)
                                                        : release_otherwise(lock);
 }
@@ -288,10 +303,16 @@ int motet__lock(motet_lock *lock)
 
 void motet__unlock(motet_lock *lock)
 {
+    uint32_t *notified = motet__load(&lock->notified, RELAXED);
+
+    if (notified)
+        motet__store(&lock->notified, NULL, RELAXED);
     if (motet__scope(lock) == MOTET__SHARED)
         motet__lock_release_shared(lock);
     else
         release_unshared(lock);
+    if (notified)
+        motet__wake(notified, 1, motet__scope(notified));
 }
 
 static struct motet__holder holder_of(const void *object)
