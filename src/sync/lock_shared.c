@@ -13,9 +13,14 @@
  * before it leaves the list until the sleepers have been woken. So at every instruction a death
  * finds the lock in the list, or pending, or not held.
  *
- * One case is left to the sleepers' own look every MOTET__RECHECK: the holder releases, another takes
- * the free word before the wake-up, and the first is killed before it can give it. The sleepers are
- * then not woken, and the new holder does not know of them.
+ * Two cases are left to the sleepers' own look every MOTET__RECHECK. In both, one of several sleepers
+ * was to be woken, and another thread took the free word meanwhile, without FUTEX_WAITERS, since it
+ * knows of no sleepers; so its release wakes nobody.
+ *   - The one that released is killed before it gives the wake-up. The kernel finds the lock pending,
+ *     but held by somebody else, and does nothing.
+ *   - The one that was woken is killed before it sets FUTEX_WAITERS again. The same.
+ * To leave FUTEX_WAITERS set in the free word would mend both, and cost a system call at each release
+ * from the first sleeper on: nobody could tell any more when it may go.
  */
 #include <errno.h>
 
