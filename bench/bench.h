@@ -72,7 +72,7 @@ struct bench_sample {
     const char *wrong;  /* what was wrong with its results */
 };
 
-enum bench_unit { BENCH_NS, BENCH_US, BENCH_MOPS, BENCH_KOPS };
+enum bench_unit { BENCH_NS, BENCH_US, BENCH_MOPS, BENCH_KOPS, BENCH_BYTES };
 
 struct bench_contestant {
     const char *name;
@@ -119,6 +119,15 @@ static inline struct bench_sample bench_result(double ops, double seconds)
 {
     return (struct bench_sample){.ops = ops, .seconds = seconds};
 }
+
+/* A function for a row of BENCH_BYTES: what one object takes. */
+#define BENCH_SIZE(name, type)                                                                     \
+    static struct bench_sample name(long n, const void *arg)                                       \
+    {                                                                                              \
+        (void)n;                                                                                   \
+        (void)arg;                                                                                 \
+        return bench_result(sizeof(type), 1);                                                      \
+    }
 
 static inline struct bench_sample bench_absent(const char *why)
 {
@@ -349,6 +358,8 @@ static inline double bench_figure(const struct bench_workload *w, const struct b
         return s->ops / s->seconds / 1e6;
     case BENCH_KOPS:
         return s->ops / s->seconds / 1e3;
+    case BENCH_BYTES:
+        return s->ops;
     }
     return 0;
 }
@@ -409,7 +420,7 @@ static inline void bench_row(const char *workload, const char *unit, bool more_i
 
 static inline const char *bench_unit_name(enum bench_unit unit)
 {
-    static const char *const names[] = {"ns/op", "us/op", "Mops/s", "kops/s"};
+    static const char *const names[] = {"ns/op", "us/op", "Mops/s", "kops/s", "bytes"};
     return names[unit];
 }
 

@@ -295,6 +295,17 @@ static struct bench_sample nsync_condition(long n, const void *game)
 #define nsync_condition bench_not_installed
 #endif
 
+BENCH_SIZE(event_size, motet_event)
+BENCH_SIZE(condition_size, motet_condition)
+BENCH_SIZE(semaphore_size, sem_t)
+
+/* As motet's, a condition with the lock that belongs to it. */
+struct pthread_pair {
+    pthread_mutex_t lock;
+    pthread_cond_t condition;
+};
+BENCH_SIZE(pthread_condition_size, struct pthread_pair)
+
 static const struct game anywhere = {BENCH_ANYWHERE}, one_core = {BENCH_ONE_CORE};
 static const struct game two_cores = {BENCH_TWO_CORES};
 static const struct game processes_anywhere = {BENCH_ANYWHERE, .processes = true};
@@ -340,6 +351,11 @@ static const struct bench_workload workloads[] = {
      .contestants = {{"motet_event", event}, {"sem_t", semaphore, .target = SAME}}},
     {"condition, partner takes 1 ms, cpu used", BENCH_US, .count = 100, .arg = &slow_partner,
      .contestants = {{"motet_condition", condition}, {"sem_t", semaphore, .target = SAME}}},
+    {"event, memory", BENCH_BYTES, .count = 1,
+     .contestants = {{"motet_event", event_size}, {"sem_t", semaphore_size, .target = 1}}},
+    {"condition, memory", BENCH_BYTES, .count = 1,
+     .contestants = {{"motet_condition", condition_size},
+                     {"pthread_cond and mutex", pthread_condition_size, .target = 1}}},
 };
 
 int main(int argc, char **argv)

@@ -369,6 +369,21 @@ static struct bench_sample shared_contend_robust(long ns, const void *arg)
     return sample;
 }
 
+/* ---- Memory ---- */
+
+BENCH_SIZE(size_motet, motet_lock)
+BENCH_SIZE(size_pthread, pthread_mutex_t)
+#if HAVE_NSYNC
+BENCH_SIZE(size_nsync, nsync_mu)
+#else
+#define size_nsync bench_not_installed
+#endif
+#if HAVE_GLIB
+BENCH_SIZE(size_glib, GMutex)
+#else
+#define size_glib bench_not_installed
+#endif
+
 /* ---- */
 
 static const struct contention two_empty = {2, 0}, two_busy = {2, 50};
@@ -413,6 +428,11 @@ static const struct bench_workload workloads[] = {
     {"shared lock, 2 threads, 50 ns inside", BENCH_MOPS, .timed = true, .arg = &two_busy,
      .contestants = {{"motet_lock", shared_contend_motet},
                      {"pthread robust pshared", shared_contend_robust, .target = 1}}},
+    {"lock, memory", BENCH_BYTES, .count = 1,
+     .contestants = {{"motet_lock", size_motet},
+                     {"pthread", size_pthread, .target = 1},
+                     {"nsync_mu", size_nsync},
+                     {"GMutex", size_glib}}},
 };
 /* clang-format on */
 
