@@ -2,19 +2,15 @@
  * the ways in which the kernel may let it; every call takes every timeout; the wall clock leaps. None of
  * it shows. */
 #include "calls.h"
+#include "cut_short.h"
 #include "timeouts.h"
 
 #include <dlfcn.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
 
 /* ---- in front of the system ---- */
-
-enum { HONEST, SPURIOUS, INTERRUPTED, CHANGED, MIXED };
 
 static int *injected;              /* what is done to waits; shared with child processes */
 static _Thread_local long *mine;   /* counts what was done to the calling thread, if it likes */
@@ -38,71 +34,16 @@ static void inject(int what)
     __atomic_store_n(injected, what, __ATOMIC_SEQ_CST);
 }
 
-static int64_t nanoseconds(const struct timespec *t)
-{
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 static void count_injection(void)
 {
     if (mine)
         __atomic_add_fetch(mine, 1, __ATOMIC_SEQ_CST);
 }
 
-/* What a wait that ends early says; `woken` is the largest success. */
-static long early_end(int how, long woken)
-{
-    uint64_t toss = harness_random(&die);
-
-    count_injection();
-    if (how == MIXED)
-        how = SPURIOUS + (int)(toss >> 8) % 3;
-    if (how == SPURIOUS)
-        return woken ? (long)(toss % 2) : 0;
-    errno = how == INTERRUPTED ? EINTR : EAGAIN;
-    return -1;
-}
-
-/* A third of a millisecond from now, or nothing if `deadline` comes before that. */
-static const struct timespec *soon(const struct timespec *deadline, struct timespec *at)
-{
-    struct timespec now;
-
-    real_syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    int64_t then = nanoseconds(&now) + 300000;
-    if (deadline && nanoseconds(deadline) <= then)
-        return NULL;
-    *at = (struct timespec){then / 1000000000, then % 1000000000};
-    return at;
-}
-
-/* A futex wait, cut short: the time out of ours is given back as something else. */
-static long cut_short(int how, long number, long a[6])
-{
-    int place = 3; /* of the timeout among the arguments, in both calls */
-    const struct timespec *deadline = (const struct timespec *)a[place];
-    struct timespec at;
-    const struct timespec *ours = soon(deadline, &at);
-
-    if (ours)
-        a[place] = (long)ours;
-    if (ours && number == 449)
-        a[4] = CLOCK_MONOTONIC;
-    long rc = real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    if (ours && rc < 0 && errno == ETIMEDOUT)
-        return early_end(how, number == 449 ? 1 : 0);
-    return rc;
-}
-
-static bool is_wait(long number, const long a[6])
-{
-    return number == 449 || (number == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET);
-}
-
 static void check_clock(long number, const long a[6])
 {
-    if (number == 449 ? a[3] && a[4] != CLOCK_MONOTONIC
-                      : number == SYS_futex && (a[1] & FUTEX_CLOCK_REALTIME))
+    if (number == FUTEX_WAITV ? a[3] && a[4] != CLOCK_MONOTONIC
+                              : number == SYS_futex && (a[1] & FUTEX_CLOCK_REALTIME))
         __atomic_add_fetch(&wall_clock, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -117,15 +58,20 @@ long syscall(long number, ...)
     va_end(list);
     check_clock(number, a);
     int how = injected ? __atomic_load_n(injected, __ATOMIC_SEQ_CST) : HONEST;
-    if (how != HONEST && is_wait(number, a))
-        return cut_short(how, number, a);
+    if (how != HONEST && is_futex_wait(number, a)) {
+        bool cut;
+        long rc = cut_short(real_syscall, how, number, a, harness_random(&die), &cut);
+        if (cut)
+            count_injection();
+        return rc;
+    }
     return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* A poll has no spurious wake-ups, but interruptions. */
 int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *left, const sigset_t *mask)
 {
-    struct timespec brief = {0, 300000};
+    struct timespec brief = {0, CUT_SHORT_AFTER};
     bool cut = injected && __atomic_load_n(injected, __ATOMIC_SEQ_CST) != HONEST &&
                (!left || nanoseconds(left) > nanoseconds(&brief));
     int rc = real_ppoll(fds, n, cut ? &brief : left, mask);
