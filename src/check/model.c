@@ -100,6 +100,11 @@ void model_run(void)
     part_count = 0;
 }
 
+void model_on_signal(void (*handler)(void))
+{
+    motet__check->current->handler = handler;
+}
+
 int model_killed(void)
 {
     return (int)motet__check->killed;
@@ -210,8 +215,13 @@ static void prepare(struct check *c, const struct motet__model *model)
 {
     const struct model_options *o = &model->options;
 
-    c->budget = (struct check_budget){o->spurious, o->timeouts, o->delays,
-                                      o->failures, o->kills,    o->no_second_look ? 0 : 2};
+    c->budget = (struct check_budget){o->spurious,
+                                      o->timeouts,
+                                      o->delays,
+                                      o->failures,
+                                      o->kills,
+                                      o->signals,
+                                      o->no_second_look ? 0 : 2};
     c->most_steps = o->steps ? (uint64_t)o->steps : 20000;
     c->body = body;
     c->body_arg = (void *)(uintptr_t)model;

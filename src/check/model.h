@@ -68,6 +68,7 @@ struct model_options {
     int delays;      /* weak stores that others see late */
     int failures;    /* allocations and thread starts that fail */
     int kills;       /* of model_victims */
+    int signals;     /* to threads that have called model_on_signal */
     bool
         no_second_look; /* sleepers in shared memory do not look again by themselves after a death */
     bool leaks;         /* memory may be left at the end */
@@ -88,6 +89,10 @@ void model_victim(const char *name, void (*fn)(void *arg), void *arg);
 
 /* Runs all that were added until each has ended or was killed. */
 void model_run(void);
+
+/* From now on a signal may come to the calling thread at any point: the handler runs there, before what
+ * the thread was about to do; a sleep ends with EINTR. NULL: no more. */
+void model_on_signal(void (*handler)(void));
 
 int model_killed(void);                    /* how many were killed */
 void *model_alloc(size_t size);            /* zeroed; no free needed; never fails */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "check/sched.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,14 @@ static bool has_deadline(const struct check_thread *t)
     return t->state == ASLEEP && t->deadline < CHECK_FAR;
 }
 
+/* One that sleeps, or that is about to do something. (One that was about to do something before others
+ * went on could be signalled then; its handler runs when it goes on.) */
+static bool can_be_signalled(const struct check *c, const struct check_thread *t)
+{
+    return t->handler && !t->signalled && !t->handling &&
+           (t->state == ASLEEP || (t == c->current && t->state == READY));
+}
+
 /* What can happen besides somebody going on. */
 static void add_events(struct check *c)
 {
@@ -49,6 +58,9 @@ static void add_events(struct check *c)
         if (c->left.timeouts > 0 && has_deadline(&c->thread[i]))
             add_candidate(c, EXPIRE, i);
     }
+    for (uint32_t i = 0; c->left.signals > 0 && i < c->threads; i++)
+        if (can_be_signalled(c, &c->thread[i]))
+            add_candidate(c, SIGNAL, i);
     for (uint32_t g = 0; c->left.kills > 0 && g < c->groups; g++)
         if (c->killable[g] && !c->dead[g])
             add_candidate(c, KILL, g);
@@ -227,6 +239,13 @@ static struct check_thread *pick(struct check *c, struct check_thread *me, bool 
             c->left.timeouts--;
             expire(c, &c->thread[chosen.who]);
             break;
+        case SIGNAL:
+            c->left.signals--;
+            c->thread[chosen.who].signalled = true;
+            CHECK_NOTE(&c->thread[chosen.who], NULL, 33, "a signal comes");
+            if (c->thread[chosen.who].state == ASLEEP)
+                rouse(&c->thread[chosen.who], INTERRUPTED, -1);
+            break;
         case FLUSH:
             motet__check_flush_one(&c->thread[chosen.who]);
             break;
@@ -235,6 +254,21 @@ static struct check_thread *pick(struct check *c, struct check_thread *me, bool 
             break;
         }
     }
+}
+
+/* In the thread that was signalled, when it goes on: before whatever it was about to do. */
+static void handle(struct check_thread *me)
+{
+    int saved = errno;
+    enum check_wake wake = me->wake;
+
+    me->signalled = false;
+    me->handling = true;
+    me->handler();
+    me->handling = false;
+    CHECK_NOTE(me, NULL, 34, "the handler returns");
+    me->wake = wake;
+    errno = saved;
 }
 
 static void go_on(struct check *c, struct check_thread *me, bool rather_not)
@@ -246,6 +280,8 @@ static void go_on(struct check *c, struct check_thread *me, bool rather_not)
         c->current = next;
         motet__vehicle_switch(me, next);
     }
+    if (motet__unlikely(me->signalled))
+        handle(me);
 }
 
 /* ---- points ----------------------------------------------------------------------------------- */
@@ -421,7 +457,8 @@ struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t
     t->state = READY;
     t->id = i;
     t->group = group;
-    t->detached = t->yielded = false;
+    t->detached = t->yielded = t->signalled = t->handling = false;
+    t->handler = NULL;
     t->fn = fn;
     t->arg = arg;
     t->name[0] = '\0';

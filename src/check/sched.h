@@ -63,6 +63,8 @@ struct check_thread {
     uint32_t id; /* its place in the table, and in clocks */
     uint32_t group;
     bool detached;
+    void (*handler)(void); /* that a signal would call, or NULL */
+    bool signalled, handling;
     bool yielded; /* waits, without sleeping, for somebody to change something */
     char name[16];
     void *(*fn)(void *);
@@ -113,7 +115,7 @@ struct check_choice {
 };
 
 /* What can happen next. */
-enum check_event { RUN, EXPIRE, KILL, FLUSH };
+enum check_event { RUN, EXPIRE, KILL, FLUSH, SIGNAL };
 struct check_candidate {
     enum check_event event;
     uint32_t who; /* thread, or group for KILL */
@@ -139,6 +141,7 @@ struct check_budget {
     int delays;   /* stores that others see late */
     int failures; /* allocations and thread starts that fail */
     int kills;
+    int signals;
     int rescues; /* after each kill, of those who sleep in shared memory */
 };
 
@@ -207,7 +210,7 @@ struct check {
     void (*body)(void *);
     void *body_arg;
 
-    struct check_candidate candidate[3 * CHECK_THREADS + CHECK_GROUPS];
+    struct check_candidate candidate[4 * CHECK_THREADS + CHECK_GROUPS];
     uint32_t candidates, can_stay;
     struct check_choice plan[CHECK_CHOICES];   /* what is prescribed */
     uint32_t planned, taken;                   /* how many, and how many of them were made */

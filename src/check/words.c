@@ -70,6 +70,8 @@ static bool is_quiet(struct check *c, const volatile void *p, bool writes)
         word->loud = c->run;
         c->learnt = true;
     }
+    if (me->handler && c->left.signals > 0) /* its handler may use it too */
+        return false;
     return !word->loud || word->loud >= c->as_of;
 }
 

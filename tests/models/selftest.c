@@ -436,6 +436,63 @@ MODEL(passes_a_robust_lock, .kills = 1, .no_second_look = true)
     run_robust(ALL);
 }
 
+/* ---- signals ---------------------------------------------------------------------------------- */
+
+static void count_plainly(void)
+{
+    motet__store(&ready, motet__load(&ready, RELAXED) + 1, RELAXED);
+}
+
+static void count_in_one(void)
+{
+    motet__add(&ready, 1, RELAXED);
+}
+
+static uint32_t handled;
+
+static void count_plainly_too(void)
+{
+    handled++;
+    count_plainly();
+}
+
+static void count_in_one_too(void)
+{
+    handled++;
+    count_in_one();
+}
+
+MODEL(finds_a_handler_that_comes_between, .signals = 1, .finds = MODEL_FINDS_FAILURE)
+{
+    model_on_signal(count_plainly_too);
+    count_plainly();
+    model_on_signal(NULL);
+    CHECK_INT(ready, 1 + handled);
+}
+
+MODEL(passes_a_handler_beside_one_step, .signals = 2)
+{
+    model_on_signal(count_in_one_too);
+    count_in_one();
+    model_on_signal(NULL);
+    CHECK_INT(ready, 1 + handled);
+}
+
+static void sleep_once(void *arg)
+{
+    model_on_signal(count_in_one_too);
+    *(int *)arg = motet__futex_wait(&word, 0, motet__now() + 5, false);
+}
+
+MODEL(passes_a_sleep_that_a_signal_ends, .signals = 1)
+{
+    static int rc;
+
+    model_thread("sleeper", sleep_once, &rc);
+    model_run();
+    CHECK(handled == 0 ? rc == ETIMEDOUT : rc == EINTR || rc == ETIMEDOUT);
+}
+
 /* ---- what cannot be repeated ------------------------------------------------------------------ */
 
 static uint32_t *outside; /* of the static data, which is put back before each run */
