@@ -43,8 +43,9 @@ struct scene {
     motet_queue *empty_stack, *full_heap;
     motet_queue *full; /* of one item, which nobody says to be done */
 
-    motet_event *let_go; /* shared: what the next four wait for */
+    motet_event *let_go; /* shared: what the next five wait for */
     motet_thread *thread;
+    motet_timer *timer;
     motet_process *process;
     motet_pool *pool;
     motet_future *future;
@@ -387,6 +388,11 @@ static int call_thread_join(struct scene *s, double timeout)
     return motet_thread_join(s->thread, timeout);
 }
 
+static int call_timer_join(struct scene *s, double timeout)
+{
+    return motet_timer_join(s->timer, timeout);
+}
+
 static int call_process_join(struct scene *s, double timeout)
 {
     return motet_process_join(s->process, timeout);
@@ -413,6 +419,7 @@ static int call_pool_join(struct scene *s, double timeout)
 static void start_them(struct scene *s)
 {
     CHECK((s->thread = motet_thread_start(waits_to_be_let_go, &s->let_go)) != NULL);
+    CHECK((s->timer = motet_timer_start(0, waits_to_be_let_go, &s->let_go)) != NULL);
     CHECK((s->process = motet_process_start(waits_to_be_let_go, &s->let_go, sizeof s->let_go)) !=
           NULL);
     CHECK((s->pool = motet_pool_open(.kind = MOTET_THREADS, .workers = 1)) != NULL);
@@ -427,6 +434,8 @@ static void end_them(struct scene *s)
     wake_all_of_them(s);
     CHECK_INT(motet_thread_join(s->thread, MOTET_FOREVER), 0);
     motet_thread_free(s->thread);
+    CHECK_INT(motet_timer_join(s->timer, MOTET_FOREVER), 0);
+    motet_timer_free(s->timer);
     CHECK_INT(motet_process_join(s->process, MOTET_FOREVER), 0);
     motet_process_free(s->process);
     motet_future_free(s->future);
@@ -459,6 +468,7 @@ static const struct call calls[] = {
     {"queue_join", false, false, call_queue_join, wake_queue_join, again_queue_join},
     {"banker_request", true, true, call_banker, wake_banker, again_banker},
     {"thread_join", true, false, call_thread_join, wake_all_of_them, again_with_them},
+    {"timer_join", true, false, call_timer_join, wake_all_of_them, again_with_them},
     {"process_join", true, false, call_process_join, wake_all_of_them, again_with_them},
     {"future_wait", true, false, call_future_wait, wake_all_of_them, again_with_them},
     {"future_result", true, false, call_future_result, wake_all_of_them, again_with_them},

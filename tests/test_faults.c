@@ -569,6 +569,30 @@ TEST(touching_a_local)
     sweep(touch_local, 3);
 }
 
+static int start_timer(void)
+{
+    motet_timer *later = motet_timer_start(1e6, return_7, NULL);
+    int rc = later ? 0 : errno;
+    motet_timer *now = later ? motet_timer_start(0, return_7, NULL) : NULL;
+
+    if (later && !now)
+        rc = errno;
+    calm();
+    if (later)
+        CHECK_INT(motet_timer_cancel(later), 0);
+    if (now)
+        CHECK_INT(motet_timer_join(now, harness_patience()), 0);
+    motet_timer_free(later);
+    motet_timer_free(now);
+    WAIT_UNTIL(count_entries("/proc/self/task") == 3); /* its threads have ended, as idle ones do */
+    return rc;
+}
+
+TEST(starting_timers, .limit = 240)
+{
+    sweep(start_timer, 2);
+}
+
 static int use_banker(void)
 {
     static const long one[] = {1};
