@@ -14,7 +14,7 @@ struct motet__spin_rule {
 enum { FAILURES = 64 };
 
 static const struct motet__spin_rule for_work = {16, 256, 1, 32, 2, 0};
-static const struct motet__spin_rule for_lock = {16, 512, 8, 64, 8, 0};
+static const struct motet__spin_rule for_lock = {64, 512, 64, 64, 1, 0};
 static const struct motet__spin_rule for_reply = {32, 512, 1, 8, 2, 2048};
 
 uint32_t motet__spin_cpus = 2;
@@ -28,7 +28,7 @@ __attribute__((constructor)) static void count_processors(void)
 
 static struct motet__spin begin(const struct motet__spin_rule *rule, struct motet__learnt *learnt)
 {
-    struct motet__spin spin = {learnt, rule, 0, rule->first};
+    struct motet__spin spin = {learnt, rule, 0, rule->first, false};
 
     if (learnt->pauses == 0) /* the thread's first */
         learnt->pauses = rule->most;
@@ -60,8 +60,8 @@ static void failed(const struct motet__spin *spin)
 {
     struct motet__learnt *learnt = spin->learnt;
 
-    if (spin->gap == spin->rule->first)
-        return; /* not tried, nothing learnt */
+    if (!spin->tried)
+        return; /* nothing learnt */
     learnt->pauses -= (learnt->pauses - spin->rule->least) / 4;
     learnt->failures = learnt->failures < FAILURES ? learnt->failures + 1 : 0;
 }
@@ -72,6 +72,7 @@ bool motet__spin_goes_on(struct motet__spin *spin)
         failed(spin);
         return false;
     }
+    spin->tried = true;
     for (uint32_t i = 0; i < spin->gap; i++)
         motet__pause();
     spin->left -= spin->gap;

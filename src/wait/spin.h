@@ -13,8 +13,7 @@
  * motet__spin_begin(): for work. Looking seldom lets the partner work undisturbed and gather a batch.
  *
  * motet__spin_for_lock(): each look takes the line away from the holder, and a lock that is fought
- * for is fastest when whoever has it keeps it for a microsecond or two. So after a first early look,
- * for those who met by chance, the pauses are long.
+ * for is fastest when whoever has it keeps it for a microsecond or two. So the pauses are long.
  *
  * motet__spin_for_reply(processor): for somebody's reply, which may come at once. The pauses are
  * short. When both sides sleep, neither ever answers within the short spin that both have come down
@@ -36,6 +35,7 @@ struct motet__spin {
     const struct motet__spin_rule *rule;
     uint32_t left; /* pauses that may still be spent */
     uint32_t gap;  /* pauses before the next look */
+    bool tried;
 };
 
 /* On how many processors this process could run when it began; constant. */
