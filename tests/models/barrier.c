@@ -191,6 +191,25 @@ MODEL(barrier_shared_nobody_dies)
     CHECK_INT(outcome[1], 0);
 }
 
+/* One that has been killed does not count as there. */
+static void wait_with_the_dead(void *arg)
+{
+    bool dead = model_killed() != 0;
+    int rc = motet_barrier_wait(&shared.barrier, NULL, 1);
+
+    (void)arg;
+    CHECK(rc == 0 || rc == EPIPE || rc == ETIMEDOUT);
+    CHECK(rc != 0 || !dead);
+}
+
+MODEL(barrier_shared_one_dies_in_line, .kills = 1)
+{
+    share(2);
+    model_victim("victim", wait_shared, (void *)0);
+    model_process("a", wait_with_the_dead, NULL);
+    model_run();
+}
+
 /* Whoever is killed, the others go on, all with the same. Without it there are not enough: one that
  * was never there leaves them waiting, so a fourth makes up for it. */
 static void abort_shared(void *arg)

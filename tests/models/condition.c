@@ -92,6 +92,26 @@ MODEL(condition_two_notifiers, .preemptions = 1)
     CHECK_INT(came, due);
 }
 
+/* The last in line leaves it and comes again, behind one that is still there. */
+static void wait_twice(void *arg)
+{
+    wait_once(arg);
+    wait_once(arg);
+}
+
+MODEL(condition_the_last_leaves_and_comes_again, .timeouts = 1, .preemptions = 1)
+{
+    static int n = 2;
+    static double long_time = 10;
+
+    model_thread("stays", wait_once, &long_time);
+    model_thread("comes again", wait_twice, &second);
+    model_thread("notifier", notify, &n);
+    model_run();
+    CHECK_INT(came, due);
+    CHECK(!condition.first);
+}
+
 /* ---- a predicate, which the notifier makes true ----------------------------------------------- */
 
 static int value;
@@ -245,6 +265,25 @@ MODEL(condition_shared_a_waiter_dies, .kills = 1, .preemptions = 1)
     model_victim("victim", wait_shared, NULL);
     model_process("a", wait_shared, NULL);
     model_process("notifier", set_shared, NULL);
+    model_run();
+}
+
+/* One wakes, unless the one in front of it may still be alive. */
+static void notify_shared(void *arg)
+{
+    (void)arg;
+    must(motet_condition_acquire(&shared.condition, MOTET_FOREVER));
+    motet__store(&shared.value, 1, RELAXED);
+    must(motet_condition_notify(&shared.condition, model_killed() ? 1 : 2));
+    must(motet_condition_release(&shared.condition));
+}
+
+MODEL(condition_shared_the_first_dies, .kills = 1)
+{
+    share();
+    model_victim("victim", wait_shared, NULL);
+    model_process("a", wait_shared, NULL);
+    model_process("notifier", notify_shared, NULL);
     model_run();
 }
 

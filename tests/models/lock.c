@@ -43,6 +43,18 @@ MODEL(lock_three_threads, .spurious = 1)
     CHECK_INT(lock.permit, 0);
 }
 
+/* One goes through as the others wake up. */
+MODEL(lock_again_as_others_wake)
+{
+    model_thread("a", enter_twice, NULL);
+    model_thread("b", enter, NULL);
+    model_thread("c", enter, NULL);
+    model_run();
+    CHECK_INT(entered, 4);
+    CHECK_INT(lock.word, 0);
+    CHECK_INT(lock.permit, 0);
+}
+
 /* One that may give up: the others are none the worse for it. */
 static void try_for_a_second(void *arg)
 {

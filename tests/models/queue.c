@@ -181,20 +181,20 @@ static void get_while_there_are(void *arg)
 
 static void put_all_and_get(int *order)
 {
-    static const int numbers[] = {3, 0, 4, 1, 2};
+    static const int numbers[] = {5, 2, 7, 0, 6, 1, 4, 3};
 
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < ITEMS; i++)
         CHECK_INT(put_in(numbers[i], 0), 0);
     model_thread("getter", get_while_there_are, order);
     model_thread("getter", get_while_there_are, order);
     model_run();
-    CHECK_INT(get_count, 5);
+    CHECK_INT(get_count, ITEMS);
     free_it();
 }
 
 MODEL(queue_fifo_order)
 {
-    static int order[] = {3, 0, 4, 1, 2};
+    static int order[] = {5, 2, 7, 0, 6, 1, 4, 3};
 
     open_with(MOTET_FIFO, 0);
     put_all_and_get(order);
@@ -202,7 +202,7 @@ MODEL(queue_fifo_order)
 
 MODEL(queue_lifo_order)
 {
-    static int order[] = {2, 1, 4, 0, 3};
+    static int order[] = {3, 4, 1, 6, 0, 7, 2, 5};
 
     open_with(MOTET_LIFO, 0);
     put_all_and_get(order);
@@ -210,10 +210,61 @@ MODEL(queue_lifo_order)
 
 MODEL(queue_priority_order)
 {
-    static int order[] = {0, 1, 2, 3, 4};
+    static int order[] = {0, 1, 2, 3, 4, 5, 6, 7};
 
-    open_with(MOTET_PRIORITY, 5);
+    open_with(MOTET_PRIORITY, ITEMS);
     put_all_and_get(order);
+}
+
+static int all_are_equal(const void *a, const void *b)
+{
+    (void)a;
+    (void)b;
+    return 0;
+}
+
+MODEL(queue_priority_equal_ones_in_order)
+{
+    static int order[] = {5, 2, 7, 0, 6, 1, 4, 3};
+
+    CHECK((queue = motet_queue_open(.item_size = sizeof(int *), .order = MOTET_PRIORITY,
+                                    .compare = all_are_equal)));
+    put_all_and_get(order);
+}
+
+/* Each segment of the chain holds one item: all that happens at their ends happens each time. */
+struct large {
+    int number;
+    char rest[70000];
+};
+
+static void put_large(void *arg)
+{
+    static struct large item;
+
+    (void)arg;
+    for (item.number = 0; item.number < 3; item.number++)
+        CHECK_INT(motet_queue_put(queue, &item, MOTET_FOREVER), 0);
+}
+
+static void get_large(void *arg)
+{
+    static struct large item;
+
+    (void)arg;
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(motet_queue_get(queue, &item, MOTET_FOREVER), 0);
+        CHECK_INT(item.number, i);
+    }
+}
+
+MODEL(queue_fifo_in_segments_of_one)
+{
+    CHECK((queue = motet_queue_open(.item_size = sizeof(struct large))));
+    model_thread("putter", put_large, NULL);
+    model_thread("getter", get_large, NULL);
+    model_run();
+    motet_queue_free(queue);
 }
 
 /* ---- time is up ------------------------------------------------------------------------------- */

@@ -41,6 +41,31 @@ MODEL(shared_lock_nobody_dies, .spurious = 1)
     CHECK_INT(lock.word, 0);
 }
 
+/* A wake-up that came to one whose time was up is passed on. */
+static void enter_in_time(void *arg)
+{
+    (void)arg;
+    int rc = motet_lock_acquire(&lock, 1);
+    if (rc == ETIMEDOUT)
+        return;
+    CHECK_INT(rc, 0);
+    WRITES(inside);
+    CHECK_INT(++inside, 1);
+    inside--;
+    CHECK_INT(motet_lock_release(&lock), 0);
+}
+
+MODEL(shared_lock_one_gives_up, .timeouts = 1)
+{
+    set_up();
+    model_process("a", enter, NULL);
+    model_process("gives up", enter_in_time, NULL);
+    model_process("b", enter, NULL);
+    model_run();
+    CHECK_INT(told, 0);
+    CHECK(!motet_lock_locked(&lock));
+}
+
 MODEL(shared_lock_one_dies, .kills = 1)
 {
     set_up();

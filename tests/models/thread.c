@@ -108,6 +108,26 @@ MODEL(thread_freed_as_it_ends, .preemptions = 4)
     model_run();
 }
 
+/* It waits until it may end. */
+static motet_event go;
+
+static int wait_to_end(void *arg)
+{
+    (void)arg;
+    CHECK_INT(motet_event_wait(&go, MOTET_FOREVER), 0);
+    return 7;
+}
+
+MODEL(thread_freed_once_too_often)
+{
+    CHECK((thread = motet_thread_start(wait_to_end, NULL)));
+    motet_thread_free(thread);
+    motet_thread_free(thread);
+    CHECK(motet_thread_is_alive(thread));
+    CHECK_INT(motet_event_set(&go), 0);
+    model_run();
+}
+
 static void enumerate(void *arg)
 {
     motet_thread *all[4];

@@ -1,0 +1,206 @@
+/* The queue in shared memory, whose users may be killed at any point: what was put is there, once,
+ * and the others go on. */
+#include "check/model.h"
+
+#include <errno.h>
+
+#include "base/atomic.h"
+
+enum { ITEMS = 8 };
+
+static motet_queue *queue;
+static uint32_t was_put[ITEMS], came[ITEMS]; /* atomic */
+
+static int compare(const void *a, const void *b)
+{
+    const int *x = a, *y = b;
+
+    motet__compiler_barrier(); /* one may die in it */
+    return (*x > *y) - (*x < *y);
+}
+
+static void open_with(enum motet_queue_order order, size_t maxsize)
+{
+    queue = motet_queue_open(.item_size = sizeof(int), .maxsize = maxsize, .order = order,
+                             .compare = compare, .shared = true);
+    CHECK(queue);
+}
+
+static void put_items(int first, int n)
+{
+    for (int item = first; item < first + n; item++) {
+        int rc = motet_queue_put(queue, &item, MOTET_FOREVER);
+        if (rc == EPIPE)
+            return;
+        CHECK_INT(rc, 0);
+        motet__store(&was_put[item], 1, RELAXED);
+    }
+}
+
+static void put_two(void *arg)
+{
+    put_items((int)(intptr_t)arg, 2);
+}
+
+static void put_one(void *arg)
+{
+    put_items((int)(intptr_t)arg, 1);
+}
+
+static void get_till_the_end(void *arg)
+{
+    int item, rc;
+
+    (void)arg;
+    while ((rc = motet_queue_get(queue, &item, MOTET_FOREVER)) == 0) {
+        CHECK(item >= 0 && item < ITEMS);
+        CHECK_INT(motet__add(&came[item], 1, RELAXED), 0);
+    }
+    CHECK_INT(rc, EPIPE);
+}
+
+static void shut_down(void *arg)
+{
+    (void)arg;
+    CHECK_INT(motet_queue_shutdown(queue, false), 0);
+}
+
+/* As many as were put have come, but for `lost` at most. */
+static void count_and_free(uint32_t lost)
+{
+    for (int item = 0; item < ITEMS; item++)
+        if (was_put[item] && !came[item]) {
+            CHECK(lost > 0);
+            lost--;
+        }
+    CHECK_INT(motet_queue_size(queue), 0);
+    motet_queue_free(queue);
+}
+
+/* What it has put has been put; of the one it was at nobody knows. */
+static void a_putter_dies(void)
+{
+    model_victim("victim", put_two, (void *)0);
+    model_process("putter", put_one, (void *)2);
+    model_process("getter", get_till_the_end, NULL);
+    model_process("shuts down", shut_down, NULL);
+    model_run();
+    count_and_free(0);
+}
+
+MODEL(shared_queue_fifo_a_putter_dies, .kills = 1, .preemptions = 1, .leaks = true)
+{
+    open_with(MOTET_FIFO, 1);
+    a_putter_dies();
+}
+
+MODEL(shared_queue_lifo_a_putter_dies, .kills = 1, .preemptions = 1, .leaks = true)
+{
+    open_with(MOTET_LIFO, 0);
+    a_putter_dies();
+}
+
+MODEL(shared_queue_priority_a_putter_dies, .kills = 1, .preemptions = 1, .leaks = true)
+{
+    open_with(MOTET_PRIORITY, 2);
+    a_putter_dies();
+}
+
+/* It takes the item along that it has just got. */
+static void a_getter_dies(void)
+{
+    model_victim("victim", get_till_the_end, NULL);
+    model_process("putter", put_two, (void *)0);
+    model_process("getter", get_till_the_end, NULL);
+    model_process("shuts down", shut_down, NULL);
+    model_run();
+    count_and_free((uint32_t)model_killed());
+}
+
+MODEL(shared_queue_fifo_a_getter_dies, .kills = 1, .preemptions = 1, .leaks = true)
+{
+    open_with(MOTET_FIFO, 1);
+    a_getter_dies();
+}
+
+MODEL(shared_queue_priority_a_getter_dies, .kills = 1, .preemptions = 1, .leaks = true)
+{
+    open_with(MOTET_PRIORITY, 2);
+    a_getter_dies();
+}
+
+/* ---- all the points at which one alone can die ------------------------------------------------ */
+
+/* All that is in it comes out, once, and in the order if it has one. */
+static void get_the_rest(bool sorted)
+{
+    size_t n = motet_queue_size(queue);
+
+    for (int item, before = -1; n > 0; n--) {
+        CHECK_INT(motet_queue_get(queue, &item, 0), 0);
+        CHECK(!sorted || item > before);
+        before = item;
+        came[item]++;
+    }
+    motet_queue_free(queue);
+}
+
+/* The item of the dead one comes first in a heap, from the bottom of it. */
+static void put_anywhere(bool sorted)
+{
+    put_items(2, 4);
+    model_victim("victim", put_one, (void *)1);
+    model_run();
+    uint32_t there = (uint32_t)motet_queue_size(queue) - 4;
+    put_items(6, 1);
+    get_the_rest(sorted);
+    CHECK_INT(came[1], there);
+    CHECK(there || model_killed());
+    for (int item = 2; item <= 6; item++)
+        CHECK_INT(came[item], 1);
+}
+
+static void get_one(void *arg)
+{
+    int item;
+
+    (void)arg;
+    CHECK_INT(motet_queue_get(queue, &item, 0), 0);
+    CHECK_INT(item, 2);
+}
+
+static void get_anywhere(void)
+{
+    put_items(2, 5);
+    model_victim("victim", get_one, NULL);
+    model_run();
+    uint32_t there = (uint32_t)motet_queue_size(queue) - 4;
+    get_the_rest(true);
+    CHECK_INT(came[2], there);
+    for (int item = 3; item <= 6; item++)
+        CHECK_INT(came[item], 1);
+}
+
+MODEL(shared_queue_fifo_put_anywhere, .kills = 1, .leaks = true)
+{
+    open_with(MOTET_FIFO, 0);
+    put_anywhere(false);
+}
+
+MODEL(shared_queue_fifo_get_anywhere, .kills = 1, .leaks = true)
+{
+    open_with(MOTET_FIFO, 6);
+    get_anywhere();
+}
+
+MODEL(shared_queue_priority_put_anywhere, .kills = 1, .leaks = true)
+{
+    open_with(MOTET_PRIORITY, 0);
+    put_anywhere(true);
+}
+
+MODEL(shared_queue_priority_get_anywhere, .kills = 1, .leaks = true)
+{
+    open_with(MOTET_PRIORITY, 6);
+    get_anywhere();
+}
