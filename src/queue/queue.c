@@ -378,10 +378,10 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
     *slept = true;
     struct motet__note outer;
     motet__note_begin(&outer, waitable(body, wait), body, deadline);
-    int rc;
-    do
-        rc = motet__ec_wait(wait->sleepers, key, deadline, body->scope);
-    while (rc == 0 && motet__load(&wait->sleepers->sequence, RELAXED) == key && !wait->ready(body));
+    /* Not again, if it returns for no reason: the wake-up may have been meant for one who fell asleep
+     * before us and goes on sleeping (the kernel promises no order). Then two sleep and one is counted:
+     * whoever sleeps again announces itself again. */
+    int rc = motet__ec_wait(wait->sleepers, key, deadline, body->scope);
     motet__note_end(&outer);
     return rc;
 }

@@ -7,10 +7,10 @@
  *     look again
  *
  * `sleepers` is never less than the number of those asleep plus those about to be, minus the wake-ups
- * under way: a waiter adds itself before it sleeps and never takes itself off; whoever notifies takes
- * off as many as it is going to wake. A waiter that found its condition true after all, gave up, or
- * died leaves the number too high; that costs one needless system call later, which takes it off. It
- * can never be too low, which would lose a wake-up.
+ * under way: a waiter adds itself each time before it sleeps and never takes itself off; whoever
+ * notifies takes off as many as it is going to wake. A waiter that found its condition true after all,
+ * gave up, was woken for no reason, or died leaves the number too high; that costs one needless system
+ * call later, which takes it off. It can never be too low, which would lose a wake-up.
  *
  * No wake-up is lost: the waiter writes `sleepers` and then reads the condition, the other writes the
  * condition and then reads `sleepers`, all four SEQ_CST, so that at least one sees the other. If the

@@ -399,6 +399,36 @@ MODEL(queue_shutdown_tells_two_getters)
     free_it();
 }
 
+static void get_until_shut(void *arg)
+{
+    int item;
+
+    while (!(item = take_out(MOTET_FOREVER)))
+        ;
+    (void)arg;
+    CHECK_INT(item, -EPIPE);
+}
+
+static void put_and_shut(void *arg)
+{
+    (void)arg;
+    CHECK_INT(put_in(0, MOTET_FOREVER), 0);
+    CHECK_INT(motet_queue_shutdown(queue, false), 0);
+}
+
+/* One getter sleeps; its wake-up for the item is on the way; the other takes the item, comes again,
+ * sleeps too, and gets that wake-up. Then the shutdown has two to wake. */
+MODEL(queue_shutdown_tells_one_whose_wake_up_another_got, .preemptions = 3)
+{
+    open_with(MOTET_FIFO, 0);
+    model_thread("a", get_until_shut, NULL);
+    model_thread("b", get_until_shut, NULL);
+    model_thread("putter", put_and_shut, NULL);
+    model_run();
+    CHECK_INT(came[0], 1);
+    motet_queue_free(queue);
+}
+
 /* What is in it is dropped: it comes out, or is never seen again. Joiners are let go. */
 static void join(void *arg)
 {
