@@ -37,6 +37,8 @@ int motet_future_result_with(motet_future *future, void *result, size_t size, do
     int rc = motet__task_await(future, deadline, 0);
     if (rc == 0)
         rc = outcome(future);
+    if (rc == 0)
+        motet__reads(&future->results);
     if (rc == 0 && result)
         memcpy(result, future->results, size);
     return rc;

@@ -124,6 +124,7 @@ void motet__task_run(struct motet_future *task)
             task->error = rc;
         }
     }
+    motet__writes(&task->results);
     motet__task_publish(task, MOTET__DONE);
 }
 

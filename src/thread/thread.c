@@ -287,6 +287,7 @@ static void end(struct motet_thread *thread, int exitcode)
     motet__unlock(&registry.lock);
     if (self)
         motet__self_set_name(self, NULL);
+    motet__writes(&thread->exitcode);
     thread->exitcode = exitcode;
     /* Release: pairs with the acquires of those who look at the state. */
     motet__store(&thread->state, thread->kind == STARTED ? ENDED : GONE, RELEASE);
@@ -853,6 +854,7 @@ int motet_thread_exitcode(const motet_thread *thread)
 {
     if (!thread || motet__load(&thread->state, ACQUIRE) <= LEAVING)
         return MOTET_NO_EXITCODE;
+    motet__reads(&thread->exitcode);
     return thread->exitcode;
 }
 
