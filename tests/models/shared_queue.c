@@ -148,7 +148,11 @@ static void get_the_rest(bool sorted)
 /* The item of the dead one comes first in a heap, from the bottom of it. */
 static void put_anywhere(bool sorted)
 {
+    int first = 0;
+
+    CHECK_INT(motet_queue_put(queue, &first, 0), 0);
     put_items(2, 4);
+    CHECK_INT(motet_queue_get(queue, &first, 0), 0); /* its slot is free again */
     model_victim("victim", put_one, (void *)1);
     model_run();
     uint32_t there = (uint32_t)motet_queue_size(queue) - 4;

@@ -31,9 +31,8 @@ static void join_and_look(void *arg)
 MODEL(thread_joined_by_three)
 {
     CHECK((thread = motet_thread_start(work, NULL)));
-    model_thread("joiner", join_and_look, NULL);
-    model_thread("joiner", join_and_look, NULL);
-    join_and_look(NULL);
+    for (int i = 0; i < 3; i++)
+        model_thread("joiner", join_and_look, NULL);
     model_run();
     motet_thread_free(thread);
 }
