@@ -6,6 +6,7 @@
 #   make long [STRESS=10] [MODES=...] [T=...]   the same with the numbers of a bad day
 #   make soak [TIMES=200] [MODES=plain] [T=...]  each program many times over, on a busy machine
 #   make models [MODEL_TIME=seconds for each] [T="model_lock"]
+#   make mutants [M="lock_ queue_shutdown"]
 #   make install [PREFIX=/usr/local] [DESTDIR=...]
 #   make bench
 #
@@ -52,6 +53,11 @@ models: export MODEL_TIME ?= 20
 models:
 	@scripts/install-deps.sh build test
 	@python3 tests/run.py --mode=plain -v $(or $(T),model_)
+
+# Plants bugs in copies of the tree, one at a time: each must be found by the tests named for it.
+mutants:
+	@scripts/install-deps.sh build test
+	@python3 tests/mutants.py $(M)
 
 install:
 	@scripts/install-deps.sh build

@@ -53,6 +53,7 @@ look()
             need "have groff" groff-base
             need "have col" bsdextrautils
             need "have python3" python3
+            need "have patch" patch
             ;;
         bench)
             need "header nsync.h" libnsync-dev
