@@ -10,7 +10,8 @@
  * with the parent, who reads there how the run ended.
  *
  * The files:
- *   sched.c     points, sleeping and waking, the clock, deaths
+ *   sched.c     points, who goes on at them, sleeping and waking, the clock
+ *   lives.c     beginnings, ends and deaths of threads, and of a run
  *   words.c     atomic accesses: what each thread sees of the others' stores, and races
  *   choose.c    the stream of choices: depth first, random, by priorities, from a list
  *   vehicle.c   what carries the logical threads: stacks on one thread, or threads of the system
@@ -278,6 +279,17 @@ enum check_wake motet__check_sleep(struct check_thread *me);
 /* Wakes up to n that sleep on the word. */
 void motet__check_wake(struct check_thread *me, uint32_t *word, uint32_t n, bool shared);
 
+/* The caller does not go on any more: others do. Returns as motet__check_end does. */
+void motet__check_leave(struct check_thread *me);
+
+/* A chance to be killed here, between two plain stores. */
+void motet__check_mortal(struct check_thread *me, const struct motet__place *place);
+
+/* ---- lives.c ---- */
+
+/* The death of all threads of the group, at whatever they were, and what the kernel does then. */
+void motet__check_kill(struct check *c, uint32_t group);
+
 /* A thread of that group, which does not run yet. NULL: there are too many. */
 struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t group);
 
@@ -285,9 +297,6 @@ void motet__check_name(struct check_thread *t, const char *name);
 
 /* The calling thread is at its end. Returns, if at all, when others go on: to leave the thread. */
 void motet__check_end(struct check_thread *me);
-
-/* A chance to be killed here, between two plain stores. */
-void motet__check_mortal(struct check_thread *me, const struct motet__place *place);
 
 /* From the beginning of the body to its end, or to a failure. */
 void motet__check_run(struct check *c);
