@@ -26,7 +26,8 @@
  *    one and the same other lock, nor what one thread does alone.
  *
  * (A private lock that one thread takes and another releases is a signal: nobody knows who will release
- * it. Once that has been seen it is left alone; before, a wait for it may be reported.)
+ * it. Once that has been seen it is left alone; before, two threads that wait for each other's signals
+ * may be reported. One that waits for a lock that it has itself is never reported; motet_dump shows it.)
  *
  * A report is made once. It goes to the standard error, or to motet_debug_on_report. Cycles that
  * go through another process are not seen. Only locks and rlocks, those of conditions too, and

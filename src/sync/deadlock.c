@@ -78,11 +78,7 @@ static void report(struct motet__glimpse *const cycle[], size_t length)
 {
     struct motet__report text = {.used = 0};
 
-    if (length == 1)
-        motet__report_add(&text, "motet: deadlock: a thread waits for itself for ever\n");
-    else
-        motet__report_add(&text, "motet: deadlock: %zu threads wait for each other for ever\n",
-                          length);
+    motet__report_add(&text, "motet: deadlock: %zu threads wait for each other for ever\n", length);
     for (size_t i = 0; i < length; i++) {
         const struct motet__glimpse *who = cycle[i], *has = cycle[(i + 1) % length];
         motet__report_add(&text, "  %s (%u) waits for ", who->name, who->is.tid);
@@ -111,7 +107,7 @@ void motet__deadlock_look(struct motet__self *self)
         return;
     self->reporting = true;
     size_t length = look(self->tid, &first, once);
-    if (length > 0) {
+    if (length > 1) { /* by itself, it waits for another to release the lock: it is a signal */
         uint64_t sum = sum_of(once, length);
         if (look(self->tid, &second, again) == length && sum_of(again, length) == sum &&
             is_new(sum))
