@@ -380,6 +380,26 @@ TEST(a_handler_is_interrupted_where_it_waits_and_only_there)
     CHECK_STR(order, "(-h12)");
 }
 
+static void hits_itself_again(int signum)
+{
+    strcat(order, "(");
+    if (strlen(order) < 8)
+        raise(signum);
+    CHECK_INT(motet_sleep(0.001), 0);
+    motet_check_signals();
+    strcat(order, ")");
+}
+
+/* A storm of signals whose handler waits would fill the stack. */
+TEST(a_handler_does_not_interrupt_itself)
+{
+    CHECK_INT(motet_signal(SIGUSR2, hits_itself_again), 0);
+    raise(SIGUSR2);
+    for (int i = 0; i < 5; i++)
+        motet_check_signals();
+    CHECK_STR(order, "()()()()()");
+}
+
 static motet_queue *rescue;
 
 static void puts_one(int signum)

@@ -22,6 +22,11 @@ enum { WORDS = MOTET__SIGNALS_MAX / 32 + 1 };
 
 static uint32_t pending[WORDS]; /* atomic: a bit for each signal that has come */
 
+/* A bit for each signal whose handler is being run: it is not begun anew inside itself, however many
+ * come while it waits, or they would fill the stack. The main thread's alone. */
+static uint32_t running[WORDS];
+static bool main_forks; /* between the handlers of a fork */
+
 typedef void handler_fn(int signum);
 
 static handler_fn *handlers[MOTET__SIGNALS_MAX + 1]; /* atomic; NULL: not ours */
@@ -41,11 +46,11 @@ static void arrive(int signum)
     errno = saved;
 }
 
-/* Takes the lowest signal that is pending; 0: none is. */
+/* Takes the lowest signal that is pending and whose handler does not run; 0: there is none. */
 static int take(void)
 {
     for (int i = 0; i < WORDS; i++) {
-        uint32_t bits = motet__load(&pending[i], SEQ_CST);
+        uint32_t bits = motet__load(&pending[i], SEQ_CST) & ~running[i];
         if (bits == 0)
             continue;
         uint32_t lowest = bits & -bits;
@@ -55,16 +60,27 @@ static int take(void)
     return 0;
 }
 
+/* Each at most once: a storm must not keep the thread from what it waits for, which it looks at before
+ * it comes here again. */
 static void run_handlers(void)
 {
+    uint32_t done[WORDS] = {0}, again = 0;
     int signum;
 
     motet__and(&motet__self()->interrupted, ~(uint32_t)MOTET__SIGNALS, SEQ_CST);
     while ((signum = take()) != 0) {
         handler_fn *handler = motet__load(&handlers[signum], ACQUIRE);
+        done[signum / 32] |= UINT32_C(1) << signum % 32;
+        running[signum / 32] |= UINT32_C(1) << signum % 32;
         if (handler) /* NULL: given up since */
             handler(signum);
     }
+    for (int i = 0; i < WORDS; i++) {
+        running[i] &= ~done[i];
+        again |= motet__load(&pending[i], SEQ_CST) & done[i];
+    }
+    if (again) /* came while it ran, and MOTET__SIGNALS may have been cleared by a wait of the handler */
+        motet__or(&motet__self()->interrupted, MOTET__SIGNALS, SEQ_CST);
 }
 
 /* Called in the middle of a wait: what the thread has of which there is one only, and which the
@@ -88,22 +104,30 @@ static void interrupt_wait(void)
     motet__robust_resume(self, robust);
 }
 
-/* What had come for the parent is not for the child. */
+static bool is_main(void)
+{
+    return motet__self()->tid == (uint32_t)motet__os_pid();
+}
+
+static void before_fork(void)
+{
+    main_forks = is_main();
+}
+
+/* What had come for the parent is not for the child. Its main thread is the one that forked. */
 static void after_fork_child(void)
 {
-    for (int i = 0; i < WORDS; i++)
+    for (int i = 0; i < WORDS; i++) {
         motet__store(&pending[i], 0, SEQ_CST);
+        if (!main_forks)
+            running[i] = 0;
+    }
 }
 
 static void set_up(void)
 {
     motet__on_signals(interrupt_wait);
-    set_up_error = motet__at_fork(NULL, NULL, after_fork_child);
-}
-
-static bool is_main(void)
-{
-    return motet__self()->tid == (uint32_t)motet__os_pid();
+    set_up_error = motet__at_fork(before_fork, NULL, after_fork_child);
 }
 
 static bool is_a_signal(int signum)

@@ -29,6 +29,13 @@ static bool run_signals(struct motet__self *self)
     return true;
 }
 
+/* The handlers may have changed what the thread waits for: it looks again. But its time goes on while
+ * they run, and must not be forgotten in a storm of signals. */
+static int after_signals(int64_t deadline)
+{
+    return deadline <= motet__now() ? ETIMEDOUT : 0;
+}
+
 int motet__deadline(double timeout, int64_t *deadline)
 {
     if (!(timeout >= 0)) /* NaN compares false */
@@ -110,7 +117,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
     if (!(how & MOTET__UNCANCELLED) &&
         motet__unlikely(motet__load(&motet__self()->interrupted, RELAXED))) {
         if (run_signals(motet__self()))
-            return 0; /* the handlers may have changed what we wait for */
+            return after_signals(deadline);
         return ECANCELED;
     }
     if (shared) {
@@ -144,8 +151,12 @@ int motet__wait_fd(int fd, int64_t deadline)
         motet__self_open_fd(self, motet__os_eventfd);
     /* Either this sees why the thread is interrupted, or motet__interrupt sees the descriptor: each
      * side writes its word before it reads the other's, both SEQ_CST. */
-    if (motet__load(&self->interrupted, SEQ_CST))
-        return run_signals(self) ? 0 : ECANCELED;
+    if (motet__load(&self->interrupted, SEQ_CST)) {
+        if (!run_signals(self))
+            return ECANCELED;
+        if (deadline != MOTET__AT_ONCE) /* which allows for one look, and has not had it */
+            return after_signals(deadline);
+    }
     int rc = poll_in_slices(fd, self->cancel_fd, deadline);
     if (rc == EAGAIN) { /* cleared before `interrupted` is looked at, which is in the next wait */
         motet__os_eventfd_clear(self->cancel_fd);
