@@ -151,21 +151,57 @@ static int enters(void *arg)
     return 0;
 }
 
-TEST(a_cancelled_thread_that_would_have_to_wait_skips_the_block)
+static int enters_one(void *arg)
+{
+    int entered = 0;
+    motet_with(*(motet_lock **)arg)
+        entered++;
+    return entered;
+}
+
+TEST(a_cancelled_thread_waits_for_a_lock)
 {
     int entered = 0, *to = &entered;
     CHECK_INT(motet_lock_acquire(&lock, 0), 0);
     CHECK_INT(motet_rlock_acquire(&rlock, 0), 0);
     CHECK_INT(motet_condition_acquire(&condition, 0), 0);
+    struct worker *w = START(&THREADS, enters, &to);
+    WAIT_UNTIL(worker_waits(w));
+    CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
+    WAIT_UNTIL(worker_waits(w));
+    CHECK_INT(motet_lock_release(&lock), 0);
+    WAIT_UNTIL(worker_waits(w));
+    CHECK_INT(motet_rlock_release(&rlock), 0);
+    WAIT_UNTIL(worker_waits(w));
+    CHECK_INT(motet_condition_release(&condition), 0);
+    CHECK_INT(worker_join(w), 0);
+    CHECK_INT(entered, 4);
+    CHECK(all_free());
+}
+
+TEST_PROCESSES(a_cancelled_thread_waits_for_a_shared_lock)
+{
+    motet_lock *shared = kind->alloc(sizeof *shared);
+    CHECK_INT(motet_lock_acquire(shared, 0), 0);
+    struct worker *w = START(&THREADS, enters_one, &shared);
+    WAIT_UNTIL(worker_waits(w));
+    CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
+    WAIT_UNTIL(worker_waits(w));
+    CHECK_INT(motet_lock_release(shared), 0);
+    CHECK_INT(worker_join(w), 1);
+    CHECK(!motet_lock_locked(shared));
+    kind->free(shared);
+}
+
+TEST(a_cancelled_thread_does_not_wait_for_a_semaphore)
+{
+    int entered = 0, *to = &entered;
     CHECK_INT(motet_semaphore_acquire(&semaphore, 0), 0);
     struct worker *w = START(&THREADS, enters, &to);
     WAIT_UNTIL(worker_waits(w));
     CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
     CHECK_INT(worker_join(w), 0);
-    CHECK_INT(entered, 0);
-    CHECK_INT(motet_lock_release(&lock), 0);
-    CHECK_INT(motet_rlock_release(&rlock), 0);
-    CHECK_INT(motet_condition_release(&condition), 0);
+    CHECK_INT(entered, 3);
     CHECK_INT(motet_semaphore_release(&semaphore, 1), 0);
     CHECK(all_free());
 }

@@ -208,7 +208,8 @@ int motet__lock_acquire(motet_lock *lock, int64_t deadline, unsigned how)
     return acquire_private(lock, deadline, how);
 }
 
-int motet_lock_acquire(motet_lock *lock, double timeout)
+/* `how` is MOTET__SHIELDED or nothing. */
+static inline int acquire_for(motet_lock *lock, double timeout, unsigned how)
 {
     int64_t deadline;
 
@@ -223,7 +224,17 @@ int motet_lock_acquire(motet_lock *lock, double timeout)
         return 0;
     }
     int rc = motet__deadline(timeout, &deadline);
-    return rc ? rc : motet__lock_take(lock, deadline, scope);
+    return rc ? rc : motet__lock_take(lock, deadline, scope | how);
+}
+
+int motet_lock_acquire(motet_lock *lock, double timeout)
+{
+    return acquire_for(lock, timeout, 0);
+}
+
+int motet__lock_shielded(motet_lock *lock)
+{
+    return acquire_for(lock, MOTET_FOREVER, MOTET__SHIELDED);
 }
 
 int motet__lock_take(motet_lock *lock, int64_t deadline, unsigned how)

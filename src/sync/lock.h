@@ -13,6 +13,9 @@ int motet__lock_acquire(motet_lock *lock, int64_t deadline, unsigned how);
 /* The same, for a lock of the user's: MOTET_DEBUG is told of it. */
 int motet__lock_take(motet_lock *lock, int64_t deadline, unsigned how);
 
+/* motet_lock_acquire without end, even by a thread that is cancelled. */
+int motet__lock_shielded(motet_lock *lock);
+
 /* For the library's own locks: takes it whatever happens. 0 or EOWNERDEAD. */
 int motet__lock(motet_lock *lock);
 void motet__unlock(motet_lock *lock);

@@ -17,12 +17,22 @@ int motet__rlock_acquire(motet_rlock *lock, int64_t deadline, unsigned how)
     return rc;
 }
 
-int motet_rlock_acquire(motet_rlock *lock, double timeout)
+static int acquire_for(motet_rlock *lock, double timeout, unsigned how)
 {
     int64_t deadline;
     int rc = lock ? motet__deadline(timeout, &deadline) : EINVAL;
 
-    return rc ? rc : motet__rlock_acquire(lock, deadline, motet__scope(lock));
+    return rc ? rc : motet__rlock_acquire(lock, deadline, motet__scope(lock) | how);
+}
+
+int motet_rlock_acquire(motet_rlock *lock, double timeout)
+{
+    return acquire_for(lock, timeout, 0);
+}
+
+int motet__rlock_shielded(motet_rlock *lock)
+{
+    return acquire_for(lock, MOTET_FOREVER, MOTET__SHIELDED);
 }
 
 int motet_rlock_release(motet_rlock *lock)

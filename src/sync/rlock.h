@@ -7,4 +7,7 @@
 
 int motet__rlock_acquire(motet_rlock *lock, int64_t deadline, unsigned how);
 
+/* motet_rlock_acquire without end, even by a thread that is cancelled. */
+int motet__rlock_shielded(motet_rlock *lock);
+
 #endif

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 
+#include "sync/lock.h"
+#include "sync/rlock.h"
+
 enum { LOCK, RLOCK, CONDITION, SEMAPHORE };
 
 static struct motet__with held_if(int rc, void *object, int kind)
@@ -12,19 +15,25 @@ static struct motet__with held_if(int rc, void *object, int kind)
     return (struct motet__with){held ? object : NULL, kind};
 }
 
+/* A thread that is cancelled puts in order what it has begun, in blocks that must not be left out. */
 struct motet__with motet__with_lock(motet_lock *lock)
 {
-    return held_if(motet_lock_acquire(lock, MOTET_FOREVER), lock, LOCK);
+    return held_if(motet__lock_shielded(lock), lock, LOCK);
 }
 
 struct motet__with motet__with_rlock(motet_rlock *lock)
 {
-    return held_if(motet_rlock_acquire(lock, MOTET_FOREVER), lock, RLOCK);
+    return held_if(motet__rlock_shielded(lock), lock, RLOCK);
 }
 
 struct motet__with motet__with_condition(motet_condition *condition)
 {
-    return held_if(motet_condition_acquire(condition, MOTET_FOREVER), condition, CONDITION);
+    int rc = EINVAL;
+
+    if (condition)
+        rc = condition->lock ? motet__lock_shielded(condition->lock)
+                             : motet__rlock_shielded(&condition->own);
+    return held_if(rc, condition, CONDITION);
 }
 
 struct motet__with motet__with_semaphore(motet_semaphore *semaphore)

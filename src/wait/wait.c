@@ -118,7 +118,9 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
         motet__unlikely(motet__load(&motet__self()->interrupted, RELAXED))) {
         if (run_signals(motet__self()))
             return after_signals(deadline);
-        return ECANCELED;
+        if (!(how & MOTET__SHIELDED))
+            return ECANCELED;
+        how |= MOTET__UNCANCELLED; /* a sleep on both words would end at once */
     }
     if (shared) {
         int64_t look = motet__now() + MOTET__RECHECK;

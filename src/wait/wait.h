@@ -31,7 +31,8 @@
 enum {
     MOTET__PRIVATE = 0,
     MOTET__SHARED = 1,      /* the word is in shared memory */
-    MOTET__UNCANCELLED = 2, /* go on waiting when the thread is cancelled */
+    MOTET__UNCANCELLED = 2, /* go on waiting when the thread is cancelled, and run no handlers */
+    MOTET__SHIELDED = 4,    /* go on waiting when the thread is cancelled */
     MOTET__WATCHED = 8, /* private, and MOTET_DEBUG wants to know of it: what a scope is in place
                                of MOTET__PRIVATE, so that no fast path is taken */
 };
@@ -60,8 +61,9 @@ int motet__deadline(double timeout, int64_t *deadline);
 /* MOTET__SHARED, MOTET__PRIVATE or MOTET__WATCHED: whom an object at that address serves. */
 static inline unsigned motet__scope(const volatile void *p);
 
-/* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled. Unless
- * MOTET__UNCANCELLED, it runs handlers of signals, also when they come while it sleeps, and returns 0. */
+/* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled, and
+ * `how` is neither MOTET__UNCANCELLED nor MOTET__SHIELDED. Unless MOTET__UNCANCELLED, it runs handlers
+ * of signals, also when they come while it sleeps, and returns 0. */
 int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned how);
 
 /* What a call returns that would have to wait and may not: ETIMEDOUT or ECANCELED. */
@@ -70,7 +72,7 @@ static inline int motet__no_wait(unsigned how)
     /* Relaxed: a cancellation orders nothing but itself. */
     bool cancelled = motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCEL;
 
-    return cancelled && !(how & MOTET__UNCANCELLED) ? ECANCELED : ETIMEDOUT;
+    return cancelled && !(how & (MOTET__UNCANCELLED | MOTET__SHIELDED)) ? ECANCELED : ETIMEDOUT;
 }
 
 /* Wakes up to n sleepers on the word. It is a system call whether there are any or not: ask only
