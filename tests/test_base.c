@@ -1,8 +1,10 @@
-/* motet_version, motet_cpu_count, motet_sleep. */
+/* motet_version, motet_last_error, motet_cpu_count, motet_sleep. */
 #include "harness.h"
 #include "timeouts.h"
 
 #include <sched.h>
+
+#include "base/error.h"
 
 TEST(the_version_is_that_of_the_header)
 {
@@ -45,6 +47,34 @@ TEST(affinity_counts)
     CHECK_INT(motet_cpu_count(), 1);
     CHECK_INT(sched_setaffinity(0, sizeof all, &all), 0);
     CHECK(motet_cpu_count() <= CPU_COUNT(&all));
+}
+
+static int nothing_failed_here(void *arg)
+{
+    (void)arg;
+    CHECK_STR(motet_last_error(), "");
+    motet__explain(EPERM, "mine");
+    CHECK_STR(motet_last_error(), "mine");
+    return 0;
+}
+
+/* Each thread has its own, and a child starts with none. */
+TEST(the_last_error_is_the_threads_own)
+{
+    char text[2000];
+
+    CHECK_STR(motet_last_error(), "");
+    errno = EINTR;
+    CHECK_INT(motet__explain(ENOSPC, "%s of %d", "all", 7), ENOSPC);
+    CHECK_INT(errno, EINTR);
+    CHECK_STR(motet_last_error(), "all of 7");
+    CHECK_INT(worker_join(THREADS.start(nothing_failed_here, NULL, 0)), 0);
+    CHECK_INT(worker_join(PROCESSES.start(nothing_failed_here, NULL, 0)), 0);
+    CHECK_STR(motet_last_error(), "all of 7");
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    motet__explain(ENOSPC, "%s", text);
+    CHECK(strlen(motet_last_error()) > 200 && strlen(motet_last_error()) < sizeof text - 1);
 }
 
 TEST(sleep_takes_its_time)

@@ -74,6 +74,11 @@ typedef int (*motet_task)(const void *arg, void *result);
 /* The version of the library that runs, such as "0.1.0". Never freed. */
 MOTET_API const char *motet_version(void);
 
+/* More about the calling thread's last failure that had more to say than its errno value: what went
+ * wrong, and what to do. "" when there was none in this process. Failures that have nothing to add
+ * leave it as it is. Valid until the thread's next failed call. */
+MOTET_API const char *motet_last_error(void);
+
 /* How many processors this process may use: those of its affinity mask, and no more than the CPU
  * quota of its control groups allows, rounded up. At least 1. Read anew at each call; the
  * environment's MOTET_CPU_COUNT, a positive number, overrides it.

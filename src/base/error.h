@@ -1,0 +1,9 @@
+/* What a failed call has to say beyond its errno value: for motet_last_error. */
+#ifndef MOTET_BASE_ERROR_H
+#define MOTET_BASE_ERROR_H
+
+/* Keeps a text, cut to what there is room for, and returns `error`: what went wrong, and what to do.
+ * Leaves errno as it is, allocates nothing. */
+int motet__explain(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
