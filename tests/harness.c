@@ -392,10 +392,15 @@ static bool sleeps(pid_t pid, pid_t tid)
     return false;
 }
 
+bool thread_waits(const motet_thread *thread)
+{
+    return sleeps(getpid(), motet_thread_native_id(thread));
+}
+
 bool worker_waits(struct worker *worker)
 {
     if (worker->thread)
-        return sleeps(getpid(), motet_thread_native_id(worker->thread));
+        return thread_waits(worker->thread);
     return sleeps(motet_process_pid(worker->process), motet_process_pid(worker->process));
 }
 

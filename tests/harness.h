@@ -121,9 +121,10 @@ extern const struct kind THREADS, PROCESSES;
 
 int worker_join(struct worker *worker); /* waits (a minute, then fails); frees; the exit code */
 bool worker_alive(struct worker *worker);
-bool worker_waits(struct worker *worker); /* whether it sleeps in a system call that waits */
-void worker_kill(struct worker *worker);  /* SIGKILL; processes only */
-int worker_pid(struct worker *worker);    /* of the process it runs in */
+bool worker_waits(struct worker *worker);      /* whether it sleeps in a system call that waits */
+bool thread_waits(const motet_thread *thread); /* likewise a thread of this process */
+void worker_kill(struct worker *worker);       /* SIGKILL; processes only */
+int worker_pid(struct worker *worker);         /* of the process it runs in */
 
 motet_thread *worker_thread(struct worker *worker); /* the handle, or NULL: the other kind */
 motet_process *worker_process(struct worker *worker);

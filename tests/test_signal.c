@@ -455,6 +455,33 @@ TEST(main_may_be_cancelled_and_still_handles)
     motet_thread_free(t);
 }
 
+static int keeps_lock(void *arg)
+{
+    motet_lock *lock = arg;
+    CHECK_INT(motet_lock_acquire(lock, 0), 0);
+    CHECK_INT(motet_thread_cancel(motet_main_thread()), 0);
+    hit_and_wait(SIGUSR1); /* in whatever the main thread waits */
+    WAIT_UNTIL(thread_waits(motet_main_thread()));
+    CHECK_INT(motet_interrupt_main_with(SIGUSR2), 0); /* no system call of it is interrupted */
+    WAIT_UNTIL(__atomic_load_n(&last, __ATOMIC_SEQ_CST) == SIGUSR2);
+    return motet_lock_release(lock);
+}
+
+/* motet_with waits though it is cancelled, and what wakes it for a handler is that its word changes. */
+TEST(a_cancelled_main_that_waits_all_the_same_handles)
+{
+    motet_lock lock = MOTET_LOCK_INIT;
+    CHECK_INT(motet_signal(SIGUSR1, handles), 0);
+    CHECK_INT(motet_signal(SIGUSR2, handles), 0);
+    motet_thread *t = motet_thread_start(keeps_lock, &lock);
+    WAIT_UNTIL(motet_lock_locked(&lock) && motet_cancelled());
+    motet_with(&lock)
+        CHECK_INT(last, SIGUSR2);
+    while (motet_thread_is_alive(t))
+        harness_nap();
+    motet_thread_free(t);
+}
+
 static int wait_for_child(pid_t pid)
 {
     int status = -1;

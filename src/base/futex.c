@@ -35,12 +35,12 @@ int motet__futex_wait(uint32_t *word, uint32_t expected, int64_t deadline, bool 
 }
 
 int motet__futex_wait_either(uint32_t *word, uint32_t expected, bool shared, uint32_t *other,
-                             int64_t deadline)
+                             uint32_t unchanged, int64_t deadline)
 {
     /* The kernel reports the last of those that were woken. `word` stands last, so that a wake-up
      * meant for it is never taken for the other's and lost. */
     struct futex_waiter waiters[2] = {
-        {0, (uintptr_t)other, WAITV_32_BIT | WAITV_PRIVATE, 0},
+        {unchanged, (uintptr_t)other, WAITV_32_BIT | WAITV_PRIVATE, 0},
         {expected, (uintptr_t)word, WAITV_32_BIT | (shared ? 0 : WAITV_PRIVATE), 0},
     };
     struct timespec at = motet__timespec(deadline);

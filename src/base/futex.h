@@ -14,11 +14,11 @@
 /* Sleeps while *word == expected. 0 when woken, else EAGAIN (it was not), EINTR or ETIMEDOUT. */
 int motet__futex_wait(uint32_t *word, uint32_t expected, int64_t deadline, bool shared);
 
-/* Sleeps while *word == expected and *other == 0 (`other` is private). 0 when *word's waiters were
- * woken, EAGAIN, EINTR, ETIMEDOUT, or ENOSYS where the kernel cannot wait on two words. EAGAIN also
- * when *other's were woken: the caller looks at it anyway. */
+/* Sleeps while *word == expected and *other == unchanged (`other` is private). 0 when *word's waiters
+ * were woken, EAGAIN, EINTR, ETIMEDOUT, or ENOSYS where the kernel cannot wait on two words. EAGAIN
+ * also when *other's were woken: the caller looks at it anyway. */
 int motet__futex_wait_either(uint32_t *word, uint32_t expected, bool shared, uint32_t *other,
-                             int64_t deadline);
+                             uint32_t unchanged, int64_t deadline);
 
 /* Wakes up to n that sleep on the word. Never touches the word, so a stale address does no harm. */
 void motet__futex_wake(uint32_t *word, int n, bool shared);

@@ -48,11 +48,11 @@ int motet__futex_wait(uint32_t *word, uint32_t expected, int64_t deadline, bool 
 }
 
 int motet__futex_wait_either(uint32_t *word, uint32_t expected, bool shared, uint32_t *other,
-                             int64_t deadline)
+                             uint32_t unchanged, int64_t deadline)
 {
     const struct motet__place *place = MOTET__PLACE("");
     struct check_thread *me = motet__check_point(place);
-    uint32_t values[2] = {expected, 0};
+    uint32_t values[2] = {expected, unchanged};
 
     if (!me)
         return EAGAIN;

@@ -139,7 +139,7 @@ int motet__os_poll(int fd, int other, int64_t deadline)
         if (deadline == 0)
             return ETIMEDOUT;
         int rc = motet__futex_wait_either(a >= 0 ? &set[a] : &never, 0, false,
-                                          b >= 0 ? &set[b] : &never, deadline);
+                                          b >= 0 ? &set[b] : &never, 0, deadline);
         if (rc == ETIMEDOUT)
             return rc;
     }

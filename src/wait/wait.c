@@ -83,14 +83,15 @@ void motet__scope_watch(void)
     motet__or(&motet__scopes.count, MOTET__WATCHES, RELAXED);
 }
 
-/* Sleeps until the word or `interrupted` changes; 0 or ETIMEDOUT. */
-static int sleep_interruptibly(uint32_t *word, uint32_t expected, int64_t deadline, bool shared)
+/* Sleeps until the word changes, or `interrupted` is not `seen` any more; 0 or ETIMEDOUT. */
+static int sleep_interruptibly(uint32_t *word, uint32_t expected, int64_t deadline, bool shared,
+                               uint32_t seen)
 {
     static bool cannot; /* wait on two words here. Only ever set: a race is harmless */
     uint32_t *interrupted = &motet__self()->interrupted;
 
     if (!motet__load(&cannot, RELAXED)) {
-        int rc = motet__futex_wait_either(word, expected, shared, interrupted, deadline);
+        int rc = motet__futex_wait_either(word, expected, shared, interrupted, seen, deadline);
         if (rc == ETIMEDOUT)
             return rc;
         if (rc == 0 || rc == EAGAIN || rc == EINTR)
@@ -108,6 +109,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
 {
     bool shared = how & MOTET__SHARED;
     int64_t until = deadline;
+    uint32_t seen = 0; /* what of `interrupted` does not end the sleep */
     int rc;
 
     if (deadline == MOTET__AT_ONCE)
@@ -120,7 +122,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
             return after_signals(deadline);
         if (!(how & MOTET__SHIELDED))
             return ECANCELED;
-        how |= MOTET__UNCANCELLED; /* a sleep on both words would end at once */
+        seen = MOTET__CANCEL;
     }
     if (shared) {
         int64_t look = motet__now() + MOTET__RECHECK;
@@ -129,7 +131,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
     if (how & MOTET__UNCANCELLED)
         rc = motet__futex_wait(word, expected, until, shared);
     else
-        rc = sleep_interruptibly(word, expected, until, shared);
+        rc = sleep_interruptibly(word, expected, until, shared, seen);
     return rc == ETIMEDOUT && until == deadline ? ETIMEDOUT : 0;
 }
 
