@@ -559,15 +559,34 @@ static int is_let_go(void *arg)
 }
 
 /* As Control-C does while a program waits for its threads. */
+static void check_exit(bool timer, bool cancelled)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_INT(motet_signal(SIGUSR1, lets_go), 0);
+        if (timer)
+            motet_timer_free(motet_timer_start(0, is_let_go, NULL));
+        else
+            motet_thread_free(motet_thread_start(is_let_go, NULL));
+        if (cancelled)
+            CHECK_INT(motet_thread_cancel(motet_current_thread()), 0);
+        exit(0);
+    }
+    CHECK_INT(wait_for_child(pid), 0);
+}
+
 TEST(handlers_run_while_exit_waits_for_threads)
 {
     if (HARNESS_TSAN)
         SKIP("ThreadSanitizer starts no threads after a fork");
-    pid_t pid = fork();
-    if (pid == 0) {
-        CHECK_INT(motet_signal(SIGUSR1, lets_go), 0);
-        motet_thread_free(motet_thread_start(is_let_go, NULL));
-        exit(0);
-    }
-    CHECK_INT(wait_for_child(pid), 0);
+    check_exit(false, false);
+    check_exit(true, false);
+}
+
+TEST(handlers_run_while_a_cancelled_main_waits_in_exit)
+{
+    if (HARNESS_TSAN)
+        SKIP("ThreadSanitizer starts no threads after a fork");
+    check_exit(false, true);
+    check_exit(true, true);
 }

@@ -655,8 +655,7 @@ static void join_threads(void)
 
     while ((thread = find_unfinished())) {
         while (motet__load(&thread->state, RELAXED) == RUNNING) /* handlers of signals still run */
-            motet__wait(&thread->state, RUNNING, MOTET__NEVER,
-                        motet_cancelled() ? MOTET__UNCANCELLED : MOTET__PRIVATE);
+            motet__wait(&thread->state, RUNNING, MOTET__NEVER, MOTET__PRIVATE | MOTET__SHIELDED);
         if (motet__load(&thread->state, RELAXED) != LEAVING)
             join(thread, MOTET__NEVER, MOTET__UNCANCELLED);
         drop(thread);

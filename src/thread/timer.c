@@ -336,8 +336,7 @@ bool motet__timers_join_all(void)
 
     /* Acquire: pairs with the release in uncount. */
     while ((left = motet__load(&timers.unfinished, ACQUIRE)) != 0) {
-        motet__wait(&timers.unfinished, left, MOTET__NEVER,
-                    motet_cancelled() ? MOTET__UNCANCELLED : MOTET__PRIVATE);
+        motet__wait(&timers.unfinished, left, MOTET__NEVER, MOTET__PRIVATE | MOTET__SHIELDED);
         waited = true;
     }
     return waited;
