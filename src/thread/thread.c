@@ -162,21 +162,38 @@ static struct name *new_name(const char *text)
     return name;
 }
 
-/* Gives a thread its first name: the one wanted, or `format` with the next number. 0 or ENOMEM. */
-static int name_first(struct motet_thread *thread, const char *wanted, const char *format,
-                      uint32_t *number)
+/* The name that a thread begins with: the one wanted, or one with the next number. */
+static struct name *first_name(enum kind kind, const char *wanted)
 {
     char text[32];
 
-    if (!wanted || !*wanted) {
-        snprintf(text, sizeof text, "%s-%u", format, motet__add(number, 1, RELAXED) + 1);
-        wanted = text;
+    if (wanted && *wanted)
+        return new_name(wanted);
+    if (kind == STARTED)
+        snprintf(text, sizeof text, "Thread-%u", motet__add(&registry.numbered, 1, RELAXED) + 1);
+    else
+        snprintf(text, sizeof text, "Dummy-%u", motet__add(&registry.dummies, 1, RELAXED) + 1);
+    return new_name(text);
+}
+
+/* A record with the thread's own reference. NULL: out of memory. */
+static struct motet_thread *make(enum kind kind, const char *name, bool daemon)
+{
+    struct motet_thread *thread = motet__zalloc(sizeof *thread);
+    struct name *names = thread ? first_name(kind, name) : NULL;
+
+    if (!names) {
+        motet__free(thread);
+        return NULL;
     }
-    thread->names = new_name(wanted);
-    if (!thread->names)
-        return ENOMEM;
-    thread->name = thread->names->text;
-    return 0;
+    thread->refs = LIVE;
+    thread->forks = motet__forks;
+    thread->kind = kind;
+    thread->daemon = daemon;
+    thread->exitcode = MOTET_NO_EXITCODE;
+    thread->names = names;
+    thread->name = names->text;
+    return thread;
 }
 
 /* The calling thread is the one of the record. Under registry.lock. */
@@ -226,6 +243,16 @@ static struct motet_thread *mine_locked(struct motet__self *self)
     if (!self->thread && self == motet__load(&motet__main_self, RELAXED))
         return registry.main; /* made by another */
     return self->thread;
+}
+
+/* Likewise; the main thread has one always. */
+static struct motet_thread *own(struct motet__self *self)
+{
+    motet__lock(&registry.lock);
+    struct motet_thread *thread =
+        self == motet__load(&motet__main_self, RELAXED) ? main_locked() : self->thread;
+    motet__unlock(&registry.lock);
+    return thread;
 }
 
 static void before_fork(void)
@@ -299,14 +326,10 @@ static void end(struct motet_thread *thread, int exitcode)
 /* What the system calls when a thread that has used motet ends. */
 static void at_end(struct motet__self *self)
 {
-    struct motet_thread *thread;
-
     motet__locals_end(self);
     motet__timer_abandon(self);
 
-    motet__lock(&registry.lock);
-    thread = self == motet__load(&motet__main_self, RELAXED) ? main_locked() : self->thread;
-    motet__unlock(&registry.lock);
+    struct motet_thread *thread = own(self);
     if (!thread)
         return;
     if (thread->kind != STARTED)
@@ -415,12 +438,8 @@ int motet__threads_wait_at_exit(void)
     return rc;
 }
 
-static motet_thread *fail(struct motet_thread *thread, int error)
+static motet_thread *fail(int error)
 {
-    if (thread) {
-        motet__free(thread->names);
-        motet__free(thread);
-    }
     errno = error;
     return NULL;
 }
@@ -469,22 +488,17 @@ motet_thread *motet_thread_start_with(motet_target target, const motet_thread_op
     motet__os_thread os;
 
     if (!target || !options || (options->stack_size && options->stack_size < MOTET__STACK_MIN))
-        return fail(NULL, EINVAL);
+        return fail(EINVAL);
     int rc = motet__threads_set_up();
     if (rc == 0 && !options->daemon)
         rc = motet__threads_wait_at_exit();
-    struct motet_thread *thread = rc ? NULL : motet__zalloc(sizeof *thread);
+    struct motet_thread *thread = rc ? NULL : make(STARTED, options->name, options->daemon);
     if (!thread)
-        return fail(NULL, rc ? rc : ENOMEM);
+        return fail(rc ? rc : ENOMEM);
 
-    thread->refs = LIVE + 1;
-    thread->forks = motet__forks;
+    thread->refs += 1; /* the handle's */
     thread->target = target;
     thread->arg = options->arg;
-    thread->daemon = options->daemon;
-    thread->exitcode = MOTET_NO_EXITCODE;
-    if (name_first(thread, options->name, "Thread", &registry.numbered) != 0)
-        return fail(thread, ENOMEM);
     motet__lock(&registry.lock); /* before it runs: it takes itself off */
     enlist_locked(thread);
     motet__unlock(&registry.lock);
@@ -632,12 +646,9 @@ static struct motet_thread *find_unfinished(void)
 static void leave(void)
 {
     struct motet__self *self = motet__self();
-    struct motet_thread *thread;
 
     motet__timer_leaves(self);
-    motet__lock(&registry.lock);
-    thread = self == motet__load(&motet__main_self, RELAXED) ? main_locked() : self->thread;
-    motet__unlock(&registry.lock);
+    struct motet_thread *thread = own(self);
     if (!thread || motet__load(&thread->state, RELAXED) != RUNNING)
         return;
     if (thread->kind == MAIN) {
@@ -705,17 +716,11 @@ motet_thread *motet_main_thread(void)
 /* Makes a record for a thread that motet did not start. NULL and errno. */
 static motet_thread *make_dummy(struct motet__self *self)
 {
-    struct motet_thread *thread = self->listed ? motet__zalloc(sizeof *thread) : NULL;
+    /* Not listed: nobody would take it out when the thread ends. */
+    struct motet_thread *thread = self->listed ? make(DUMMY, self->name, true) : NULL;
 
     if (!thread)
-        return fail(NULL, ENOMEM); /* not listed: nobody would take it out when the thread ends */
-    thread->refs = LIVE;
-    thread->forks = motet__forks;
-    thread->kind = DUMMY;
-    thread->daemon = true;
-    thread->exitcode = MOTET_NO_EXITCODE;
-    if (name_first(thread, self->name, "Dummy", &registry.dummies) != 0)
-        return fail(thread, ENOMEM);
+        return fail(ENOMEM);
     motet__lock(&registry.lock);
     enlist_locked(thread);
     meet_locked(thread, self);
