@@ -63,6 +63,8 @@ struct stuck {
     motet_banker *banker;
     motet_claim *claim;
     motet_thread *other;
+    motet_timer *timer;
+    motet_process *process;
     motet_pool *pool;
 };
 
@@ -125,6 +127,16 @@ static int waits_thread(struct stuck *s)
     return motet_thread_join(s->other, MOTET_FOREVER);
 }
 
+static int waits_timer(struct stuck *s)
+{
+    return motet_timer_join(s->timer, MOTET_FOREVER);
+}
+
+static int waits_process(struct stuck *s)
+{
+    return motet_process_join(s->process, MOTET_FOREVER);
+}
+
 static int sleeps(struct stuck *s)
 {
     (void)s;
@@ -150,6 +162,8 @@ static const struct wait {
     {"Joiner", waits_tasks, "waits for all to be done of queue 0x"},
     {"Banker", waits_banker, "waits for banker 0x"},
     {"Follower", waits_thread, ", which is Holder,"},
+    {"Timekeeper", waits_timer, "waits for timer 0x"},
+    {"Parent", waits_process, "waits for process 0x"},
     {"Sleeper", sleeps, "waits for its sleep to end, for 123"},
 };
 
@@ -176,6 +190,12 @@ static int holds(void *arg)
     return 0;
 }
 
+static int never(void *arg)
+{
+    (void)arg;
+    return motet_sleep(1e6);
+}
+
 TEST(each_kind_of_wait_is_told)
 {
     struct stuck stuck = {0}, *s = &stuck;
@@ -189,6 +209,9 @@ TEST(each_kind_of_wait_is_told)
     s->claim = motet_banker_claim(s->banker, &two);
     motet_claim *rival = motet_banker_claim(s->banker, &two);
     CHECK_INT(motet_banker_request(rival, &two, 0), 0);
+    s->process = motet_process_start(never, NULL, 0);
+    s->timer = motet_timer_start(1e6, never, NULL);
+    CHECK(s->process && s->timer);
     s->other = motet_thread_start(holds, s, .name = "Holder");
     CHECK_INT(motet_event_wait(&s->held, MOTET_FOREVER), 0);
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
@@ -207,6 +230,11 @@ TEST(each_kind_of_wait_is_told)
     motet_thread_cancel(s->other);
     motet_thread_join(s->other, MOTET_FOREVER);
     motet_thread_free(s->other);
+    CHECK_INT(motet_timer_cancel(s->timer), 0);
+    motet_timer_free(s->timer);
+    CHECK_INT(motet_process_kill(s->process), 0);
+    CHECK_INT(motet_process_join(s->process, MOTET_FOREVER), 0);
+    motet_process_free(s->process);
     motet_queue_free(s->empty);
     motet_queue_free(s->full);
     motet_claim_free(s->claim);

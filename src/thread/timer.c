@@ -25,7 +25,7 @@
 #include "base/thread.h"
 #include "sync/lock.h"
 #include "thread/thread.h"
-#include "wait/wait.h"
+#include "wait/note.h"
 
 enum { WAITING, RUNNING, DONE, CANCELLED, STATE = 3, SLEEPERS = 4 };
 
@@ -187,6 +187,13 @@ static int call_leader_locked(void)
     }
     timers.called = true;
     return 0;
+}
+
+/* Under the lock: whoever leads looks again. */
+static void nudge_leader_locked(void)
+{
+    motet__add(&timers.changed, 1, RELAXED); /* under the lock */
+    motet__wake(&timers.changed, 1, MOTET__PRIVATE);
 }
 
 /* Under the lock: waits for its turn to lead. False: it has not come. */
@@ -367,10 +374,8 @@ static int enlist_locked(struct motet_timer *timer)
         take_out(timer);
         return rc;
     }
-    if (timers.heap[1] == timer && timers.led) {
-        motet__add(&timers.changed, 1, RELAXED); /* under the lock */
-        motet__wake(&timers.changed, 1, MOTET__PRIVATE);
-    }
+    if (timers.heap[1] == timer && timers.led)
+        nudge_leader_locked();
     if (timer->counts)
         motet__add(&timers.unfinished, 1, RELAXED);
     return 0;
@@ -415,15 +420,15 @@ int motet_timer_cancel(motet_timer *timer)
         motet__load(&timer->state, RELAXED) & STATE; /* leaves WAITING under the lock */
     if (state == WAITING) {
         take_out(timer);
-        if (timers.size == 0 && timers.led) { /* the leader need not wait for this one */
-            motet__add(&timers.changed, 1, RELAXED);
-            motet__wake(&timers.changed, 1, MOTET__PRIVATE);
-        }
+        if (timers.size == 0 && timers.led) /* the leader need not wait for this one */
+            nudge_leader_locked();
         finish(timer, CANCELLED);
     }
     motet__unlock(&timers.lock);
     return state == WAITING || state == CANCELLED ? 0 : EALREADY;
 }
+
+static const struct motet__waitable waitable = {.name = "timer"};
 
 int motet_timer_join(motet_timer *timer, double timeout)
 {
@@ -442,7 +447,8 @@ int motet_timer_join(motet_timer *timer, double timeout)
         if (rc)
             return rc;
         if ((state & SLEEPERS) || motet__cas(&timer->state, &state, state | SLEEPERS, RELAXED))
-            rc = motet__wait(&timer->state, state | SLEEPERS, deadline, MOTET__PRIVATE);
+            rc = motet__wait_noted(&waitable, timer, &timer->state, state | SLEEPERS, deadline,
+                                   MOTET__PRIVATE);
     }
     return 0;
 }
