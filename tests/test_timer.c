@@ -89,15 +89,16 @@ TEST(freeing_gives_up_the_handle_not_the_call)
 
 enum { MANY = 1000000 };
 
-static int *order,
-    n_order; /* atomic: handed out one after the other, but called in several threads */
+/* Handed out one after the other, but called in several threads: a place in `order` is taken first,
+ * and filled then. */
+static int *order, n_order, n_filled; /* both counts atomic */
 static motet_event all_called;
 
 static int notes(void *arg)
 {
     int k = __atomic_fetch_add(&n_order, 1, __ATOMIC_SEQ_CST);
     order[k] = (int)(intptr_t)arg;
-    if (k + 1 == order[-1])
+    if (__atomic_add_fetch(&n_filled, 1, __ATOMIC_SEQ_CST) == order[-1])
         CHECK_INT(motet_event_set(&all_called), 0);
     return 0;
 }
