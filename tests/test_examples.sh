@@ -145,6 +145,72 @@ the worker ends" "$(run daemons $kind 0.1 | sort)"
 the worker begins" "$(run daemons daemon-$kind 3600 | sort)"
 done
 
+run family >"$scratch/out"
+is "family: what it says" "parent A
+child B, child of A, was given 42
+grandchild C, child of B
+parent: the child was process B and ended with 7
+parent: the number is still 42" "$(awk '
+    { for (i = 1; i <= NF; i++) { word = $i; sub(",$", "", word)
+        if (word ~ /^[0-9]+$/ && word + 0 > 50) {
+            if (!(word in name)) name[word] = substr("ABC", ++n, 1)
+            sub(word, name[word], $i) } }
+      print }' "$scratch/out")"
+
+is arguments "child: hello Josquin! (1 of 1)
+child: hello Orlande? (1 of 3)
+child: hello Orlande? (2 of 3)
+child: hello Orlande? (3 of 3)
+parent: main ends" "$(run arguments | sort)"
+
+is reader "read A
+read B
+read C
+read D
+read E
+the writer ended with 0
+the reader is alive
+the reader ended with -15: Terminated" "$(run reader)"
+
+run workers 30 >"$scratch/out"
+is "workers: all jobs, once each" "all: 30 jobs, sum 465" "$(tail -n 1 "$scratch/out")"
+is "workers: three of them" "worker 0: N jobs, sum N
+worker 1: N jobs, sum N
+worker 2: N jobs, sum N" "$(sed -e '$d' -e 's/[0-9]* jobs, sum [0-9]*/N jobs, sum N/' "$scratch/out")"
+
+# Two of them talk: each is told its lines by a FIFO, and what comes next only when the last has arrived.
+ports=$(python3 -c '
+import socket
+both = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
+for one in both: one.bind(("", 0))
+print(*[one.getsockname()[1] for one in both])')
+ann=${ports% *} bob=${ports#* }
+mkfifo "$scratch/ann.in" "$scratch/bob.in"
+: >"$scratch/ann" # now: the child does it when it likes
+: >"$scratch/bob"
+"$bin/chat" "$ann" "$bob" <"$scratch/ann.in" >>"$scratch/ann" 2>&1 &
+"$bin/chat" "$bob" "$ann" <"$scratch/bob.in" >>"$scratch/bob" 2>&1 &
+exec 7>"$scratch/ann.in" 8>"$scratch/bob.in"
+# tell DESCRIPTOR LINE FILE: says it until it has arrived, since UDP promises nothing.
+tell()
+{
+    for _ in $(seq 600); do
+        echo "$2" >&"$1"
+        sleep 0.1
+        grep -q "says: $2\$" "$3" && return
+    done
+}
+tell 7 "Good morning" "$scratch/bob"
+tell 8 "Who is there?" "$scratch/ann"
+tell 7 bye "$scratch/bob"
+echo bye >&8
+exec 7>&- 8>&-
+wait
+is "chat: what Bob got" "127.0.0.1:$ann says: Good morning
+127.0.0.1:$ann says: bye
+the receiver ended with -15" "$(uniq "$scratch/bob")"
+is "chat: what Ann got" "127.0.0.1:$bob says: Who is there?" "$(head -n 1 "$scratch/ann")"
+
 is stop "by an event: works
 by an event: returned 0
 by a flag: works
