@@ -1,0 +1,408 @@
+/* The tracer: see kill.h for what it promises.
+ *
+ * All that the child starts is traced from birth (PTRACE_SEIZE with events), so that nobody is lost
+ * who might become the victim, and the ends of all are seen. A function is found with a debug register,
+ * which every process and thread gets at its first stop: the text stays as it is, and all run at full
+ * speed until one of them comes there.
+ */
+#include "kill.h"
+
+#include <elf.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NATIVE (void *)(uintptr_t)
+
+extern const char __executable_start[];
+
+/* In memory that the child has too. */
+struct meeting {
+    volatile int go;   /* 1: it is traced; -1: that is not permitted */
+    volatile int done; /* run() has returned */
+};
+
+enum phase { SEEKS, STEPS, OVER };
+
+struct chase {
+    struct kill *k;
+    struct meeting *meeting;
+    pid_t child;  /* the one that runs `run` */
+    pid_t victim; /* a thread's number */
+    enum phase phase;
+    long entries;          /* that must pass */
+    bool executed;         /* somebody has executed something: images may lie elsewhere */
+    uintptr_t moved;       /* how far the victim's image lies from ours */
+    uintptr_t back, frame; /* where the function returns to, and its stack pointer when it began */
+};
+
+/* ---- registers ---- */
+
+#ifdef __x86_64__
+static uintptr_t peek_user(pid_t pid, size_t offset)
+{
+    return (uintptr_t)ptrace(PTRACE_PEEKUSER, pid, NATIVE offset, NULL);
+}
+
+static uintptr_t pc_of(pid_t pid)
+{
+    return peek_user(pid, offsetof(struct user, regs.rip));
+}
+
+static uintptr_t sp_of(pid_t pid)
+{
+    return peek_user(pid, offsetof(struct user, regs.rsp));
+}
+
+static bool set_breakpoint(pid_t pid, uintptr_t address)
+{
+    size_t place = offsetof(struct user, u_debugreg[0]),
+           mode = offsetof(struct user, u_debugreg[7]);
+
+    return ptrace(PTRACE_POKEUSER, pid, NATIVE place, NATIVE address) == 0 &&
+           ptrace(PTRACE_POKEUSER, pid, NATIVE mode, NATIVE(address ? 1 : 0)) == 0;
+}
+
+/* At the entry of a function: where it returns to. */
+static uintptr_t return_address(pid_t pid)
+{
+    return (uintptr_t)ptrace(PTRACE_PEEKDATA, pid, NATIVE sp_of(pid), NULL);
+}
+#else
+static uintptr_t pc_of(pid_t pid)
+{
+    struct user_regs_struct regs = {0};
+    struct iovec io = {&regs, sizeof regs};
+
+    ptrace(PTRACE_GETREGSET, pid, NATIVE NT_PRSTATUS, &io);
+    return (uintptr_t)regs.pc;
+}
+
+static uintptr_t sp_of(pid_t pid)
+{
+    (void)pid;
+    return 0;
+}
+
+static bool set_breakpoint(pid_t pid, uintptr_t address)
+{
+    (void)pid, (void)address;
+    return false;
+}
+
+static uintptr_t return_address(pid_t pid)
+{
+    (void)pid;
+    return 0;
+}
+#endif
+
+/* How far the image of a process that executes this program lies from ours; false if it executes
+ * another one. */
+static bool image_moved(pid_t pid, uintptr_t *moved)
+{
+    char path[64], theirs[4096], line[4400];
+    bool found = false;
+
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    ssize_t n = readlink(path, theirs, sizeof theirs - 1);
+    theirs[n < 0 ? 0 : n] = 0;
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    FILE *maps = strcmp(theirs, harness_self()) == 0 ? fopen(path, "re") : NULL;
+    while (maps && !found && fgets(line, sizeof line, maps)) {
+        unsigned long start;
+        found = strstr(line, theirs) && sscanf(line, "%lx-", &start) == 1;
+        if (found)
+            *moved = start - (uintptr_t)__executable_start;
+    }
+    if (maps)
+        fclose(maps);
+    return found;
+}
+
+/* The process that a thread belongs to. */
+static pid_t process_of(pid_t tid)
+{
+    char path[64], line[256];
+    int pid = tid;
+
+    snprintf(path, sizeof path, "/proc/%d/status", tid);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "Tgid: %d", &pid) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return pid;
+}
+
+/* ---- the victim ---- */
+
+static void go_on(const struct chase *c, pid_t pid, int signal)
+{
+    bool steps = pid == c->victim && c->phase == STEPS;
+
+    /* One that has been killed meanwhile need not go on. */
+    if (ptrace(steps ? PTRACE_SINGLESTEP : PTRACE_CONT, pid, NULL, NATIVE signal) != 0)
+        CHECK_INT(errno, ESRCH);
+}
+
+static bool at_its_end(const struct chase *c)
+{
+    const struct kill *k = c->k;
+
+    if (k->to_the_end)
+        return false;
+    if (k->at)
+        return pc_of(c->victim) == c->back && sp_of(c->victim) > c->frame;
+    if (k->newborn)
+        return k->until && pc_of(c->victim) == (uintptr_t)k->until + c->moved;
+    return c->meeting->done;
+}
+
+/* The victim has come to where it was to be. */
+static void hit(struct chase *c)
+{
+    struct kill *k = c->k;
+
+    c->phase = OVER;
+    k->pc = pc_of(c->victim) - c->moved;
+    if (k->meanwhile)
+        k->meanwhile(k->context);
+    else if (!k->signal)
+        kill(process_of(c->victim), SIGKILL);
+    go_on(c, c->victim, k->signal);
+}
+
+/* The victim stands before its next instruction. */
+static void step(struct chase *c)
+{
+    struct kill *k = c->k;
+
+    if (at_its_end(c)) {
+        k->finished = true;
+        c->phase = OVER;
+    } else if (k->now ? k->now(k->context) : k->taken == k->steps) {
+        hit(c);
+        return;
+    } else {
+        k->taken++;
+    }
+    go_on(c, c->victim, 0);
+}
+
+static void choose(struct chase *c, pid_t pid)
+{
+    c->victim = pid;
+    c->phase = STEPS;
+    c->k->found = true;
+    if (c->executed)
+        image_moved(pid, &c->moved);
+    if (c->k->at) {
+        c->frame = sp_of(pid);
+        c->back = return_address(pid);
+        set_breakpoint(pid, 0);
+    }
+    step(c);
+}
+
+/* ---- those who are traced ---- */
+
+/* A process or thread at its first stop, or at that after an exec. */
+static void meet(struct chase *c, pid_t pid, bool executed)
+{
+    bool ours = true;
+
+    c->executed = c->executed || executed;
+    if (c->phase == SEEKS || pid == c->victim) {
+        c->moved = 0;
+        ours = !c->executed || image_moved(pid, &c->moved);
+    }
+    if (c->k->at && c->phase == SEEKS && ours &&
+        !set_breakpoint(pid, (uintptr_t)c->k->at + c->moved))
+        SKIP("debug registers are not to be had: %s", strerrorname_np(errno));
+    if (c->phase == SEEKS && c->k->newborn && pid != c->child && process_of(pid) == pid)
+        choose(c, pid);
+    else
+        go_on(c, pid, 0);
+}
+
+static bool is_breakpoint(pid_t pid)
+{
+    siginfo_t info;
+
+    return ptrace(PTRACE_GETSIGINFO, pid, NULL, &info) == 0 && info.si_code == TRAP_HWBKPT;
+}
+
+static void trapped(struct chase *c, pid_t pid)
+{
+    if (pid == c->victim && c->phase == STEPS)
+        step(c);
+    else if (pid == c->child && !c->k->at && !c->k->newborn && c->phase == SEEKS)
+        choose(c, pid);
+    else if (c->phase == SEEKS && c->k->at && is_breakpoint(pid) && c->entries-- == 0)
+        choose(c, pid);
+    else
+        go_on(c, pid, 0); /* a breakpoint that is no longer needed; the child's own word */
+}
+
+static void stopped(struct chase *c, pid_t pid, int status)
+{
+    int signal = WSTOPSIG(status);
+
+    switch (status >> 16) {
+    case 0:
+        if (signal == SIGTRAP)
+            trapped(c, pid);
+        else
+            go_on(c, pid, signal);
+        break;
+    case PTRACE_EVENT_STOP:
+        if (signal == SIGTRAP)
+            meet(c, pid, false);
+        else
+            ptrace(PTRACE_LISTEN, pid, NULL, NULL);
+        break;
+    case PTRACE_EVENT_EXEC:
+        meet(c, pid, true);
+        break;
+    default: /* has forked, or started a thread */
+        go_on(c, pid, 0);
+    }
+}
+
+static void ended(struct chase *c, pid_t pid, int status)
+{
+    if (pid == c->child)
+        c->k->status = status;
+    if (pid == c->victim && c->phase == STEPS) {
+        c->k->finished = true;
+        c->phase = OVER;
+    }
+}
+
+static volatile sig_atomic_t bell;
+
+static void ring(int signum)
+{
+    (void)signum;
+    bell = 1;
+}
+
+static long patience(void)
+{
+    const char *text = getenv("MOTET_KILL_PATIENCE");
+
+    return text ? atol(text) : (long)harness_patience() / 2;
+}
+
+/* Rings after so many seconds, and then again and again; 0: no more. */
+static void set_bell(long seconds)
+{
+    struct itimerval times = {.it_value = {.tv_sec = seconds}, .it_interval = {.tv_sec = 1}};
+
+    setitimer(ITIMER_REAL, &times, NULL);
+}
+
+/* Follows all of them to their ends. */
+static void follow(struct chase *c)
+{
+    int status;
+
+    for (;;) {
+        pid_t pid = waitpid(-c->child, &status, __WALL);
+        if (pid < 0 && errno == ECHILD)
+            return;
+        if (pid < 0 && bell)
+            FAIL("%s, somebody goes on for ever", kill_where(c->k));
+        if (pid < 0)
+            continue;
+        if (WIFSTOPPED(status))
+            stopped(c, pid, status);
+        else
+            ended(c, pid, status);
+    }
+}
+
+/* ---- the child ---- */
+
+_Noreturn static void be_child(const struct chase *c)
+{
+    motet_lock lock = MOTET_LOCK_INIT;
+
+    setpgid(0, 0);
+    motet_lock_acquire(&lock, 0);
+    motet_lock_release(&lock);
+    while (!c->meeting->go)
+        sched_yield();
+    if (c->meeting->go < 0)
+        _exit(0);
+    kill(getpid(), SIGTRAP);
+    c->k->run(c->k->arg);
+    c->meeting->done = 1;
+    _exit(0);
+}
+
+static void seize(struct chase *c)
+{
+    long events = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
+                  PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
+    bool well = ptrace(PTRACE_SEIZE, c->child, NULL, NATIVE events) == 0;
+
+    if (well && c->k->at) /* a stop like that of the others at their birth */
+        ptrace(PTRACE_INTERRUPT, c->child, NULL, NULL);
+    c->meeting->go = well ? 1 : -1;
+    if (!well) {
+        waitpid(c->child, NULL, 0);
+        SKIP("ptrace is not permitted");
+    }
+}
+
+bool kill_at(struct kill *k)
+{
+    static struct meeting *meeting; /* for all that this process does here */
+    struct sigaction alarmed = {.sa_handler = ring}, before;
+
+    if (!meeting) {
+        meeting =
+            mmap(NULL, sizeof *meeting, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CHECK(meeting != MAP_FAILED);
+        prctl(PR_SET_CHILD_SUBREAPER, 1); /* whoever loses its parent here is seen to end here */
+    }
+    *meeting = (struct meeting){0, 0};
+    struct chase c = {.k = k, .meeting = meeting, .entries = k->entries};
+    k->finished = k->found = false;
+    k->taken = 0;
+    sigaction(SIGALRM, &alarmed, &before);
+    bell = 0;
+    set_bell(patience());
+    c.child = fork();
+    CHECK(c.child >= 0);
+    if (c.child == 0)
+        be_child(&c);
+    setpgid(c.child, c.child);
+    seize(&c);
+    follow(&c);
+    set_bell(0);
+    sigaction(SIGALRM, &before, NULL);
+    if (k->status && !(WIFSIGNALED(k->status) && WTERMSIG(k->status) == SIGKILL))
+        FAIL("%s, the child ended with status %#x", kill_where(k), (unsigned)k->status);
+    return k->finished || !k->found;
+}
+
+const char *kill_where(const struct kill *k)
+{
+    static char text[4400];
+
+    snprintf(text, sizeof text, "after %ld instructions (addr2line -fie %s %#lx)", k->taken,
+             harness_self(), (unsigned long)(k->pc - (uintptr_t)__executable_start));
+    return text;
+}

@@ -1,0 +1,61 @@
+/* Something done to a process at an exact instruction: it is killed, or gets another signal, or stands
+ * still while something else is done.
+ *
+ *     struct kill k = {.run = deposit, .arg = &account, .steps = n};
+ *     if (kill_at(&k))                    // it came to its end before the n-th instruction
+ *         …
+ *
+ * A child is forked that calls run(arg). It, and all that it starts, is traced; all run at full speed
+ * but for the victim, which goes in single steps from where counting begins, so that `steps`
+ * instructions of it have been done when it is hit. A system call is one. The victim is
+ *   - the child itself, from the beginning of run to its end; or
+ *   - with .at, the first process or thread that calls that function (or the one after .entries such
+ *     calls), from there until it returns: the child, its children, theirs, also after they have
+ *     executed this program anew; or
+ *   - with .newborn, the first process that the child starts, from its birth until it comes to .until
+ *     (or ends).
+ * Whatever is left when the victim has been hit goes on to its own end, which kill_at awaits: what does
+ * not end, though it was to die with its parent, fails the case, as does a child that ends with
+ * a status other than 0 without being killed. Then k says what happened.
+ *
+ * Survivors that are to go on are workers of the test itself, which is traced by nobody.
+ *
+ * Before counting begins, the child has used a motet lock, so that what a thread does only once is not
+ * among the steps. A step takes some 5 to 30 microseconds.
+ */
+#ifndef KILL_H
+#define KILL_H
+
+#include "harness.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+struct kill {
+    void (*run)(void *arg);
+    void *arg;
+    void (*at)(void *arg); /* or NULL; needs x86-64, else the case is skipped */
+    long entries;          /* so many calls of it pass first */
+    bool to_the_end;       /* until the victim has ended, not until the function returns */
+    bool newborn;
+    int (*until)(void *arg); /* for newborn: the target of a process */
+    long steps;
+    bool (*now)(void *context);       /* instead of steps: asked before each instruction */
+    void (*meanwhile)(void *context); /* instead of a kill: the victim stands still for it */
+    void *context;
+    int signal; /* instead of SIGKILL; the victim goes on */
+    /* What happened. */
+    bool finished; /* the victim came to the end first, and nothing was done */
+    bool found;    /* there was a victim */
+    long taken;    /* instructions */
+    int status;    /* of the child, as from waitpid */
+    uintptr_t pc;  /* what was to be executed next, as an address in this program */
+};
+
+/* k->finished, or that no victim was found. */
+bool kill_at(struct kill *k);
+
+/* "after 57 instructions (addr2line …)": for messages. */
+const char *kill_where(const struct kill *k);
+
+#endif

@@ -1,0 +1,349 @@
+/* The tool that kills at an exact instruction, itself. */
+#include "kill.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What all that is started here tells. */
+struct told {
+    long count;   /* atomic; what count() has come to */
+    long ended;   /* atomic: how many came to their end */
+    long signals; /* atomic */
+    int victim;   /* a process, or 0 */
+    motet_event event;
+};
+
+static void add(long *n)
+{
+    __atomic_fetch_add(n, 1, __ATOMIC_SEQ_CST);
+}
+
+static long look(const long *n)
+{
+    return __atomic_load_n(n, __ATOMIC_SEQ_CST);
+}
+
+/* Instructions from one kill to the next. */
+enum { ROUNDS = 10, STRIDE = HARNESS_TSAN ? 499 : HARNESS_ASAN ? 5 : 1 };
+
+__attribute__((noinline)) static void count(void *arg)
+{
+    struct told *t = arg;
+
+    for (int i = 0; i < ROUNDS; i++)
+        add(&t->count);
+}
+
+static void counts(void *arg)
+{
+    struct told *t = arg;
+
+    t->victim = getpid();
+    count(t);
+    add(&t->ended);
+}
+
+static struct told *told(void)
+{
+    return PROCESSES.alloc(sizeof(struct told));
+}
+
+/* At each instruction: what is counted only grows, and comes to every number on the way. */
+TEST(every_instruction_has_its_turn)
+{
+    struct told *t = told();
+    long last = 0, n = 0;
+    bool finished = false;
+
+    for (; !finished; n += STRIDE) {
+        struct kill k = {.run = counts, .arg = t, .steps = n};
+        t->count = t->ended = 0;
+        finished = kill_at(&k);
+        CHECK(k.found);
+        CHECK_INT(k.finished, finished);
+        CHECK_INT(k.taken, finished ? k.taken : n);
+        CHECK_INT(finished ? k.status : WTERMSIG(k.status), finished ? 0 : SIGKILL);
+        CHECK(t->count == last || t->count == last + 1 || (STRIDE > 1 && t->count > last));
+        last = t->count;
+        CHECK(finished || t->ended == (t->count == ROUNDS ? t->ended : 0));
+    }
+    CHECK_INT(last, ROUNDS);
+    CHECK_INT(t->ended, 1);
+    PROCESSES.free(t);
+}
+
+TEST(counting_begins_where_a_function_is_entered_and_ends_where_it_returns)
+{
+    struct told *t = told();
+    long last = 0;
+    bool finished = false;
+
+    for (long n = 0; !finished; n += STRIDE) {
+        struct kill k = {.run = counts, .arg = t, .at = count, .steps = n};
+        t->count = t->ended = t->victim = 0;
+        finished = kill_at(&k);
+        CHECK(k.found && t->victim);
+        CHECK(t->count == last || t->count == last + 1 || (STRIDE > 1 && t->count > last));
+        last = t->count;
+        CHECK_INT(t->ended, finished);
+    }
+    CHECK_INT(last, ROUNDS);
+    PROCESSES.free(t);
+}
+
+static int counts_as_child(void *arg)
+{
+    counts(*(struct told **)arg);
+    return 7;
+}
+
+/* The child goes on, and is right about what became of its own. */
+static void has_a_child(void *arg)
+{
+    struct told *t = arg;
+    motet_process *p = motet_process_start(counts_as_child, &t, sizeof t);
+
+    CHECK(p);
+    CHECK_INT(motet_process_join(p, MOTET_FOREVER), 0);
+    CHECK_INT(motet_process_exitcode(p), look(&t->ended) ? 7 : -SIGKILL);
+    motet_process_free(p);
+}
+
+TEST(the_victim_may_be_a_childs_child)
+{
+    struct told *t = told();
+    bool finished = false;
+
+    for (long n = 0; !finished; n += 7 * STRIDE) {
+        struct kill k = {.run = has_a_child, .arg = t, .at = count, .steps = n};
+        t->count = t->ended = 0;
+        finished = kill_at(&k);
+        CHECK(k.found);
+        CHECK_INT(k.status, 0);
+        CHECK_INT(t->ended, finished);
+    }
+    PROCESSES.free(t);
+}
+
+static int waits_for_ever(void *arg)
+{
+    struct told *t = *(struct told **)arg;
+
+    CHECK_INT(motet_event_set(&t->event), 0);
+    return motet_sleep(MOTET_FOREVER);
+}
+
+static void counts_as_parent(void *arg)
+{
+    struct told *t = arg;
+    motet_process *p = motet_process_start(waits_for_ever, &t, sizeof t);
+
+    CHECK(p);
+    CHECK_INT(motet_event_wait(&t->event, MOTET_FOREVER), 0);
+    count(t);
+    CHECK_INT(motet_process_kill(p), 0);
+    CHECK_INT(motet_process_join(p, MOTET_FOREVER), 0);
+    add(&t->ended);
+}
+
+TEST(the_children_of_a_victim_end)
+{
+    struct told *t = told();
+    bool finished = false;
+
+    for (long n = 0; !finished; n += 7 * STRIDE) {
+        struct kill k = {.run = counts_as_parent, .arg = t, .at = count, .steps = n};
+        memset(t, 0, sizeof *t);
+        finished = kill_at(&k);
+        CHECK(k.found);
+        CHECK_INT(t->ended, finished);
+    }
+    PROCESSES.free(t);
+}
+
+static int counts_in_thread(void *arg)
+{
+    count(arg);
+    return 0;
+}
+
+static void has_a_thread(void *arg)
+{
+    struct told *t = arg;
+    motet_thread *thread = motet_thread_start(counts_in_thread, t);
+
+    CHECK_INT(motet_thread_join(thread, MOTET_FOREVER), 0);
+    motet_thread_free(thread);
+    add(&t->ended);
+}
+
+TEST(a_thread_may_be_where_it_strikes)
+{
+    struct told *t = told();
+
+    for (long n = 0; n < 30; n += 3) {
+        struct kill k = {.run = has_a_thread, .arg = t, .at = count, .steps = n};
+        t->count = 0;
+        CHECK(!kill_at(&k));
+        CHECK(WIFSIGNALED(k.status));
+        CHECK(t->count <= n && t->ended == 0);
+    }
+    struct kill k = {.run = has_a_thread, .arg = t, .at = count, .steps = LONG_MAX};
+    CHECK(kill_at(&k));
+    CHECK_INT(t->ended, 1);
+    PROCESSES.free(t);
+}
+
+static void counts_twice(void *arg)
+{
+    count(arg);
+    count(arg);
+}
+
+TEST(entries_may_pass)
+{
+    struct told *t = told();
+    struct kill k = {.run = counts_twice, .arg = t, .at = count, .entries = 1};
+
+    CHECK(!kill_at(&k));
+    CHECK_INT(t->count, ROUNDS);
+    k.entries = 2;
+    CHECK(kill_at(&k));
+    CHECK(!k.found);
+    PROCESSES.free(t);
+}
+
+/* From the fork until its target is called. */
+TEST(a_child_may_die_before_it_has_begun)
+{
+    struct told *t = told();
+
+    for (long n = 0; n < 2000; n += 397) {
+        struct kill k = {
+            .run = has_a_child, .arg = t, .newborn = true, .until = counts_as_child, .steps = n};
+        t->count = t->ended = 0;
+        bool finished = kill_at(&k);
+        CHECK(k.found);
+        CHECK_INT(t->ended, finished);
+    }
+    PROCESSES.free(t);
+}
+
+static void execs(void *arg)
+{
+    char address[32];
+
+    snprintf(address, sizeof address, "%p", arg);
+    execl("/bin/sh", "sh", "-c", "exec true", (char *)NULL);
+    _exit(1);
+}
+
+TEST(another_program_is_no_victim)
+{
+    struct told *t = told();
+    struct kill k = {.run = execs, .arg = t, .at = count};
+
+    CHECK(kill_at(&k));
+    CHECK(!k.found);
+    PROCESSES.free(t);
+}
+
+static long count_when_stopped;
+
+static void meanwhile(void *arg)
+{
+    struct told *t = arg;
+
+    count_when_stopped = t->count;
+    for (int i = 0; i < 10; i++)
+        harness_nap();
+    CHECK_INT(t->count, count_when_stopped);
+}
+
+TEST(it_stands_still_and_goes_on)
+{
+    struct told *t = told();
+    struct kill k = {.run = counts, .arg = t, .steps = 40, .meanwhile = meanwhile, .context = t};
+
+    if (HARNESS_TSAN)
+        k.steps = 400;
+    CHECK(!kill_at(&k));
+    CHECK_INT(k.status, 0);
+    CHECK(count_when_stopped < ROUNDS);
+    CHECK_INT(t->count, ROUNDS);
+    PROCESSES.free(t);
+}
+
+static struct told *of_handler;
+
+static void handler(int signum)
+{
+    (void)signum;
+    add(&of_handler->signals);
+}
+
+static void counts_with_handler(void *arg)
+{
+    of_handler = arg;
+    signal(SIGUSR1, handler);
+    count(arg);
+}
+
+TEST(it_gets_a_signal_and_goes_on)
+{
+    struct told *t = told();
+    struct kill k = {.run = counts_with_handler, .arg = t, .at = count, .signal = SIGUSR1};
+
+    for (k.steps = 0; !kill_at(&k); k.steps += 5 * STRIDE) {
+        CHECK_INT(t->signals, 1);
+        CHECK_INT(t->count, ROUNDS);
+        t->count = t->signals = 0;
+    }
+    CHECK_INT(t->signals, 0);
+    PROCESSES.free(t);
+}
+
+static void leaves_an_orphan(void *arg)
+{
+    if (fork() == 0)
+        motet_sleep(MOTET_FOREVER);
+    count(arg);
+}
+
+/* What it is there to find. */
+TEST(an_orphan, .hidden = true)
+{
+    kill_at(&(struct kill){.run = leaves_an_orphan, .arg = told(), .at = count});
+}
+
+static void fails(void *arg)
+{
+    (void)arg;
+    _exit(3);
+}
+
+TEST(a_failure, .hidden = true)
+{
+    kill_at(&(struct kill){.run = fails, .steps = LONG_MAX});
+}
+
+static int run_hidden(const char *name)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    if (pid == 0) {
+        setenv("MOTET_KILL_PATIENCE", "1", 1);
+        execl(harness_self(), harness_self(), name, (char *)NULL);
+        _exit(1);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    return WEXITSTATUS(status);
+}
+
+TEST(orphans_and_failures_are_found)
+{
+    CHECK_INT(run_hidden("an_orphan"), 1);
+    CHECK_INT(run_hidden("a_failure"), 1);
+}
