@@ -1,10 +1,11 @@
-# The short way to everything. Targets: run test long soak models sanitize install bench clean, and the helpers
-# build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
+# The short way to everything. Targets: run test long kill-sweep soak models sanitize install bench
+# clean, and the helpers build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
 #
 #   make run [DIR=/usr/include]              count the words of a folder, then hash its files
 #   make test [MODES="plain asan"] [T="test_lock test_queue/fifo"]
 #   make long [STRESS=10] [MODES=...] [T=...]   the same with the numbers of a bad day
 #   make soak [TIMES=200] [MODES=plain] [T=...]  each program many times over, on a busy machine
+#   make kill-sweep [T="test_kill_sync/lock"]    a death at every instruction
 #   make models [MODEL_TIME=seconds for each] [T="model_lock"]
 #   make mutants [M="lock_ queue_shutdown"]
 #   make install [PREFIX=/usr/local] [DESTDIR=...]
@@ -17,7 +18,7 @@ DIR ?= /usr/include
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: build run test long soak models sanitize install bench warnings format deps clean
+.PHONY: build run test long kill-sweep soak models sanitize install bench warnings format deps clean
 
 build:
 	@scripts/install-deps.sh build
@@ -36,6 +37,17 @@ STRESS ?= 10
 long: export MOTET_STRESS ?= $(STRESS)
 long: export MOTET_TEST_LIMIT ?= 1800
 long: test
+
+# Deaths at every instruction: some minutes. The table says what was swept.
+SWEEPS = test_kill test_sync_kill test_barrier_kill test_shared_kill test_queue_kill
+kill-sweep: export MOTET_SWEEP = 1
+kill-sweep: export MOTET_TEST_LIMIT ?= 3600
+kill-sweep: export MOTET_SWEEP_TABLE ?= $(abspath $(BUILD))/kill-sweep.txt
+kill-sweep:
+	@scripts/install-deps.sh build test
+	@rm -f "$(MOTET_SWEEP_TABLE)"
+	@python3 tests/run.py --mode=plain $(or $(T),$(SWEEPS))
+	@sort "$(MOTET_SWEEP_TABLE)"
 
 # What fails now and then.
 TIMES ?= 200

@@ -1,8 +1,8 @@
-/* Processes killed while they wait at a barrier, run its action, or let the others go: those who are
- * left are told, and none waits for ever. */
+/* Processes killed while they wait at a barrier, or run its action: those who are left are told, and
+ * none waits for ever. (Those killed at an exact instruction are in test_kill_sync.c.) */
 #include "harness.h"
-#include "killstep.h"
-#include "sweep.h"
+
+#include <signal.h>
 
 struct scene {
     motet_barrier barrier;
@@ -141,103 +141,5 @@ TEST_PROCESSES(the_death_of_the_action_breaks_it)
         }
     CHECK_INT(left, 2);
     CHECK(motet_barrier_broken(&s->barrier));
-    kind->free(s);
-}
-
-/* ---- at every instruction ---- */
-
-static void victim_comes(void *arg)
-{
-    struct scene *s = arg;
-    motet_barrier_wait(&s->barrier, NULL, 1e-9);
-}
-
-static void victim_aborts(void *arg)
-{
-    struct scene *s = arg;
-    motet_barrier_abort(&s->barrier);
-}
-
-static void victim_resets(void *arg)
-{
-    struct scene *s = arg;
-    motet_barrier_reset(&s->barrier);
-}
-
-/* Two wait. The victim is the third, or breaks the round, and is killed after n instructions. Both
- * end, and alike; if it was not let go, the barrier broke, as soon as they are gone or sooner. */
-static void sweep(void (*victim)(void *), const char *what, bool completes)
-{
-    struct scene *s = PROCESSES.alloc(sizeof *s);
-    long stride = sweep_stride(67);
-    for (long n = sweep_first(stride);; n += stride) {
-        struct worker *w[2];
-        s->acted = 0;
-        CHECK_INT(motet_barrier_init(&s->barrier, 3, action, s), 0);
-        for (int i = 0; i < 2; i++)
-            w[i] = START(&PROCESSES, waits, &s);
-        WAIT_UNTIL(motet_barrier_n_waiting(&s->barrier) == 2);
-        bool whole = killstep(victim, s, n);
-        if (motet_barrier_n_waiting(&s->barrier) == 2 && !whole) {
-            /* It died before it changed anything, or with the lock: either this breaks the round, or
-             * the two find out by themselves. */
-            if (n % 2)
-                CHECK_INT(motet_barrier_abort(&s->barrier), 0);
-            else
-                worker_kill(w[1]);
-        }
-        int a = ends(w[0], what, n), b = ends(w[1], what, n);
-        CHECK(a == 0 || a == EPIPE);
-        if (b != -SIGKILL)
-            CHECK_INT(b, a);
-        if (whole)
-            CHECK_INT(a, completes ? 0 : EPIPE);
-        if (a == 0)
-            CHECK_INT(s->acted, 1);
-        is_usable(s, 3);
-        if (whole)
-            break;
-    }
-    PROCESSES.free(s);
-}
-
-TEST_PROCESSES(the_last_one_may_be_cut_anywhere, .limit = 120)
-{
-    sweep(victim_comes, "last", true);
-}
-
-TEST_PROCESSES(abort_may_be_cut_anywhere, .limit = 120)
-{
-    sweep(victim_aborts, "abort", false);
-}
-
-TEST_PROCESSES(reset_may_be_cut_anywhere, .limit = 120)
-{
-    sweep(victim_resets, "reset", false);
-}
-
-/* One that joins the line, waits a moment, and breaks it. */
-TEST_PROCESSES(one_in_line_may_be_cut_anywhere, .limit = 120)
-{
-    struct scene *s = kind->alloc(sizeof *s);
-    long stride = sweep_stride(67);
-    for (long n = sweep_first(stride);; n += stride) {
-        CHECK_INT(motet_barrier_init(&s->barrier, 3, action, s), 0);
-        struct worker *w = START(kind, waits, &s);
-        WAIT_UNTIL(motet_barrier_n_waiting(&s->barrier) == 1);
-        bool whole = killstep(victim_comes, s, n);
-        /* Not there at all, or dead in line, or gone with the barrier broken. A third comes. */
-        struct worker *last = START(kind, waits, &s);
-        WAIT_UNTIL(motet_barrier_n_waiting(&s->barrier) == 2 || motet_barrier_broken(&s->barrier) ||
-                   !worker_alive(last));
-        if (motet_barrier_n_waiting(&s->barrier) == 2 && !motet_barrier_broken(&s->barrier))
-            CHECK((motet_barrier_wait(&s->barrier, NULL, MOTET_FOREVER) & ~EPIPE) == 0);
-        int a = ends(w, "in line", n), b = ends(last, "in line", n);
-        CHECK(a == 0 || a == EPIPE);
-        CHECK(b == 0 || b == EPIPE);
-        is_usable(s, 3);
-        if (whole)
-            break;
-    }
     kind->free(s);
 }

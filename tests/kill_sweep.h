@@ -1,0 +1,180 @@
+/* Sweeps: a call in shared memory is cut at one instruction after the other, and each time the others go on.
+ *
+ *     static const struct sweep put = {"put", .ready = half_full, .act = puts, .check = there_or_not};
+ *
+ *     SWEEP(put)
+ *
+ * The scene lies in shared memory. For each instruction of act(scene), by whichever process:
+ *   ready(scene)     the test makes the scene (zeroed before) and starts the survivors
+ *   before(scene)    the victim's own preparation, at full speed; may be NULL
+ *   act(scene)       the victim is killed in it, or finishes it
+ *   check(scene, …)  what must be true then; ends the survivors, and frees what ready() has made
+ * Twice: the victim is a child, whose parent must get to know how it died and ends well; and it is a parent,
+ * whose child, which runs `company` (it sleeps if that is NULL), dies with it. After each of them no process
+ * of theirs is left, the arena is consistent, and has as many blocks as before.
+ *
+ * When all is swept, a line is added to the file that MOTET_SWEEP_TABLE names.
+ */
+#ifndef KILL_SWEEP_H
+#define KILL_SWEEP_H
+
+#include "kill.h"
+#include "sweep.h"
+
+#include <signal.h>
+
+#include "shared/arena.h"
+#include "wait/spin.h"
+
+enum sweep_role { AS_CHILD, AS_PARENT, SWEEP_ROLES };
+
+struct sweep {
+    const char *name;
+    void (*ready)(void *scene);
+    void (*before)(void *scene);
+    void (*act)(void *scene);
+    /* `whole`: act has returned. Returns the number of blocks that went with the dead. */
+    size_t (*check)(void *scene, bool whole, long n);
+    motet_target company; /* its argument is the address of the scene's address */
+    size_t size;          /* of the scene */
+    long usual;           /* a kill in so many instructions, without the knobs; 0: 67 */
+};
+
+/* What the leader of the victim's family gets; in shared memory, with the scene. */
+struct sweep_cast {
+    const struct sweep *sweep;
+    void *scene;
+    motet_event there; /* the company has begun */
+};
+
+static inline size_t sweep_blocks(void)
+{
+    struct motet__arena_usage usage;
+
+    CHECK(motet__arena_check(&usage));
+    return usage.blocks;
+}
+
+/* Whether the worker ends, within the second that is promised (and what a loaded machine adds to it);
+ * its exit code. */
+static inline int sweep_ends(struct worker *w, const char *what, long n)
+{
+    double limit = harness_now() + harness_patience() / 2;
+
+    while (worker_alive(w)) {
+        if (harness_now() > limit)
+            FAIL("%s: killed after %ld instructions, a survivor waits for ever", what, n);
+        harness_nap();
+    }
+    return worker_join(w);
+}
+
+static inline int sweep_acts(void *arg)
+{
+    struct sweep_cast *cast = *(struct sweep_cast **)arg;
+
+    motet__spin_cpus = 1; /* spinning is the same few instructions, thousands of times */
+    if (cast->sweep->before)
+        cast->sweep->before(cast->scene);
+    cast->sweep->act(cast->scene);
+    return 0;
+}
+
+static inline void sweep_by_child(void *arg)
+{
+    struct sweep_cast *cast = arg;
+    int code = worker_join(START(&PROCESSES, sweep_acts, &cast));
+
+    CHECK(code == 0 || code == -SIGKILL);
+}
+
+static inline int sweep_sleeps(void *arg)
+{
+    (void)arg;
+    return motet_sleep(MOTET_FOREVER);
+}
+
+static inline int sweep_accompanies(void *arg)
+{
+    struct sweep_cast *cast = *(struct sweep_cast **)arg;
+    motet_target company = cast->sweep->company ? cast->sweep->company : sweep_sleeps;
+
+    CHECK_INT(motet_event_set(&cast->there), 0);
+    return company(&cast->scene);
+}
+
+static inline void sweep_by_parent(void *arg)
+{
+    struct sweep_cast *cast = arg;
+    struct worker *company = START(&PROCESSES, sweep_accompanies, &cast);
+
+    CHECK_INT(motet_event_wait(&cast->there, MOTET_FOREVER), 0);
+    WAIT_UNTIL(worker_waits(company) || !worker_alive(company));
+    sweep_acts(&cast);
+    worker_kill(company);
+    worker_join(company);
+}
+
+/* One death (or none, when the call is through before). */
+static inline bool sweep_point(const struct sweep *sweep, enum sweep_role role,
+                               struct sweep_cast *cast, long n, long *taken)
+{
+    struct kill k = {.run = role == AS_CHILD ? sweep_by_child : sweep_by_parent,
+                     .arg = cast,
+                     .at = sweep->act,
+                     .steps = n};
+    size_t blocks = sweep_blocks();
+
+    memset(cast->scene, 0, sweep->size);
+    memset(&cast->there, 0, sizeof cast->there);
+    if (sweep->ready)
+        sweep->ready(cast->scene);
+    bool whole = kill_at(&k);
+    CHECK(k.found);
+    size_t lost = sweep->check(cast->scene, whole, n);
+    if (sweep_blocks() != blocks + lost)
+        FAIL("%s: killed %s, %zu blocks are left", sweep->name, kill_where(&k),
+             sweep_blocks() - blocks);
+    *taken = k.taken;
+    return whole;
+}
+
+static inline void sweep_report(const struct sweep *sweep, enum sweep_role role, long taken,
+                                long points)
+{
+    const char *path = getenv("MOTET_SWEEP_TABLE");
+    FILE *table = path && *path ? fopen(path, "ae") : NULL;
+
+    if (!table)
+        return;
+    fprintf(table, "%-48s %-6s %6ld instructions, %6ld deaths\n", sweep->name,
+            role == AS_CHILD ? "child" : "parent", taken, points);
+    fclose(table);
+}
+
+static inline void sweep_run(const struct sweep *sweep)
+{
+    struct sweep_cast *cast = PROCESSES.alloc(sizeof *cast);
+
+    cast->sweep = sweep;
+    cast->scene = PROCESSES.alloc(sweep->size);
+    for (enum sweep_role role = AS_CHILD; role < SWEEP_ROLES; role++) {
+        long stride = sweep_stride(sweep->usual ? sweep->usual : 67), points = 0, taken = 0;
+        bool whole = false;
+        for (long n = sweep_first(stride); !whole; n += stride) {
+            whole = sweep_point(sweep, role, cast, n, &taken);
+            points += !whole;
+        }
+        sweep_report(sweep, role, taken, points);
+    }
+    PROCESSES.free(cast->scene);
+    PROCESSES.free(cast);
+}
+
+#define SWEEP(sweep_)                                                                              \
+    TEST(sweep_, .limit = 600)                                                                     \
+    {                                                                                              \
+        sweep_run(&(sweep_));                                                                      \
+    }
+
+#endif
