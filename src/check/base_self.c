@@ -45,4 +45,5 @@ void motet__check_call_on_end(struct check_thread *me)
 {
     if (on_end)
         on_end(&me->self);
+    me->self.listed = false;
 }

@@ -38,7 +38,7 @@ struct check_thread *motet__check_start(void *(*fn)(void *), void *arg, uint32_t
     t->fn = fn;
     t->arg = arg;
     t->name[0] = '\0';
-    t->self = (struct motet__self){.cancel_fd = -1};
+    t->self = (struct motet__self){.cancel_fd = -1, .listed = true};
     t->self.tid = t->self.number = CHECK_FIRST_TID + c->started++;
     t->robust = (struct robust_list_head){.list.next = (void *)&t->robust,
                                           .futex_offset = MOTET__ROBUST_OFFSET};

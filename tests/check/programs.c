@@ -98,6 +98,33 @@ static int first(void *arg)
 #define SECOND first
 #define AT_END assert(seen == 6)
 
+#elif defined(                                                                                     \
+    VARIABLES) /* those of motet_local, and handles of threads that were started without */
+static motet_local count = {.size = sizeof(int)};
+
+static int touch(void *arg)
+{
+    int *mine = motet_local_get(&count);
+
+    if (!mine || *mine != 0 || !motet_current_thread())
+        abort();
+    *mine = 1;
+    return arg ? 0 : motet_event_set(&event);
+}
+
+static int first(void *arg)
+{
+    (void)arg;
+    return motet_start_new_thread(touch, NULL) ? motet_event_wait(&event, MOTET_FOREVER) : errno;
+}
+
+static int second(void *arg)
+{
+    return touch(&arg);
+}
+#define SECOND second
+#define AT_END assert(touch(&lock) == 0)
+
 #elif defined(FOREIGN) /* a thread that motet does not know */
 static void *strange(void *arg)
 {
