@@ -51,7 +51,7 @@ judge "the check build is whole" 0
 
 build buffer tests/check/buffer.c
 build right tests/check/buffer.c -DRIGHT
-for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES FOREIGN HOURS; do
+for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES STACK FOREIGN HOURS; do
     build $name tests/check/programs.c -D$name
 done
 
@@ -82,6 +82,8 @@ run random:300 LOCALS
 judge "thread-local variables" 0 "nothing found"
 run random:300 VARIABLES
 judge "motet_local" 0 "nothing found"
+run random:1000,delays=5 STACK
+judge "late stores, and the stack" 0 "nothing found"
 run random:20 FOREIGN
 judge "a thread of the program's own" 1 "that motet did not start" "exit status is 3"
 run random:50 HOURS

@@ -94,6 +94,7 @@ struct check_thread {
     /* vehicle.c */
     struct motet__context context;
     struct motet__stack stack;
+    const char *frames_end; /* all its frames lie below */
     int saved_errno;
     sem_t baton;
     int rounds; /* of destructors */

@@ -30,6 +30,7 @@ static void enter(void *arg)
     struct check_thread *me = arg;
 
     errno = 0;
+    me->frames_end = __builtin_frame_address(0);
     me->fn(me->arg);
     motet__check_end(me);
 }
@@ -48,6 +49,7 @@ static void prepare_stack(struct check_thread *t)
 static _Thread_local struct check_thread *mine;
 static pthread_key_t at_end;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+extern void *__libc_stack_end; /* glibc's: where the main thread's stack began */
 
 static void wait_for_baton(struct check_thread *me)
 {
@@ -82,6 +84,7 @@ static void *enter_thread(void *arg)
     struct check_thread *me = arg;
 
     mine = me;
+    me->frames_end = __builtin_frame_address(0);
     pthread_setspecific(at_end, me);
     wait_for_baton(me);
     return me->fn(me->arg);
@@ -97,6 +100,7 @@ static void prepare_thread(struct check_thread *t)
     t->rounds = 0;
     if (!t->fn) { /* the one that runs main() */
         mine = t;
+        t->frames_end = __libc_stack_end;
         return;
     }
     pthread_attr_init(&attributes);

@@ -5,7 +5,9 @@
  * stores weakly after it, lies in a line of the thread's own, which the thread itself reads and
  * others do not. The line is emptied from the front by choice, and wholly by the thread's next change
  * or SEQ_CST store, by its going to sleep or waking others, and at its end. That is what x86 does. It
- * shows where a SEQ_CST is missing between a store and a load.
+ * shows where a SEQ_CST is missing between a store and a load. What lies in the thread's own stack is
+ * stored at once, and all that waits with it: of the stores that the compiler makes nothing is known
+ * here, and when the function had returned, a late one would overwrite what lies there then.
  *
  * Clocks. What weaker orders fail to order, on processors that do more than that, is found by
  * vector clocks, whatever the schedule: each thread counts its own releases and knows how far it has
@@ -208,11 +210,18 @@ void motet__check_flush(struct check_thread *t)
         motet__check_flush_one(t);
 }
 
-static bool delay(struct check_thread *me, int order, bool quiet)
+static bool in_own_stack(const struct check_thread *me, const volatile void *p)
+{
+    const volatile char *at = p;
+
+    return at > (const char *)__builtin_frame_address(0) && at < me->frames_end;
+}
+
+static bool delay(struct check_thread *me, const volatile void *p, int order, bool quiet)
 {
     struct check *c = motet__check;
 
-    if (order == SEQ_CST)
+    if (order == SEQ_CST || in_own_stack(me, p))
         return false;
     if (me->delays)
         return true; /* or it would overtake */
@@ -279,7 +288,7 @@ void motet__check_store(volatile void *p, size_t size, uint64_t value, int order
         poke(p, size, value);
         return;
     }
-    bool late = delay(me, order, quiet);
+    bool late = delay(me, p, order, quiet);
     motet__check->writes = p;
     CHECK_NOTE(me, place, value, "store %s #%u = %s%s", place->text,
                motet__check_place_of(p)->number, motet__check_value(value),

@@ -125,6 +125,32 @@ static int second(void *arg)
 #define SECOND second
 #define AT_END assert(touch(&lock) == 0)
 
+#elif defined(STACK) /* what a call stored in its frame is gone when it has returned */
+static motet_condition condition = MOTET_CONDITION_ZERO;
+
+static void fill(void)
+{
+    volatile char block[2000];
+
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = 1;
+    motet_with(&lock)
+        seen++;
+    for (size_t i = 0; i < sizeof block; i++)
+        assert(block[i] == 1);
+}
+
+static int first(void *arg)
+{
+    (void)arg;
+    motet_with(&condition) {
+        motet_condition_wait(&condition, 1);
+        fill();
+    }
+    return 0;
+}
+#define SECOND first
+
 #elif defined(FOREIGN) /* a thread that motet does not know */
 static void *strange(void *arg)
 {
