@@ -85,13 +85,10 @@ int motet_event_wait(motet_event *event, double timeout)
     while (!was_set(word, seen)) {
         if (rc)
             return rc; /* leaves SLEEPERS set: a needless wake-up later */
-        if ((word & SLEEPERS) || motet__cas(&event->word, &word, word | SLEEPERS, ACQUIRE)) {
+        if ((word & SLEEPERS) || motet__cas(&event->word, &word, word | SLEEPERS, ACQUIRE))
             rc = motet__wait_noted(&waitable, event, &event->word, word | SLEEPERS, deadline,
                                    motet__scope(event));
-            word = motet__load(&event->word, ACQUIRE);
-        } else { /* an exchange that fails acquires nothing */
-            word = motet__load(&event->word, ACQUIRE);
-        }
+        word = motet__load(&event->word, ACQUIRE); /* an exchange that fails acquires nothing */
     }
     return 0;
 }
