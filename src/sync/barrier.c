@@ -242,7 +242,8 @@ int motet_barrier_wait(motet_barrier *barrier, int *index, double timeout)
     return rc ? rc : arrive(barrier, index, deadline);
 }
 
-int motet_barrier_reset(motet_barrier *barrier)
+/* All who wait fail, and the barrier is in that state then. */
+static int break_into(motet_barrier *barrier, uint32_t state)
 {
     int rc = check(barrier);
 
@@ -250,21 +251,19 @@ int motet_barrier_reset(motet_barrier *barrier)
         return rc;
     enter(barrier);
     break_line(barrier);
-    set_state(barrier, FILLING);
+    set_state(barrier, state);
     leave(barrier);
     return 0;
 }
 
+int motet_barrier_reset(motet_barrier *barrier)
+{
+    return break_into(barrier, FILLING);
+}
+
 int motet_barrier_abort(motet_barrier *barrier)
 {
-    int rc = check(barrier);
-
-    if (rc)
-        return rc;
-    enter(barrier);
-    break_line(barrier);
-    leave(barrier);
-    return 0;
+    return break_into(barrier, BROKEN);
 }
 
 bool motet_barrier_broken(const motet_barrier *barrier)

@@ -142,11 +142,8 @@ static int sleep_in_line(const motet_condition *condition, struct motet__waiter 
     uint32_t state = MOTET__WAITING;
     if (!motet__cas(&waiter->state, &state, MOTET__ASLEEP, ACQUIRE))
         return 0;
-    int rc = 0;
-    while (rc == 0 && motet__load(&waiter->state, ACQUIRE) == MOTET__ASLEEP)
-        rc =
-            motet__wait_noted(&waitable, condition, &waiter->state, MOTET__ASLEEP, deadline, scope);
-    return rc;
+    /* What the notifier did is seen by whoever takes the lock from it, as the caller does next. */
+    return motet__wait_noted(&waitable, condition, &waiter->state, MOTET__ASLEEP, deadline, scope);
 }
 
 static int wait_notified(motet_condition *condition, int64_t deadline)
