@@ -398,39 +398,44 @@ static _Noreturn void race(const struct motet__place *now, const struct motet__p
                       now->text, now->file, now->line, other, then->file, then->line);
 }
 
-void motet__check_reads(const volatile void *p, const struct motet__place *place)
+/* What is known of the data that the thread touches now. NULL: nothing is, or nobody asks. */
+static struct check_place *touch(const volatile void *p, bool writes,
+                                 const struct motet__place *place)
 {
     struct check *c = motet__check;
     struct check_thread *me = c ? c->current : NULL;
 
     if (!me)
-        return;
+        return NULL;
     motet__check_mortal(me, place);
     struct check_place *data = motet__check_place_of(p);
-    CHECK_NOTE(me, place, 11, "reads %s", place->text);
+    CHECK_NOTE(me, place, writes ? 13 : 11, "%s %s", writes ? "writes" : "reads", place->text);
     if (data == &c->crowd)
-        return;
+        return NULL;
     if (data->write_place && data->writer != me->id && data->written > me->clock[data->writer])
-        race(place, data->write_place, data->writer, "read");
+        race(place, data->write_place, data->writer, writes ? "write" : "read");
+    return data;
+}
+
+void motet__check_reads(const volatile void *p, const struct motet__place *place)
+{
+    struct check_place *data = touch(p, false, place);
+
+    if (!data)
+        return;
+    const struct check_thread *me = motet__check->current;
     data->read[me->id] = me->clock[me->id];
     data->read_place = place;
 }
 
 void motet__check_writes(const volatile void *p, const struct motet__place *place)
 {
-    struct check *c = motet__check;
-    struct check_thread *me = c ? c->current : NULL;
+    struct check_place *data = touch(p, true, place);
 
-    if (!me)
+    if (!data)
         return;
-    motet__check_mortal(me, place);
-    struct check_place *data = motet__check_place_of(p);
-    CHECK_NOTE(me, place, 13, "writes %s", place->text);
-    if (data == &c->crowd)
-        return;
-    if (data->write_place && data->writer != me->id && data->written > me->clock[data->writer])
-        race(place, data->write_place, data->writer, "write");
-    for (uint32_t i = 0; i < c->threads; i++)
+    const struct check_thread *me = motet__check->current;
+    for (uint32_t i = 0; i < motet__check->threads; i++)
         if (i != me->id && data->read[i] > me->clock[i])
             race(place, data->read_place, i, "write");
     data->writer = me->id;
