@@ -17,12 +17,7 @@
 #include "sync/watch.h"
 #include "wait/note.h"
 
-enum { LONGEST = 64, REMEMBERED = 64 };
-
-static struct {                    /* under motet__watch_lock */
-    uint64_t reported[REMEMBERED]; /* the latest, each the sum of its threads' waits */
-    uint32_t next;
-} memory;
+enum { LONGEST = 64 };
 
 static struct motet__glimpse *waited_for(struct motet__glimpse *all, size_t n,
                                          const struct motet__glimpse *who)
@@ -53,25 +48,17 @@ static uint64_t sum_of(struct motet__glimpse *const cycle[], size_t length)
 {
     uint64_t sum = 0;
 
-    for (size_t i = 0; i < length; i++) {
-        uint64_t x = (uint64_t)cycle[i]->is.tid << 32 | cycle[i]->turn;
-        x *= UINT64_C(0x9e3779b97f4a7c15);
-        sum += x ^ x >> 29;
-    }
+    for (size_t i = 0; i < length; i++)
+        sum += motet__report_mix((uint64_t)cycle[i]->is.tid << 32 | cycle[i]->turn);
     return sum;
 }
 
 static bool is_new(uint64_t sum)
 {
-    bool found = false;
-
     motet__lock(&motet__watch_lock);
-    for (int i = 0; i < REMEMBERED; i++)
-        found |= memory.reported[i] == sum;
-    if (!found)
-        memory.reported[memory.next++ % REMEMBERED] = sum;
+    bool new = motet__report_is_new(sum);
     motet__unlock(&motet__watch_lock);
-    return !found;
+    return new;
 }
 
 static void report(struct motet__glimpse *const cycle[], size_t length)

@@ -8,6 +8,13 @@
 #include "sync/lock.h"
 #include "sync/watch.h"
 
+enum { REMEMBERED = 256 };
+
+static struct {                /* under motet__watch_lock */
+    uint64_t sums[REMEMBERED]; /* of the latest */
+    uint32_t count;
+} reported;
+
 static struct { /* under motet__watch_lock */
     void (*hook)(const char *text, void *arg);
     void *arg;
@@ -48,6 +55,21 @@ void motet__report_object(struct motet__report *report, const char *kind, const 
     motet__symbol(object, symbol, sizeof symbol);
     if (*symbol)
         motet__report_add(report, " (%s)", symbol);
+}
+
+uint64_t motet__report_mix(uint64_t step)
+{
+    step *= UINT64_C(0x9e3779b97f4a7c15);
+    return step ^ step >> 29;
+}
+
+bool motet__report_is_new(uint64_t sum)
+{
+    for (int i = 0; i < REMEMBERED; i++)
+        if (reported.sums[i] == sum)
+            return false;
+    reported.sums[reported.count++ % REMEMBERED] = sum;
+    return true;
 }
 
 void motet__report_send(const struct motet__report *report)

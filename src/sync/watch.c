@@ -37,7 +37,6 @@ enum {
     LONGEST = 64,
     PLACES = 100000,
     BUCKETS = 1024,
-    REMEMBERED = 256,
 };
 
 #define SIGNAL UINT32_C(0x80000000) /* in a lock's number: see motet__watch_is_signal */
@@ -88,8 +87,6 @@ static struct {                        /* all under motet__watch_lock */
     struct held *held[BUCKETS];        /* by thread */
     struct place *places[BUCKETS];     /* by address */
     uint32_t place_count;
-    uint64_t reported[REMEMBERED]; /* the latest: sums of the edges of cycles */
-    size_t reported_count;
 } watch;
 
 bool motet__watching;
@@ -372,17 +369,12 @@ static bool is_new(const struct step way[], size_t length)
     uint64_t sum = 0;
 
     for (size_t i = 0; i < length; i++) {
-        uint64_t x = (uint64_t)(uintptr_t)way[i].edge->from->key.lock * 31 +
-                     (uintptr_t)way[i].edge->to->key.lock +
-                     ((uint64_t)way[i].edge->from->key.number << 32);
-        x *= UINT64_C(0x9e3779b97f4a7c15);
-        sum += x ^ x >> 29;
+        struct key from = way[i].edge->from->key;
+        sum +=
+            motet__report_mix((uint64_t)(uintptr_t)from.lock * 31 +
+                              (uintptr_t)way[i].edge->to->key.lock + ((uint64_t)from.number << 32));
     }
-    for (size_t i = 0; i < REMEMBERED; i++)
-        if (watch.reported[i] == sum)
-            return false;
-    watch.reported[watch.reported_count++ % REMEMBERED] = sum;
-    return true;
+    return motet__report_is_new(sum);
 }
 
 static void describe(struct motet__report *report, const struct step way[], size_t length)

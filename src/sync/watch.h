@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "motet/lock.h"
 
@@ -38,6 +39,13 @@ struct motet__report {
 __attribute__((format(printf, 2, 3))) void motet__report_add(struct motet__report *report,
                                                              const char *format, ...);
 void motet__report_object(struct motet__report *report, const char *kind, const void *object);
+
+/* A cycle is known by the sum of what each of its steps mixes into: the same wherever one begins. */
+uint64_t motet__report_mix(uint64_t step);
+
+/* Whether nothing with that sum has been reported lately; it counts as reported now. Under
+ * motet__watch_lock. */
+bool motet__report_is_new(uint64_t sum);
 
 /* Gives it to the hook or prints it. With none of the library's locks held. */
 void motet__report_send(const struct motet__report *report);
