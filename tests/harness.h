@@ -79,26 +79,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HARNESS_ASAN 1
-#endif
-#if __has_feature(thread_sanitizer)
-#define HARNESS_TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) && !defined(HARNESS_ASAN)
-#define HARNESS_ASAN 1
-#endif
-#if defined(__SANITIZE_THREAD__) && !defined(HARNESS_TSAN)
-#define HARNESS_TSAN 1
-#endif
-#ifndef HARNESS_ASAN
-#define HARNESS_ASAN 0
-#endif
-#ifndef HARNESS_TSAN
-#define HARNESS_TSAN 0
-#endif
+#include "base/sanitize.h"
+
+#define HARNESS_ASAN MOTET__ASAN
+#define HARNESS_TSAN MOTET__TSAN
 
 /* ---- kinds of worker ---- */
 

@@ -36,8 +36,9 @@ done
 
 for cc in gcc clang; do
     for std in c17 gnu17 gnu2x; do
+        # What the harness includes of src/ has no part in the macros.
         # shellcheck disable=SC2086
-        try "every macro with $cc -std=$std" $cc -std=$std $warnings -O1 -Iinclude \
+        try "every macro with $cc -std=$std" $cc -std=$std $warnings -O1 -Iinclude -Isrc \
             -c -o /dev/null tests/test_headers_use.c
     done
 done

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/atomic.h"
+#include "base/sanitize.h"
 
 struct motet__waitable; /* src/wait/note.h says what these are */
 
@@ -93,7 +94,7 @@ static inline struct motet__self *motet__self(void)
 {
     struct motet__self *self = &motet__self_record;
 
-#ifdef __SANITIZE_ADDRESS__
+#if MOTET__ASAN
     /* gcc's check for NULL looks at the flags of the addition that makes the address, and the linker
      * puts an instruction in its place that sets none. */
     __asm__("" : "+r"(self));

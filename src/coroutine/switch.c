@@ -14,37 +14,23 @@
 #include <string.h>
 
 #include "base/memory.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ADDRESS_SANITIZER 1
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#endif
+#include "base/sanitize.h"
 
 /* ThreadSanitizer notes each function's begin and end in the fiber it believes to be in: not those
  * that begin in one fiber and end in another. */
-#if defined(THREAD_SANITIZER) && defined(__clang__)
+#if MOTET__TSAN && defined(__clang__)
 #define UNTRACED __attribute__((disable_sanitizer_instrumentation))
-#elif defined(THREAD_SANITIZER)
+#elif MOTET__TSAN
 #define UNTRACED __attribute__((no_sanitize_thread))
 #else
 #define UNTRACED
 #endif
 
-#ifdef ADDRESS_SANITIZER
+#if MOTET__ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
-#ifdef THREAD_SANITIZER
+#if MOTET__TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -262,7 +248,7 @@ static void jump_ucontext(struct motet__context *from, struct motet__context *to
 
 /* ---- telling the sanitizers ------------------------------------------------------------------- */
 
-#ifdef ADDRESS_SANITIZER
+#if MOTET__ASAN
 static void leaving(struct motet__context *from, struct motet__context *to)
 {
     __sanitizer_start_switch_fiber(&from->fake_stack, to->on.low, to->on.size);
@@ -278,7 +264,7 @@ static void arrived(struct motet__context *context, struct motet__context *befor
     if (before && !before->on.low)
         before->on = (struct motet__stack){(char *)(uintptr_t)low, size};
 }
-#elif defined(THREAD_SANITIZER)
+#elif MOTET__TSAN
 UNTRACED static void leaving(struct motet__context *from, struct motet__context *to)
 {
     if (!from->fiber)
@@ -288,14 +274,14 @@ UNTRACED static void leaving(struct motet__context *from, struct motet__context 
 }
 #endif
 
-#ifndef ADDRESS_SANITIZER
+#if !MOTET__ASAN
 static void arrived(struct motet__context *context, struct motet__context *before)
 {
     (void)context;
     (void)before;
 }
 #endif
-#if !defined(ADDRESS_SANITIZER) && !defined(THREAD_SANITIZER)
+#if !MOTET__ASAN && !MOTET__TSAN
 static void leaving(struct motet__context *from, struct motet__context *to)
 {
     (void)from;
@@ -308,7 +294,7 @@ static void leaving(struct motet__context *from, struct motet__context *to)
 /* Who switches to a new stack, for its begin(). */
 static _Thread_local struct motet__context *came_from;
 
-#ifdef THREAD_SANITIZER
+#if MOTET__TSAN
 __attribute__((no_sanitize("thread")))
 #endif
 static void
@@ -323,11 +309,11 @@ int motet__context_make(struct motet__context *context, const struct motet__stac
                         void (*fn)(void *arg), void *arg)
 {
     *context = (struct motet__context){.on = *stack, .fn = fn, .arg = arg};
-#ifdef ADDRESS_SANITIZER
+#if MOTET__ASAN
     /* Whoever was on it before may have left without returning. */
     __asan_unpoison_memory_region(stack->low, stack->size);
 #endif
-#ifdef THREAD_SANITIZER
+#if MOTET__TSAN
     context->fiber = __tsan_create_fiber(0);
 #endif
 #ifdef BY_UCONTEXT
@@ -352,7 +338,7 @@ UNTRACED void motet__context_switch(struct motet__context *from, struct motet__c
 
 void motet__context_forget(struct motet__context *context)
 {
-#ifdef THREAD_SANITIZER
+#if MOTET__TSAN
     if (context->fiber)
         __tsan_destroy_fiber(context->fiber);
 #endif

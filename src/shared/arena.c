@@ -16,22 +16,12 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/robust.h"
+#include "base/sanitize.h"
 #include "shared/alloc.h"
 #include "sync/waiter.h"
 #include "wait/wait.h"
 
 #define MAGIC UINT64_C(0x616e657261746f6d) /* "motarena" */
-
-#if defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#endif
-#ifndef THREAD_SANITIZER
-#define THREAD_SANITIZER 0
-#endif
 
 struct motet__arena *motet__the_arena;
 
@@ -58,11 +48,11 @@ static void *map(size_t *size)
                                    (size_t)1 << 28, (size_t)1 << 26};
     static const uintptr_t places[] = {0x200000000000, 0x7a0000000000, 0x100000000000,
                                        0x600000000000, 0};
-    size_t first = THREAD_SANITIZER ? 1 : under_valgrind() ? 3 : 0;
+    size_t first = MOTET__TSAN ? 1 : under_valgrind() ? 3 : 0;
 
     for (size_t i = first; i < sizeof sizes / sizeof *sizes; i++) {
         size_t n = sizeof places / sizeof *places;
-        for (size_t k = THREAD_SANITIZER ? n - 1 : 0; k < n; k++) {
+        for (size_t k = MOTET__TSAN ? n - 1 : 0; k < n; k++) {
             void *base = motet__map_shared((void *)places[k], sizes[i]);
             if (base) {
                 *size = sizes[i];
