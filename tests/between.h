@@ -23,6 +23,7 @@
 #ifndef BETWEEN_H
 #define BETWEEN_H
 
+#include "single_step.h"
 #include "sweep.h"
 #include "wait/spin.h"
 
@@ -76,30 +77,12 @@ static inline void between_trap(int signum, siginfo_t *info, void *context)
         *flags &= ~0x100;
 }
 
-/* Sets or clears the trap flag, below the red zone. */
-__attribute__((noinline)) static void between_step(bool on)
-{
-    if (on)
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-    else
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-}
-
 #else
 #define BETWEEN_USABLE 0
 
 static inline void between_trap(int signum, siginfo_t *info, void *context)
 {
     (void)signum, (void)info, (void)context;
-}
-
-static void between_step(bool on)
-{
-    (void)on;
 }
 #endif
 
@@ -113,9 +96,9 @@ static inline int between_run(void *arg)
     sigprocmask(SIG_UNBLOCK, &trap, NULL);
     b->left = b->n + 1;
     b->calls_left = b->calls;
-    between_step(true);
+    single_step(true);
     b->first(b->arg);
-    between_step(false);
+    single_step(false);
     __atomic_store_n(&b->done, 1, __ATOMIC_SEQ_CST);
     return 0;
 }

@@ -479,15 +479,25 @@ struct snapshot {
     char names[8192]; /* of /dev/shm: those with "motet" in them, each after a newline */
 };
 
-static int count_threads(void)
+static int count_entries(const char *path)
 {
+    DIR *dir = opendir(path);
     int n = 0;
-    DIR *dir = opendir("/proc/self/task");
     for (struct dirent *entry; dir && (entry = readdir(dir));)
         n += entry->d_name[0] != '.';
     if (dir)
         closedir(dir);
     return n;
+}
+
+int harness_threads(void)
+{
+    return count_entries("/proc/self/task");
+}
+
+int harness_descriptors(void)
+{
+    return count_entries("/proc/self/fd") - 1; /* that of the folder */
 }
 
 /* Programs run side by side; only names that are motet's can be laid at this one's door. */
@@ -510,7 +520,7 @@ static void list_names(char *names, size_t size)
 
 static void take_snapshot(struct snapshot *snapshot)
 {
-    snapshot->threads = count_threads();
+    snapshot->threads = harness_threads();
     for (int fd = 0; fd < MOST_FILES; fd++)
         snapshot->files[fd] = fcntl(fd, F_GETFD) >= 0;
     list_names(snapshot->names, sizeof snapshot->names);

@@ -110,6 +110,9 @@ bool thread_waits(const motet_thread *thread); /* likewise a thread of this proc
 void worker_kill(struct worker *worker);       /* SIGKILL; processes only */
 int worker_pid(struct worker *worker);         /* of the process it runs in */
 
+int harness_threads(void); /* of this process, the calling one among them; needs /proc */
+int harness_descriptors(void);
+
 motet_thread *worker_thread(struct worker *worker); /* the handle, or NULL: the other kind */
 motet_process *worker_process(struct worker *worker);
 

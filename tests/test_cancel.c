@@ -2,7 +2,6 @@
  * (test_sync_races cancels each kind of wait at each of its instructions.) */
 #include "harness.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -334,14 +333,6 @@ static int joins_process(void *arg)
     return motet_process_join(*(motet_process **)arg, MOTET_FOREVER);
 }
 
-static int count_descriptors(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < 1000; fd++)
-        n += fcntl(fd, F_GETFD) >= 0;
-    return n;
-}
-
 /* A thread that waits for a process has a descriptor to be cancelled with: it is not for children. */
 TEST(a_child_has_no_descriptors_of_other_threads)
 {
@@ -349,15 +340,15 @@ TEST(a_child_has_no_descriptors_of_other_threads)
     motet_process *p = motet_process_start(sleeps, NULL, 0);
     CHECK(p);
     struct worker *w[N];
-    int before = count_descriptors();
+    int before = harness_descriptors();
     for (int i = 0; i < N; i++)
         w[i] = START(&THREADS, joins_process, &p);
     for (int i = 0; i < N; i++)
         WAIT_UNTIL(worker_waits(w[i]));
-    WAIT_UNTIL(count_descriptors() == before + N);
+    WAIT_UNTIL(harness_descriptors() == before + N);
     pid_t pid = fork();
     if (pid == 0) /* two less: the child's end of what belongs to its parent's children */
-        _exit(count_descriptors() > before);
+        _exit(harness_descriptors() > before);
     int status = -1;
     CHECK_INT(waitpid(pid, &status, 0), pid);
     CHECK_INT(status, 0);

@@ -2,16 +2,12 @@
  * them says so, or does without; everything else works as ever. (What it denies now and then, and
  * all that asks for memory, is in test_faults.c.) */
 #include "calls.h"
+#include "deny.h"
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <stddef.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* ---- what is tried everywhere ---- */
@@ -116,25 +112,7 @@ static void check_no_child(void)
 
 /* ---- calls that are denied ---- */
 
-/* From now on the call fails with that error; or only if its third argument, an int, is `third`. */
-static void deny(int number, int third, int error)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)third, 0, third < 0 ? 0 : 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        SKIP("no seccomp filters here");
-}
-
-enum { ANY = -1, POPULATE_WRITE = 23, REMOVE = 9 };
+enum { POPULATE_WRITE = 23, REMOVE = 9 };
 
 /* Processes cannot be had: the call says why, and there is nothing left of it. */
 static void check_no_processes(int error)

@@ -2,56 +2,27 @@
  * grows with the number must grow no faster; the steps are counted, not the seconds. The stress knob
  * makes the numbers those of a bad day. */
 #include "harness.h"
+#include "syscalls.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <grp.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <malloc.h>
-#include <stdarg.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* ---- counting system calls ---- */
 
 static long wakes, sleeps; /* atomic */
 
-long syscall(long number, ...)
+static long on_syscall(long number, long a[6])
 {
-    static long (*real)(long, ...);
-    va_list list;
-    long a[6];
-
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(list, long);
-    va_end(list);
     if (number == SYS_futex && (a[1] & FUTEX_CMD_MASK) == FUTEX_WAKE)
         __atomic_add_fetch(&wakes, 1, __ATOMIC_SEQ_CST);
     else if (number == 449 || number == SYS_futex)
         __atomic_add_fetch(&sleeps, 1, __ATOMIC_SEQ_CST);
-    if (!real)
-        *(void **)&real = dlsym(RTLD_NEXT, "syscall");
-    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
-
-static int count_entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int n = 0;
-
-    CHECK(dir != NULL);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
-
-static int descriptors(void)
-{
-    return count_entries("/proc/self/fd");
+    return make_syscall(number, a);
 }
 
 /* Bytes of the heap in use. */
@@ -85,7 +56,7 @@ TEST_KINDS(a_hundred_thousand_small_objects)
 {
     long n = stress(100000);
     struct small *all = kind->alloc((size_t)n * sizeof *all);
-    int before = descriptors();
+    int before = harness_descriptors();
 
     for (long i = 0; i < n; i++) {
         CHECK_INT(motet_lock_acquire(&all[i].lock, 0), 0);
@@ -94,7 +65,7 @@ TEST_KINDS(a_hundred_thousand_small_objects)
         CHECK_INT(motet_event_set(&all[i].event), 0);
         CHECK_INT(motet_semaphore_release(&all[i].semaphore, 1), 0);
     }
-    CHECK_INT(descriptors(), before);
+    CHECK_INT(harness_descriptors(), before);
     for (long i = n; i-- > 0;) {
         CHECK_INT(motet_lock_release(&all[i].lock), 0);
         CHECK_INT(motet_rlock_release(&all[i].rlock), 0);
@@ -109,7 +80,7 @@ TEST_KINDS(many_queues)
 {
     long n = stress(kind->shared ? 10000 : 30000);
     motet_queue **all = large((size_t)n, sizeof *all);
-    int before = descriptors();
+    int before = harness_descriptors();
     size_t was = heap();
 
     for (long i = 0; i < n; i++) {
@@ -118,7 +89,7 @@ TEST_KINDS(many_queues)
             FAIL("queue %ld: %s", i, strerrorname_np(errno));
         CHECK_INT(motet_queue_put(all[i], &i, 0), 0);
     }
-    CHECK_INT(descriptors(), before);
+    CHECK_INT(harness_descriptors(), before);
     for (long i = n; i-- > 0;) {
         long item;
         CHECK_INT(motet_queue_get(all[i], &item, 0), 0);
@@ -169,16 +140,16 @@ TEST_KINDS(many_futures)
     CHECK(pool != NULL);
     CHECK((all[0] = motet_pool_submit(pool, adds_one, &result, sizeof result)) != NULL);
     CHECK_INT(motet_future_wait(all[0], MOTET_FOREVER), 0); /* now the workers are there */
-    int before = descriptors();
+    int before = harness_descriptors();
     for (long i = 1; i < n; i++)
         CHECK((all[i] = motet_pool_submit(pool, adds_one, &i, sizeof result)) != NULL);
-    CHECK_INT(descriptors(), before);
+    CHECK_INT(harness_descriptors(), before);
     for (long i = 0; i < n; i++) {
         CHECK_INT(motet_future_result(all[i], &result, MOTET_FOREVER), 0);
         CHECK_INT(result, i + 1);
         motet_future_free(all[i]);
     }
-    CHECK_INT(descriptors(), before);
+    CHECK_INT(harness_descriptors(), before);
     motet_pool_free(pool);
     free(all);
 }
@@ -423,9 +394,9 @@ TEST(threads_that_come_and_go_leave_nothing)
             CHECK_INT(motet_thread_join(t, MOTET_FOREVER), 0);
         motet_thread_free(t);
         if (i == 0) /* ThreadSanitizer has one of its own by now; and this one may be seen still */
-            threads = count_entries("/proc/self/task");
+            threads = harness_threads();
         if (i % 100 == 99) /* those that nobody joined */
-            WAIT_UNTIL(count_entries("/proc/self/task") <= threads);
+            WAIT_UNTIL(harness_threads() <= threads);
         if (i == 999)
             was = heap();
     }

@@ -4,6 +4,7 @@
  * anything meanwhile are as good: clear and is_set, release of permits, and what tries once (timeout 0)
  * on events, semaphores and private locks; they are held to it here. */
 #include "calls.h"
+#include "single_step.h"
 #include "sweep.h"
 
 #include <pthread.h>
@@ -248,18 +249,6 @@ static void trap(int signum, siginfo_t *info, void *context)
     ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
 }
 
-__attribute__((noinline)) static void step(bool on)
-{
-    if (on)
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-    else
-        __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;"
-                         "lea 128(%%rsp), %%rsp" ::
-                             : "memory", "cc");
-}
-
 /* Runs outer(arg), and after `n` instructions of it, in a handler, inner_fn(arg). False when it was
  * over before. */
 static bool interrupted(void (*outer)(void *), void (*inner_fn)(void *), void *arg, long n)
@@ -270,9 +259,9 @@ static bool interrupted(void (*outer)(void *), void (*inner_fn)(void *), void *a
     inner = inner_fn;
     inner_arg = arg;
     steps_left = n + 1;
-    step(true);
+    single_step(true);
     outer(arg);
-    step(false);
+    single_step(false);
     return steps_left <= 0;
 }
 

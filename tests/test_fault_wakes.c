@@ -3,11 +3,11 @@
  * it shows. */
 #include "calls.h"
 #include "cut_short.h"
+#include "syscalls.h"
 #include "timeouts.h"
 
 #include <dlfcn.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 
 /* ---- in front of the system ---- */
@@ -18,12 +18,10 @@ static _Thread_local uint64_t die; /* random */
 
 static long wall_clock; /* atomic: how often somebody asked it */
 
-static long (*real_syscall)(long, ...);
 static int (*real_ppoll)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
 
 __attribute__((constructor(101))) static void find_the_real_ones(void)
 {
-    *(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
     *(void **)&real_ppoll = dlsym(RTLD_NEXT, "ppoll");
     injected =
         mmap(NULL, sizeof *injected, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -47,15 +45,8 @@ static void check_clock(long number, const long a[6])
         __atomic_add_fetch(&wall_clock, 1, __ATOMIC_SEQ_CST);
 }
 
-long syscall(long number, ...)
+static long on_syscall(long number, long a[6])
 {
-    va_list list;
-    long a[6];
-
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(list, long);
-    va_end(list);
     check_clock(number, a);
     int how = injected ? __atomic_load_n(injected, __ATOMIC_SEQ_CST) : HONEST;
     if (how != HONEST && is_futex_wait(number, a)) {
@@ -65,7 +56,7 @@ long syscall(long number, ...)
             count_injection();
         return rc;
     }
-    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return make_syscall(number, a);
 }
 
 /* A poll has no spurious wake-ups, but interruptions. */

@@ -12,15 +12,13 @@ TEST(failing_requests)
 
 #else
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "shared/arena.h"
+#include "syscalls.h"
 
 /* ---- the requests, each in front of the real one ---- */
 
@@ -115,7 +113,6 @@ static int (*real_pipe2)(int *, int);
 static int (*real_eventfd)(unsigned, int);
 static int (*real_memfd_create)(const char *, unsigned);
 static int (*real_ftruncate)(int, off_t);
-static long (*real_syscall)(long, ...);
 
 __attribute__((constructor(101))) static void find_the_real_ones(void)
 {
@@ -127,7 +124,6 @@ __attribute__((constructor(101))) static void find_the_real_ones(void)
     *(void **)&real_eventfd = dlsym(RTLD_NEXT, "eventfd");
     *(void **)&real_memfd_create = dlsym(RTLD_NEXT, "memfd_create");
     *(void **)&real_ftruncate = dlsym(RTLD_NEXT, "ftruncate");
-    *(void **)&real_syscall = dlsym(RTLD_NEXT, "syscall");
 }
 
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
@@ -181,33 +177,12 @@ int ftruncate(int fd, off_t size)
     return fails("ftruncate", ENOSPC) ? -1 : real_ftruncate(fd, size);
 }
 
-long syscall(long number, ...)
+static long on_syscall(long number, long a[6])
 {
-    va_list list;
-    long a[6];
-
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(list, long);
-    va_end(list);
-    if (number == SYS_pidfd_open && fails("pidfd_open", EMFILE))
-        return -1;
-    return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return number == SYS_pidfd_open && fails("pidfd_open", EMFILE) ? -1 : make_syscall(number, a);
 }
 
 /* ---- what there is ---- */
-
-static int count_entries(const char *path)
-{
-    DIR *dir = opendir(path);
-    int n = 0;
-
-    CHECK(dir != NULL);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
 
 struct state {
     int descriptors, threads;
@@ -220,14 +195,14 @@ static struct state look(void)
     struct motet__arena_usage usage = {0};
 
     CHECK(motet__arena_check(&usage));
-    return (struct state){count_entries("/proc/self/fd"), count_entries("/proc/self/task"),
+    return (struct state){harness_descriptors(), harness_threads(),
                           __atomic_load_n(&live, __ATOMIC_SEQ_CST), usage.blocks};
 }
 
 static void check_nothing_left(const struct state *before, long n)
 {
     /* A thread that has been joined may be seen a moment longer. */
-    WAIT_UNTIL(count_entries("/proc/self/task") <= before->threads);
+    WAIT_UNTIL(harness_threads() <= before->threads);
     struct state now = look();
     if (now.descriptors != before->descriptors || now.blocks != before->blocks ||
         now.live != before->live)
@@ -584,7 +559,7 @@ static int start_timer(void)
         CHECK_INT(motet_timer_join(now, harness_patience()), 0);
     motet_timer_free(later);
     motet_timer_free(now);
-    WAIT_UNTIL(count_entries("/proc/self/task") == 3); /* its threads have ended, as idle ones do */
+    WAIT_UNTIL(harness_threads() == 1); /* its threads have ended, as idle ones do */
     return rc;
 }
 
@@ -614,8 +589,8 @@ static int start_detached(void)
 {
     if (!motet_start_new_thread(return_7, NULL))
         return errno;
-    calm();                                            /* opendir() asks for memory */
-    WAIT_UNTIL(count_entries("/proc/self/task") == 3); /* ".", "..", and this one */
+    calm(); /* opendir() asks for memory */
+    WAIT_UNTIL(harness_threads() == 1);
     return 0;
 }
 
@@ -705,7 +680,7 @@ TEST(making_the_arena, .cold = true)
         for (long n = 1; n < 3; n++) {
             pid_t pid = fork();
             if (pid == 0) {
-                int before = count_entries("/proc/self/fd"), status = 0;
+                int before = harness_descriptors(), status = 0;
                 requests = 0;
                 only = kinds[i];
                 fail_at = n;
@@ -719,7 +694,7 @@ TEST(making_the_arena, .cold = true)
                 CHECK(p != NULL);
                 memset(p, 1, 100);
                 CHECK_INT(motet_shared_free(p), 0);
-                CHECK_INT(count_entries("/proc/self/fd"), before);
+                CHECK_INT(harness_descriptors(), before);
                 _exit(status);
             }
             int status = -1;

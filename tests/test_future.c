@@ -1,23 +1,8 @@
 /* Futures: what is asked of them before, while and after the task runs, and when it cannot run. */
-#include "harness.h"
+#include "pools.h"
 
 #include <limits.h>
 #include <math.h>
-
-static motet_pool *open_pool(const struct kind *kind, int workers)
-{
-    motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = workers);
-
-    CHECK(pool != NULL);
-    return pool;
-}
-
-static void close_pool(motet_pool *pool)
-{
-    CHECK_INT(motet_pool_close(pool), 0);
-    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
-    motet_pool_free(pool);
-}
 
 struct gate {
     int begun, open; /* atomic */

@@ -1,24 +1,8 @@
 /* motet_pool_map: every item once, errors, timeouts, nesting. */
-#include "harness.h"
+#include "pools.h"
 
 #include <math.h>
 #include <time.h>
-
-static motet_pool *open_pool(const struct kind *kind, int workers)
-{
-    motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = workers);
-
-    CHECK(pool != NULL);
-    return pool;
-}
-
-static int square(const void *arg, void *result)
-{
-    long n = *(const int *)arg;
-
-    *(long *)result = n * n;
-    return 0;
-}
 
 /* Counts each item, and says that it fails if it is asked to. */
 struct item {

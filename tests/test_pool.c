@@ -1,50 +1,11 @@
 /* Pools of threads and of processes: opening, submitting, nesting, and every way to end. */
-#include "harness.h"
+#include "leaks.h"
+#include "pools.h"
 
 #include <limits.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
-
-/* Children that call exit() with handles of their parent's are no leak: LeakSanitizer asks this. */
-static bool leaks_are_meant;
-int __lsan_is_turned_off(void);
-
-int __lsan_is_turned_off(void)
-{
-    return leaks_are_meant;
-}
-
-/* Nor are threads that exit() has waited for. ThreadSanitizer asks this at the start. */
-const char *__tsan_default_options(void);
-
-const char *__tsan_default_options(void)
-{
-    return "report_thread_leaks=0";
-}
-
-static motet_pool *open_pool(const struct kind *kind, int workers)
-{
-    motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = workers);
-
-    CHECK(pool != NULL);
-    return pool;
-}
-
-static void close_pool(motet_pool *pool)
-{
-    CHECK_INT(motet_pool_close(pool), 0);
-    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
-    motet_pool_free(pool);
-}
-
-static int square(const void *arg, void *result)
-{
-    long n = *(const int *)arg;
-
-    *(long *)result = n * n;
-    return 0;
-}
 
 static int succeed(const void *arg, void *result)
 {

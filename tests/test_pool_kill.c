@@ -1,6 +1,6 @@
 /* Worker processes that die: in a task, between tasks, while they help, again and again. The future of
  * what they were at says so; all else completes; others take their place; nobody waits for the dead. */
-#include "harness.h"
+#include "pools.h"
 
 #if HARNESS_TSAN
 
@@ -17,39 +17,8 @@ TEST(deaths_of_workers)
 #include <sys/wait.h>
 #include <time.h>
 
+#include "leaks.h"
 #include "shared/arena.h"
-
-/* Children that call exit() with handles of their parent's are no leak: LeakSanitizer asks this. */
-static bool leaks_are_meant;
-int __lsan_is_turned_off(void);
-
-int __lsan_is_turned_off(void)
-{
-    return leaks_are_meant;
-}
-
-static motet_pool *open_pool(int workers)
-{
-    motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = workers);
-
-    CHECK(pool != NULL);
-    return pool;
-}
-
-static void close_pool(motet_pool *pool)
-{
-    CHECK_INT(motet_pool_close(pool), 0);
-    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
-    motet_pool_free(pool);
-}
-
-static int square(const void *arg, void *result)
-{
-    long n = *(const int *)arg;
-
-    *(long *)result = n * n;
-    return 0;
-}
 
 /* All works as if nothing had happened. */
 static void check_pool(motet_pool *pool)
@@ -82,7 +51,7 @@ static int pass_gate(const void *arg, void *result)
 TEST(killed_in_a_task)
 {
     struct gate *gate = motet_shared_alloc(2 * sizeof *gate), *other = gate + 1;
-    motet_pool *pool = open_pool(2);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0, .name = "long one");
     motet_future *g = motet_pool_submit(pool, pass_gate, &other, 0);
     motet_future *h[50];
@@ -144,7 +113,7 @@ TEST(a_task_that_ends_its_process)
     static const char *const texts[] = {"exited with status 3", "exited with status 0",
                                         "killed by SIGABRT",    "killed by SIGSEGV",
                                         "killed by SIGTERM",    "killed by signal 64"};
-    motet_pool *pool = open_pool(2);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
 
     for (int i = 0; i < 6; i++) {
         motet_future *f = motet_pool_submit(pool, die, &i, 0);
@@ -198,7 +167,7 @@ static int list_workers(int *pids, int most)
 
 TEST(killed_idle)
 {
-    motet_pool *pool = open_pool(3);
+    motet_pool *pool = open_pool(&PROCESSES, 3);
     int pids[64];
 
     check_pool(pool);
@@ -245,7 +214,7 @@ static int kill_workers(void *arg)
 TEST(killed_again_and_again_under_load, .limit = 240)
 {
     enum { AT_ONCE = 100 };
-    motet_pool *pool = open_pool(3);
+    motet_pool *pool = open_pool(&PROCESSES, 3);
     motet_future *f[AT_ONCE];
     long died = 0, well = 0;
 
@@ -279,7 +248,7 @@ TEST(killed_again_and_again_under_load, .limit = 240)
 TEST(killed_while_the_pool_is_closed, .limit = 240)
 {
     for (long round = 0; round < stress(30); round++) {
-        motet_pool *pool = open_pool(3);
+        motet_pool *pool = open_pool(&PROCESSES, 3);
         motet_future *f[100];
         int pids[64];
         for (int i = 0; i < 100; i++)
@@ -320,7 +289,7 @@ static int help(const void *arg, void *result)
 TEST(killed_while_helping)
 {
     for (int workers = 1; workers < 4; workers++) {
-        nested_pool = open_pool(workers);
+        nested_pool = open_pool(&PROCESSES, workers);
         for (int depth = 1; depth < 20; depth += 6) {
             motet_future *f = motet_pool_submit(nested_pool, help, &depth, sizeof(int));
             int result = 0, rc = motet_future_result(f, &result, harness_patience());
@@ -348,7 +317,7 @@ static int die_of_sevens(const void *arg, void *result)
 TEST(killed_in_a_map)
 {
     enum { N = 100 };
-    motet_pool *pool = open_pool(3);
+    motet_pool *pool = open_pool(&PROCESSES, 3);
     int args[N], results[N] = {0};
 
     for (int i = 0; i < N; i++)
@@ -375,7 +344,7 @@ static int fail_or_die(const void *arg, void *result)
 
 TEST(the_first_failure_counts_in_a_map)
 {
-    motet_pool *pool = open_pool(1);
+    motet_pool *pool = open_pool(&PROCESSES, 1);
     int args[10], swapped[4] = {6, 5, 7, 1};
 
     for (int i = 0; i < 10; i++)
@@ -391,7 +360,7 @@ TEST(the_first_failure_counts_in_a_map)
 TEST(sigint_to_the_group_leaves_the_workers_alive)
 {
     struct gate *gate = motet_shared_alloc(sizeof *gate);
-    motet_pool *pool = open_pool(2);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
 
     WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
@@ -433,7 +402,7 @@ static int fork_in_a_task(const void *arg, void *result)
 
 TEST(a_task_that_forks)
 {
-    motet_pool *pool = open_pool(2);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
 
     for (int i = 0; i < 10; i++) {
         int result = 0;
@@ -452,7 +421,7 @@ TEST(deaths_leave_no_memory_behind)
 
     CHECK(motet__arena_check(&before));
     for (int round = 0; round < 5; round++) {
-        motet_pool *pool = open_pool(2);
+        motet_pool *pool = open_pool(&PROCESSES, 2);
         *gate = (struct gate){0};
         motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 1000), *g[100];
         WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));

@@ -1,5 +1,6 @@
 /* Processes: how they start, end and are known, and what becomes of them at exit. */
 #include "harness.h"
+#include "leaks.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -10,36 +11,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <dirent.h>
-
-/* Children that call exit() with handles of their parent's are no leak: LeakSanitizer asks this. */
-static bool leaks_are_meant;
-int __lsan_is_turned_off(void);
-
-int __lsan_is_turned_off(void)
-{
-    return leaks_are_meant;
-}
-
-/* Nor are threads that exit() has waited for. ThreadSanitizer asks this at the start. */
-const char *__tsan_default_options(void);
-
-const char *__tsan_default_options(void)
-{
-    return "report_thread_leaks=0";
-}
-
-static int count_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    CHECK(dir != NULL);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
-}
 
 static void nap(double seconds)
 {
@@ -263,12 +234,12 @@ TEST(arguments_of_every_size)
     CHECK_INT(motet_process_join(p, harness_patience()), 0);
     motet_process_free(p);
     if (!HARNESS_ASAN && !HARNESS_TSAN) {
-        int before = count_descriptors();
+        int before = harness_descriptors();
         CHECK(motet_process_start(return_0, &one, SIZE_MAX) == NULL);
         CHECK_INT(errno, ENOMEM);
         CHECK(motet_process_start(return_0, &one, SIZE_MAX / 2) == NULL);
         CHECK_INT(errno, ENOMEM);
-        CHECK_INT(count_descriptors(), before);
+        CHECK_INT(harness_descriptors(), before);
     }
 }
 
@@ -679,7 +650,7 @@ static void wait_for_one(void)
 TEST(handles_may_go_before_the_processes)
 {
     wait_for_one();
-    int before = count_descriptors();
+    int before = harness_descriptors();
 
     for (long i = 0; i < stress(200); i++) {
         motet_process *p = motet_process_start(return_0, NULL, 0);
@@ -687,7 +658,7 @@ TEST(handles_may_go_before_the_processes)
         motet_process_free(p);
     }
     /* Who has ended is taken away at a later start: neither zombies nor descriptors pile up. */
-    WAIT_UNTIL((CHECK_INT(run(return_0, NULL, 0), 0), count_descriptors() <= before));
+    WAIT_UNTIL((CHECK_INT(run(return_0, NULL, 0), 0), harness_descriptors() <= before));
     CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);
     CHECK_INT(errno, ECHILD);
 }
@@ -695,22 +666,22 @@ TEST(handles_may_go_before_the_processes)
 TEST(starts_leave_nothing)
 {
     wait_for_one();
-    int before = count_descriptors();
+    int before = harness_descriptors();
     for (long i = 0; i < stress(200); i++)
         CHECK_INT(run(return_0, NULL, 0), 0);
-    CHECK_INT(count_descriptors(), before);
+    CHECK_INT(harness_descriptors(), before);
 }
 
 static int count_mine(void *arg)
 {
-    CHECK_INT(count_descriptors(), *(int *)arg);
+    CHECK_INT(harness_descriptors(), *(int *)arg);
     return 0;
 }
 
 /* What a child inherits does not grow with the number of its siblings. */
 TEST(children_do_not_hold_each_others_descriptors)
 {
-    int before = count_descriptors() + 1; /* its lifeline */
+    int before = harness_descriptors() + 1; /* its lifeline */
     motet_process *p[20];
 
     CHECK_INT(run(count_mine, &before, sizeof before), 0);
@@ -728,7 +699,7 @@ TEST(out_of_descriptors)
 {
     struct rlimit limit;
     wait_for_one();
-    int before = count_descriptors();
+    int before = harness_descriptors();
 
     CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
     int top = dup(0);
@@ -747,7 +718,7 @@ TEST(out_of_descriptors)
             CHECK_INT(error, EMFILE);
             CHECK_INT(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
         }
-        CHECK_INT(count_descriptors(), before);
+        CHECK_INT(harness_descriptors(), before);
     }
     CHECK_INT(run(return_0, NULL, 0), 0);
 }
