@@ -1,23 +1,8 @@
 #!/bin/sh
 # What the texts name exists: tests, files, calls and examples.
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. tests/verdict.sh
 export LC_ALL=C
-
-# verdict LABEL: passed if nothing is in $scratch/found.
-verdict()
-{
-    if [ -s "$scratch/found" ]; then
-        echo "FAIL $1:"
-        sed 's/^/    /' "$scratch/found"
-        failed=$((failed + 1))
-    else
-        passed=$((passed + 1))
-    fi
-    : >"$scratch/found"
-}
 
 # Tests, named as test_program: case. A name that ends in … is the beginning of one.
 grep -ohE 'test_[a-z_]+: [a-z0-9_]+(…)?' docs/*.md | sort -u >"$scratch/tests"
@@ -72,5 +57,4 @@ for source in examples/*.c; do
 done
 verdict "examples that the README does not name"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally

@@ -2,24 +2,10 @@
 # The house: everything that makes schedules differ goes through src/base/, and a floor knows only
 # itself and those below it. Comments do not count. One case a rule.
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. tests/verdict.sh
 
 # From the cellar up. src/check/ replaces the cellar in the check build and may know all.
 floors="base wait sync thread shared process queue pool coroutine remote cluster"
-
-verdict()
-{
-    if [ -s "$scratch/found" ]; then
-        echo "FAIL $1:"
-        sed 's/^/    /' "$scratch/found"
-        failed=$((failed + 1))
-    else
-        passed=$((passed + 1))
-    fi
-    : >"$scratch/found"
-}
 
 # The files without their comments, under the same paths.
 for file in $(find src tools/motet include -name '*.[ch]'); do
@@ -92,5 +78,4 @@ grep -rE '^#include <' include |
         >found
 verdict "public headers include only public and standard ones"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally

@@ -3,26 +3,13 @@
 # times, numbers of processes and threads, the order of those that run side by side.
 # modes: plain asan tsan
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
 bin=${MOTET_EXAMPLES:-}
 if [ ! -x "$bin/square" ]; then
     echo "no examples in MOTET_EXAMPLES ($bin)"
     exit 77
 fi
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. tests/verdict.sh
 export LC_ALL=C
-
-# is LABEL EXPECTED ACTUAL
-is()
-{
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        printf 'FAIL %s\n--- expected:\n%s\n--- but it is:\n%s\n' "$1" "$2" "$3"
-        failed=$((failed + 1))
-    fi
-}
 
 # run NAME [ARGUMENT...]: what it prints, and how it ended if not well.
 run()
@@ -318,5 +305,4 @@ getter: With pleasure.
 poster: Goodbye!
 getter: Goodbye, and thank you!" "$(run dialogue)"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally

@@ -2,22 +2,8 @@
 # Each public header compiles alone, silently, in gcc and clang, as strict C17 and as C++17; and so
 # does a program that uses every public macro.
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
+. tests/verdict.sh
 warnings="-Wall -Wextra -pedantic -Werror"
-
-# try NAME COMMAND...: a case.
-try()
-{
-    label=$1
-    shift
-    if output=$("$@" 2>&1); then
-        passed=$((passed + 1))
-    else
-        echo "FAIL $label: $*"
-        echo "$output"
-        failed=$((failed + 1))
-    fi
-}
 
 # Twice, to try the guard too.
 for header in include/motet.h include/motet/*.h; do
@@ -91,5 +77,4 @@ for macro in $(grep -hoE '^ *# *define +(MOTET_[A-Z_]*[A-Z]|motet_[a-z_]+)' incl
     try "$macro is used in test_headers_use.c" grep -qw "$macro" tests/test_headers_use.c
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally

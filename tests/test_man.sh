@@ -2,28 +2,13 @@
 # The manual and the headers say the same: each public function has a page, whose synopsis is its
 # declaration; each example compiles; groff has nothing to complain of.
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
 if ! command -v man >/dev/null || ! command -v groff >/dev/null; then
     echo "no man or groff here"
     exit 77
 fi
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. tests/verdict.sh
 cc=${CC:-cc}
 export LC_ALL=C.UTF-8
-
-# verdict LABEL: passed if nothing is in $scratch/found.
-verdict()
-{
-    if [ -s "$scratch/found" ]; then
-        echo "FAIL $1:"
-        sed 's/^/    /' "$scratch/found"
-        failed=$((failed + 1))
-    else
-        passed=$((passed + 1))
-    fi
-    : >"$scratch/found"
-}
 
 # A tree as man wants it, for the pages that only point to another.
 mkdir "$scratch/man1" "$scratch/man3" "$scratch/man7"
@@ -141,5 +126,4 @@ for page in $pages; do
     verdict "$page: the example compiles"
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally

@@ -2,36 +2,15 @@
 # examples/wordcount against a count made with other tools; its errors; and what a death leaves.
 # modes: plain asan
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
 bin=${MOTET_EXAMPLES:-}
 if [ ! -x "$bin/wordcount" ]; then
     echo "no examples in MOTET_EXAMPLES ($bin)"
     exit 77
 fi
-scratch=$(mktemp -d) || exit 1
+. tests/verdict.sh
 trap 'chmod -R u+rwx "$scratch"; rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
 export LC_ALL=C
-
-# is LABEL EXPECTED ACTUAL
-is()
-{
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        printf 'FAIL %s\n--- expected:\n%s\n--- but it is:\n%s\n' "$1" "$2" "$3"
-        failed=$((failed + 1))
-    fi
-}
-
-# has LABEL PART TEXT
-has()
-{
-    case $3 in
-    *"$2"*) passed=$((passed + 1)) ;;
-    *) is "$1" "...$2..." "$3" ;;
-    esac
-}
 
 # ---- wordcount: the same counts as other tools find
 
@@ -224,5 +203,4 @@ has "wordcount, a worker killed: the message" \
     "wordcount: task count_batch: worker $worker killed by SIGKILL" "$(cat "$scratch/err")"
 is "wordcount, a worker killed: no process is left" 0 "$(left)"
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally
