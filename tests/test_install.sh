@@ -2,23 +2,8 @@
 # `make install` gives all that a program needs: compiled with pkg-config's flags it runs, against
 # the shared and the static library.
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. tests/verdict.sh
 prefix=$scratch/prefix
-
-try()
-{
-    label=$1
-    shift
-    if output=$("$@" 2>&1); then
-        passed=$((passed + 1))
-    else
-        echo "FAIL $label: $*"
-        echo "$output"
-        failed=$((failed + 1))
-    fi
-}
 
 # A build folder of its own, kept between runs.
 unset DESTDIR MAKEFLAGS MAKELEVEL
@@ -30,7 +15,8 @@ try "DESTDIR is not in motet.pc" grep -qx "prefix=/opt/motet" \
     "$scratch/stage/opt/motet/lib/pkgconfig/motet.pc"
 
 for file in include/motet.h lib/libmotet.a lib/libmotet.so lib/libmotet.so.0 \
-    lib/libmotet.so.0.1.0 lib/pkgconfig/motet.pc bin/motet; do
+    lib/libmotet.so.0.1.0 lib/libmotet_check.a lib/pkgconfig/motet.pc \
+    lib/pkgconfig/motet_check.pc bin/motet; do
     try "$file is installed" test -f "$prefix/$file"
 done
 for header in include/motet/*.h; do
@@ -105,7 +91,10 @@ for cc in gcc clang; do
     try "compiles with $cc, all static" sh "$scratch/compile" $cc static -static \
         $(pkg-config --static --cflags --libs motet)
     try "runs, all static" "$scratch/static"
+    # shellcheck disable=SC2046
+    try "compiles with $cc, to be checked" sh "$scratch/compile" $cc checked \
+        $(pkg-config --cflags --libs motet_check)
+    try "runs under many schedules" env MOTET_CHECK=random:20 "$scratch/checked"
 done
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally
