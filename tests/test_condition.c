@@ -9,6 +9,7 @@ static motet_condition zero = MOTET_CONDITION_ZERO;
 TEST(null_and_negative_numbers_are_errors)
 {
     CHECK_INT(motet_condition_init(NULL, NULL), EINVAL);
+    CHECK_INT(motet_condition_init_rlock(NULL, NULL), EINVAL);
     CHECK_INT(motet_condition_acquire(NULL, 0), EINVAL);
     CHECK_INT(motet_condition_release(NULL), EINVAL);
     CHECK_INT(motet_condition_wait(NULL, 0), EINVAL);
@@ -33,13 +34,15 @@ TEST_KINDS(without_the_lock_nothing_is_permitted)
 {
     struct both {
         motet_lock lock;
-        motet_condition own, other;
+        motet_rlock rlock;
+        motet_condition own, other, recursive;
     } *b = kind->alloc(sizeof *b);
     int calls = 0;
     CHECK_INT(motet_condition_init(&b->own, NULL), 0);
     CHECK_INT(motet_condition_init(&b->other, &b->lock), 0);
-    for (int i = 0; i < 2; i++) {
-        motet_condition *c = i ? &b->own : &b->other;
+    CHECK_INT(motet_condition_init_rlock(&b->recursive, &b->rlock), 0);
+    for (int i = 0; i < 3; i++) {
+        motet_condition *c = i == 0 ? &b->own : i == 1 ? &b->other : &b->recursive;
         CHECK_INT(motet_condition_wait(c, 0), EPERM);
         CHECK_INT(motet_condition_wait(c, MOTET_FOREVER), EPERM);
         CHECK_INT(motet_condition_wait_for(c, yes, &calls, MOTET_FOREVER), EPERM);
@@ -54,6 +57,7 @@ TEST_KINDS(without_the_lock_nothing_is_permitted)
 
 struct parlour {
     motet_lock lock;
+    motet_rlock rlock;
     motet_condition condition;
     motet_event go;
     double timeout;
@@ -114,6 +118,11 @@ TEST_PROCESSES(a_shared_condition_needs_a_shared_lock)
     motet_lock lock = MOTET_LOCK_INIT;
     motet_condition *condition = kind->alloc(sizeof *condition);
     CHECK_INT(motet_condition_init(condition, &lock), 0);
+    CHECK_INT(motet_condition_acquire(condition, 0), 0);
+    CHECK_INT(motet_condition_wait(condition, 0), EINVAL);
+    CHECK_INT(motet_condition_release(condition), 0);
+    motet_rlock rlock = MOTET_RLOCK_INIT;
+    CHECK_INT(motet_condition_init_rlock(condition, &rlock), 0);
     CHECK_INT(motet_condition_acquire(condition, 0), 0);
     CHECK_INT(motet_condition_wait(condition, 0), EINVAL);
     CHECK_INT(motet_condition_release(condition), 0);
@@ -248,9 +257,10 @@ static int waits_deep(void *arg)
     return rc;
 }
 
-TEST_KINDS(wait_gives_the_lock_up_wholly_and_takes_it_back_as_deep)
+static void check_depth(const struct kind *kind, bool given)
 {
     struct parlour *p = kind->alloc(sizeof *p);
+    CHECK_INT(motet_condition_init_rlock(&p->condition, given ? &p->rlock : NULL), 0);
     p->depth = 5;
     p->timeout = MOTET_FOREVER;
     struct worker *a = START(kind, waits_deep, &p);
@@ -268,7 +278,14 @@ TEST_KINDS(wait_gives_the_lock_up_wholly_and_takes_it_back_as_deep)
     CHECK_INT(worker_join(START(kind, waits_deep, &p)), ETIMEDOUT);
     p->timeout = 0;
     CHECK_INT(worker_join(START(kind, waits_deep, &p)), ETIMEDOUT);
+    CHECK(!motet_rlock_locked(&p->rlock));
     kind->free(p);
+}
+
+TEST_KINDS(wait_gives_the_lock_up_wholly_and_takes_it_back_as_deep)
+{
+    check_depth(kind, false);
+    check_depth(kind, true);
 }
 
 TEST_KINDS(a_woken_waiter_returns_only_with_the_lock)
@@ -339,6 +356,84 @@ TEST_KINDS(conditions_may_share_a_lock)
     CHECK_INT(motet_condition_release(&t->a), 0);
     CHECK_INT(worker_join(a), 0);
     kind->free(t);
+}
+
+struct recursive {
+    motet_rlock lock;
+    motet_condition full, empty;
+    int items, waits; /* under the lock */
+};
+
+/* Takes the lock by its own call, and once more by the condition's. */
+static int fills(void *arg)
+{
+    struct recursive *r = *(struct recursive **)arg;
+    CHECK_INT(motet_rlock_acquire(&r->lock, MOTET_FOREVER), 0);
+    for (int i = 0; i < 100; i++)
+        motet_with(&r->full) {
+            while (r->items == 1) {
+                CHECK_INT(motet_rlock_depth(&r->lock), 2);
+                r->waits++;
+                CHECK_INT(motet_condition_wait(&r->full, MOTET_FOREVER), 0);
+                CHECK_INT(motet_rlock_depth(&r->lock), 2);
+            }
+            r->items++;
+            CHECK_INT(motet_condition_notify(&r->empty, 1), 0);
+        }
+    return motet_rlock_release(&r->lock);
+}
+
+static int empties(void *arg)
+{
+    struct recursive *r = *(struct recursive **)arg;
+    for (int i = 0; i < 100; i++)
+        motet_with(&r->lock) {
+            while (r->items == 0)
+                CHECK_INT(motet_condition_wait(&r->empty, MOTET_FOREVER), 0);
+            CHECK_INT(motet_rlock_depth(&r->lock), 1);
+            r->items--;
+            CHECK_INT(motet_condition_notify(&r->full, 1), 0);
+        }
+    return 0;
+}
+
+TEST_KINDS(conditions_may_share_a_recursive_lock)
+{
+    struct recursive *r = kind->alloc(sizeof *r);
+    CHECK_INT(motet_condition_init_rlock(&r->full, &r->lock), 0);
+    r->empty = (motet_condition)MOTET_CONDITION_INIT_RLOCK(&r->lock);
+    struct worker *a = START(kind, fills, &r), *b = START(kind, empties, &r);
+    CHECK_INT(worker_join(a), 0);
+    CHECK_INT(worker_join(b), 0);
+    CHECK_INT(r->items, 0);
+    CHECK(r->waits > 0);
+    CHECK(!motet_rlock_locked(&r->lock));
+    kind->free(r);
+}
+
+/* The one who waits has what it had, not what the dead one had. */
+static int dies_holding_it_deep(void *arg)
+{
+    struct parlour *p = *(struct parlour **)arg;
+    for (int i = 0; i < 7; i++)
+        CHECK_INT(motet_rlock_acquire(&p->rlock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_condition_notify(&p->condition, 1), 0);
+    raise(SIGKILL);
+    return 0;
+}
+
+TEST_PROCESSES(a_recursive_lock_of_the_dead_is_as_deep_as_before)
+{
+    struct parlour *p = kind->alloc(sizeof *p);
+    CHECK_INT(motet_condition_init_rlock(&p->condition, &p->rlock), 0);
+    p->depth = 3;
+    p->timeout = MOTET_FOREVER;
+    struct worker *w = START(kind, waits_deep, &p);
+    WAIT_UNTIL(waiting(p) == 1);
+    CHECK_INT(worker_join(START(kind, dies_holding_it_deep, &p)), -SIGKILL);
+    CHECK_INT(worker_join(w), EOWNERDEAD);
+    CHECK(!motet_rlock_locked(&p->rlock));
+    kind->free(p);
 }
 
 /* A private condition over a shared lock serves this process. */

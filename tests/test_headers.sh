@@ -42,6 +42,7 @@ static int task(const void *arg, void *result)
 static motet_lock lock = MOTET_LOCK_INIT;
 static motet_rlock rlock = MOTET_RLOCK_INIT;
 static motet_condition condition = MOTET_CONDITION_INIT(&lock);
+static motet_condition recursive = MOTET_CONDITION_INIT_RLOCK(&rlock);
 static motet_condition own = MOTET_CONDITION_ZERO;
 static motet_event event = MOTET_EVENT_INIT;
 static motet_semaphore semaphore = MOTET_SEMAPHORE_INIT(3);
@@ -64,6 +65,7 @@ int main()
     motet_rlock_acquire(&rlock, 1);
     motet_condition_acquire(&condition, 1);
     motet_condition_acquire(&own, 1);
+    motet_condition_acquire(&recursive, 1);
     motet_event_set(&event);
     return motet_semaphore_acquire(&semaphore, MOTET_FOREVER);
 }

@@ -6,6 +6,8 @@ static motet_lock lock = MOTET_LOCK_INIT;
 static motet_rlock rlock = MOTET_RLOCK_INIT;
 static motet_condition with_lock = MOTET_CONDITION_INIT(&lock);
 static motet_condition own_lock = MOTET_CONDITION_ZERO;
+static motet_rlock recursive = MOTET_RLOCK_INIT;
+static motet_condition with_rlock = MOTET_CONDITION_INIT_RLOCK(&recursive);
 static motet_event event = MOTET_EVENT_INIT;
 static motet_semaphore slots = MOTET_SEMAPHORE_INIT(4);
 
@@ -25,6 +27,8 @@ TEST(initialisers_make_ready_objects)
     CHECK_INT(motet_condition_acquire(&with_lock, 0), 0);
     CHECK(motet_lock_locked(&lock));
     CHECK_INT(motet_condition_release(&with_lock), 0);
+    motet_with(&with_rlock)
+        CHECK(motet_rlock_owned(&recursive));
     CHECK_INT(motet_semaphore_release(&slots, (long)MOTET_SEMAPHORE_MAX), EOVERFLOW);
 }
 

@@ -24,7 +24,8 @@
  *     }
  *
  * Zeroed, a condition has a recursive lock of its own, as Python's has. Several conditions may share
- * one motet_lock instead: MOTET_CONDITION_INIT(&lock), or motet_condition_init.
+ * one motet_lock instead: MOTET_CONDITION_INIT(&lock), or motet_condition_init; or one motet_rlock:
+ * MOTET_CONDITION_INIT_RLOCK(&rlock), or motet_condition_init_rlock.
  *
  * notify(n) wakes exactly n of those that wait, the longest-waiting first, or all when fewer wait.
  * There are no spurious wake-ups: wait returns 0 only when it was notified. (The loop above is still
@@ -46,20 +47,24 @@ extern "C" {
 struct motet__waiter;
 
 typedef struct motet_condition {
-    motet_rlock own;             /* used when `lock` is NULL */
+    motet_rlock own;             /* used when both of the next are NULL */
     motet_lock *lock;            /* constant after init */
+    motet_rlock *rlock;          /* likewise */
     struct motet__waiter *first; /* under the lock, as is all below */
     struct motet__waiter *last;
 } motet_condition;
 
 /* clang-format off */
-#define MOTET_CONDITION_INIT(lock) { MOTET_RLOCK_INIT, (lock), 0, 0 }
+#define MOTET_CONDITION_INIT(lock) { MOTET_RLOCK_INIT, (lock), 0, 0, 0 }
+#define MOTET_CONDITION_INIT_RLOCK(rlock) { MOTET_RLOCK_INIT, 0, (rlock), 0, 0 }
 #define MOTET_CONDITION_ZERO MOTET_CONDITION_INIT(0)
 /* clang-format on */
 
-/* Makes *condition ready; lock NULL: with a recursive lock of its own. 0; EINVAL.
- * Python: Condition(lock=None). */
+/* Make *condition ready, to be used with that lock, which may be taken by its own calls too and must
+ * stay as long as the condition; NULL: with a recursive lock of its own. 0; EINVAL.
+ * Python: Condition(lock=None), with a Lock or an RLock. */
 MOTET_API int motet_condition_init(motet_condition *condition, motet_lock *lock);
+MOTET_API int motet_condition_init_rlock(motet_condition *condition, motet_rlock *rlock);
 
 /* Take and give up the condition's lock; the errors are those of motet_lock and motet_rlock.
  * Python: Condition.acquire, Condition.release. */

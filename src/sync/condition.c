@@ -34,9 +34,17 @@ int motet_condition_init(motet_condition *condition, motet_lock *lock)
     return 0;
 }
 
+int motet_condition_init_rlock(motet_condition *condition, motet_rlock *rlock)
+{
+    if (!condition)
+        return EINVAL;
+    *condition = (motet_condition)MOTET_CONDITION_INIT_RLOCK(rlock);
+    return 0;
+}
+
 static motet_lock *lock_of(motet_condition *condition)
 {
-    return condition->lock ? condition->lock : &condition->own.lock;
+    return condition->lock ? condition->lock : &motet__condition_rlock(condition)->lock;
 }
 
 int motet_condition_acquire(motet_condition *condition, double timeout)
@@ -44,7 +52,7 @@ int motet_condition_acquire(motet_condition *condition, double timeout)
     if (!condition)
         return EINVAL;
     return condition->lock ? motet_lock_acquire(condition->lock, timeout)
-                           : motet_rlock_acquire(&condition->own, timeout);
+                           : motet_rlock_acquire(motet__condition_rlock(condition), timeout);
 }
 
 int motet_condition_release(motet_condition *condition)
@@ -52,15 +60,17 @@ int motet_condition_release(motet_condition *condition)
     if (!condition)
         return EINVAL;
     return condition->lock ? motet_lock_release(condition->lock)
-                           : motet_rlock_release(&condition->own);
+                           : motet_rlock_release(motet__condition_rlock(condition));
 }
 
 /* Gives the lock up wholly; returns how often the caller held it beyond once. */
 static uint32_t release_all(motet_condition *condition)
 {
-    uint32_t depth = condition->lock ? 0 : condition->own.depth;
+    motet_rlock *rlock = motet__condition_rlock(condition);
+    uint32_t depth = rlock ? rlock->depth : 0;
 
-    condition->own.depth = 0;
+    if (rlock)
+        rlock->depth = 0;
     motet_lock_release(lock_of(condition));
     return depth;
 }
@@ -68,10 +78,12 @@ static uint32_t release_all(motet_condition *condition)
 /* Takes it back as it was, whatever happens. 0 or EOWNERDEAD. */
 static int acquire_all(motet_condition *condition, uint32_t depth)
 {
+    motet_rlock *rlock = motet__condition_rlock(condition);
     motet_lock *lock = lock_of(condition);
     int rc = motet__lock_take(lock, MOTET__NEVER, motet__scope(lock) | MOTET__UNCANCELLED);
 
-    condition->own.depth = depth;
+    if (rlock)
+        rlock->depth = depth;
     return rc;
 }
 

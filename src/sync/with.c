@@ -32,7 +32,7 @@ struct motet__with motet__with_condition(motet_condition *condition)
 
     if (condition)
         rc = condition->lock ? motet__lock_shielded(condition->lock)
-                             : motet__rlock_shielded(&condition->own);
+                             : motet__rlock_shielded(motet__condition_rlock(condition));
     return held_if(rc, condition, CONDITION);
 }
 

@@ -151,13 +151,17 @@ MODEL(condition_notify_all_reaches_all, .spurious = 1, .preemptions = 1)
     model_run();
 }
 
+static motet_rlock given;
+
 /* The lock that a waiter gives up and takes back is held as often as before. */
 static void wait_with_the_lock_held_twice(void *arg)
 {
-    CHECK_INT(motet_condition_acquire(&condition, MOTET_FOREVER), 0);
+    motet_rlock *rlock = condition.rlock ? condition.rlock : &condition.own;
+
+    CHECK_INT(motet_rlock_acquire(rlock, MOTET_FOREVER), 0);
     wait_for_it(arg);
     WRITES(value);
-    CHECK_INT(motet_rlock_depth(&condition.own), 1);
+    CHECK_INT(motet_rlock_depth(rlock), 1);
     CHECK_INT(motet_condition_release(&condition), 0);
     CHECK_INT(motet_condition_release(&condition), EPERM);
 }
@@ -168,6 +172,17 @@ MODEL(condition_gives_up_a_lock_held_twice)
     model_thread("b", wait_for_it, NULL);
     model_thread("notifier", make_it_so, NULL);
     model_run();
+    CHECK(!motet_rlock_locked(&condition.own));
+}
+
+MODEL(condition_gives_up_a_given_lock_held_twice)
+{
+    CHECK_INT(motet_condition_init_rlock(&condition, &given), 0);
+    model_thread("a", wait_with_the_lock_held_twice, NULL);
+    model_thread("b", wait_with_the_lock_held_twice, NULL);
+    model_thread("notifier", make_it_so, NULL);
+    model_run();
+    CHECK(!motet_rlock_locked(&given));
     CHECK(!motet_rlock_locked(&condition.own));
 }
 
