@@ -3,7 +3,9 @@
 
 #include <errno.h>
 
-static motet_event event;
+#include "thread/thread.h"
+
+static motet_event event, held;
 static motet_condition condition;
 static motet_lock lock;
 static motet_queue *queue;
@@ -69,6 +71,29 @@ MODEL(signal_from_a_thread_reaches_a_sleep)
     CHECK_INT(motet_event_wait(&event, MOTET_FOREVER), 0); /* which the handler ends */
     CHECK_INT(handled, 1);
     CHECK_INT(motet_thread_join(thread, MOTET_FOREVER), 0);
+    motet_thread_free(thread);
+}
+
+static int keep_the_lock(void *arg)
+{
+    (void)arg;
+    CHECK_INT(motet_lock_acquire(&lock, MOTET_FOREVER), 0);
+    CHECK_INT(motet_event_set(&held), 0);
+    CHECK_INT(motet_interrupt_main_with(SIGUSR1), 0);
+    CHECK_INT(motet_event_wait(&event, MOTET_FOREVER), 0);
+    return motet_lock_release(&lock);
+}
+
+/* The handler is run before it has the lock: else neither would go on. */
+MODEL(signal_reaches_a_cancelled_main_that_waits)
+{
+    CHECK_INT(motet_signal(SIGUSR1, set_event), 0);
+    motet_thread *thread = motet_thread_start(keep_the_lock, NULL, .name = "other");
+    CHECK_INT(motet_event_wait(&held, MOTET_FOREVER), 0);
+    CHECK_INT(motet_thread_cancel(motet_current_thread()), 0);
+    motet_with(&lock)
+        CHECK_INT(handled, 1);
+    motet__thread_join(thread);
     motet_thread_free(thread);
 }
 
