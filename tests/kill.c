@@ -35,7 +35,6 @@ enum phase { SEEKS, STEPS, OVER };
 struct chase {
     struct kill *k;
     struct meeting *meeting;
-    pid_t child;  /* the one that runs `run` */
     pid_t victim; /* a thread's number */
     enum phase phase;
     long entries;          /* that must pass */
@@ -229,7 +228,7 @@ static void meet(struct chase *c, pid_t pid, bool executed)
     if (c->k->at && c->phase == SEEKS && ours &&
         !set_breakpoint(pid, (uintptr_t)c->k->at + c->moved))
         SKIP("debug registers are not to be had: %s", strerrorname_np(errno));
-    if (c->phase == SEEKS && c->k->newborn && pid != c->child && process_of(pid) == pid)
+    if (c->phase == SEEKS && c->k->newborn && pid != c->k->child && process_of(pid) == pid)
         choose(c, pid);
     else
         go_on(c, pid, 0);
@@ -246,7 +245,7 @@ static void trapped(struct chase *c, pid_t pid)
 {
     if (pid == c->victim && c->phase == STEPS)
         step(c);
-    else if (pid == c->child && !c->k->at && !c->k->newborn && c->phase == SEEKS)
+    else if (pid == c->k->child && !c->k->at && !c->k->newborn && c->phase == SEEKS)
         choose(c, pid);
     else if (c->phase == SEEKS && c->k->at && is_breakpoint(pid) && c->entries-- == 0)
         choose(c, pid);
@@ -281,7 +280,7 @@ static void stopped(struct chase *c, pid_t pid, int status)
 
 static void ended(struct chase *c, pid_t pid, int status)
 {
-    if (pid == c->child)
+    if (pid == c->k->child)
         c->k->status = status;
     if (pid == c->victim && c->phase == STEPS) {
         c->k->finished = true;
@@ -318,7 +317,7 @@ static void follow(struct chase *c)
     int status;
 
     for (;;) {
-        pid_t pid = waitpid(-c->child, &status, __WALL);
+        pid_t pid = waitpid(-c->k->child, &status, __WALL);
         if (pid < 0 && errno == ECHILD)
             return;
         if (pid < 0 && bell)
@@ -355,13 +354,13 @@ static void seize(struct chase *c)
 {
     long events = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
                   PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
-    bool well = ptrace(PTRACE_SEIZE, c->child, NULL, NATIVE events) == 0;
+    bool well = ptrace(PTRACE_SEIZE, c->k->child, NULL, NATIVE events) == 0;
 
     if (well && c->k->at) /* a stop like that of the others at their birth */
-        ptrace(PTRACE_INTERRUPT, c->child, NULL, NULL);
+        ptrace(PTRACE_INTERRUPT, c->k->child, NULL, NULL);
     c->meeting->go = well ? 1 : -1;
     if (!well) {
-        waitpid(c->child, NULL, 0);
+        waitpid(c->k->child, NULL, 0);
         SKIP("ptrace is not permitted");
     }
 }
@@ -384,11 +383,11 @@ bool kill_at(struct kill *k)
     sigaction(SIGALRM, &alarmed, &before);
     bell = 0;
     set_bell(patience());
-    c.child = fork();
-    CHECK(c.child >= 0);
-    if (c.child == 0)
+    k->child = fork();
+    CHECK(k->child >= 0);
+    if (k->child == 0)
         be_child(&c);
-    setpgid(c.child, c.child);
+    setpgid(k->child, k->child);
     seize(&c);
     follow(&c);
     set_bell(0);

@@ -43,7 +43,8 @@ struct kill {
     bool (*now)(void *context);       /* instead of steps: asked before each instruction */
     void (*meanwhile)(void *context); /* instead of a kill: the victim stands still for it */
     void *context;
-    int signal; /* instead of SIGKILL; the victim goes on */
+    int signal;  /* instead of SIGKILL; the victim goes on */
+    pid_t child; /* the one that calls run; also during `now` and `meanwhile` */
     /* What happened. */
     bool finished; /* the victim came to the end first, and nothing was done */
     bool found;    /* there was a victim */

@@ -9,9 +9,10 @@
  *   before(scene)    the victim's own preparation, at full speed; may be NULL
  *   act(scene)       the victim is killed in it, or finishes it
  *   check(scene, …)  what must be true then; ends the survivors, and frees what ready() has made
- * Twice: the victim is a child, whose parent must get to know how it died and ends well; and it is a parent,
- * whose child, which runs `company` (it sleeps if that is NULL), dies with it. After each of them no process
- * of theirs is left, the arena is consistent, and has as many blocks as before.
+ * Three times: the victim is a child, whose parent must get to know how it died and ends well; it is a parent,
+ * whose child, which runs `company` (it sleeps if that is NULL), dies with it; and it is the second that
+ * dies over act(), after one that died at some other instruction (not with .once). After each death no
+ * process of theirs is left; at the end the arena is consistent, and has as many blocks as before.
  *
  * When all is swept, a line is added to the file that MOTET_SWEEP_TABLE names.
  */
@@ -26,7 +27,7 @@
 #include "shared/arena.h"
 #include "wait/spin.h"
 
-enum sweep_role { AS_CHILD, AS_PARENT, SWEEP_ROLES };
+enum sweep_role { AS_CHILD, AS_PARENT, AS_SECOND, SWEEP_ROLES };
 
 struct sweep {
     const char *name;
@@ -36,6 +37,7 @@ struct sweep {
     /* `whole`: act has returned. Returns the number of blocks that went with the dead. */
     size_t (*check)(void *scene, bool whole, long n);
     motet_target company; /* its argument is the address of the scene's address */
+    bool once;            /* a second victim would find nothing to do */
     size_t size;          /* of the scene */
     long usual;           /* a kill in so many instructions, without the knobs; 0: 67 */
 };
@@ -54,6 +56,10 @@ static inline size_t sweep_blocks(void)
     CHECK(motet__arena_check(&usage));
     return usage.blocks;
 }
+
+static size_t sweep_before;   /* blocks of the arena before the point that is being swept */
+static int sweep_victims = 1; /* how many die (or finish) in the scene */
+static int sweep_turn;        /* which of them this is, from 0 */
 
 /* Whether the worker ends, within the second that is promised (and what a loaded machine adds to it);
  * its exit code. */
@@ -115,57 +121,70 @@ static inline void sweep_by_parent(void *arg)
     worker_join(company);
 }
 
-/* One death (or none, when the call is through before). */
-static inline bool sweep_point(const struct sweep *sweep, enum sweep_role role,
-                               struct sweep_cast *cast, long n, long *taken)
+/* One death, or none, when the call is through before. */
+static inline struct kill sweep_kill(const struct sweep *sweep, enum sweep_role role,
+                                     struct sweep_cast *cast, long n)
 {
-    struct kill k = {.run = role == AS_CHILD ? sweep_by_child : sweep_by_parent,
+    struct kill k = {.run = role == AS_PARENT ? sweep_by_parent : sweep_by_child,
                      .arg = cast,
                      .at = sweep->act,
                      .steps = n};
-    size_t blocks = sweep_blocks();
 
-    memset(cast->scene, 0, sweep->size);
     memset(&cast->there, 0, sizeof cast->there);
-    if (sweep->ready)
-        sweep->ready(cast->scene);
-    bool whole = kill_at(&k);
+    kill_at(&k);
     CHECK(k.found);
-    size_t lost = sweep->check(cast->scene, whole, n);
-    if (sweep_blocks() != blocks + lost)
-        FAIL("%s: killed %s, %zu blocks are left", sweep->name, kill_where(&k),
-             sweep_blocks() - blocks);
-    *taken = k.taken;
-    return whole;
+    return k;
 }
 
-static inline void sweep_report(const struct sweep *sweep, enum sweep_role role, long taken,
-                                long points)
+/* A scene, from its beginning to its end; `before_it`: where the one before the victim dies. */
+static inline struct kill sweep_point(const struct sweep *sweep, enum sweep_role role,
+                                      struct sweep_cast *cast, long n, long before_it)
+{
+    sweep_before = sweep_blocks();
+    memset(cast->scene, 0, sweep->size);
+    sweep_victims = role == AS_SECOND ? 2 : 1;
+    sweep_turn = 0;
+    if (sweep->ready)
+        sweep->ready(cast->scene);
+    if (role == AS_SECOND)
+        sweep_kill(sweep, role, cast, before_it);
+    sweep_turn = sweep_victims - 1;
+    struct kill k = sweep_kill(sweep, role, cast, n);
+    size_t lost = sweep->check(cast->scene, k.finished && role != AS_SECOND, n);
+    if (sweep_blocks() != sweep_before + lost)
+        FAIL("%s: killed %s (the one before after %ld), %zu blocks are left", sweep->name,
+             kill_where(&k), before_it, sweep_blocks() - sweep_before);
+    return k;
+}
+
+static inline void sweep_report(const char *name, const char *role, long taken, long points)
 {
     const char *path = getenv("MOTET_SWEEP_TABLE");
     FILE *table = path && *path ? fopen(path, "ae") : NULL;
 
     if (!table)
         return;
-    fprintf(table, "%-48s %-6s %6ld instructions, %6ld deaths\n", sweep->name,
-            role == AS_CHILD ? "child" : "parent", taken, points);
+    fprintf(table, "%-48s %-6s %6ld instructions, %6ld deaths\n", name, role, taken, points);
     fclose(table);
 }
 
 static inline void sweep_run(const struct sweep *sweep)
 {
+    static const char *const names[] = {"child", "parent", "second"};
     struct sweep_cast *cast = PROCESSES.alloc(sizeof *cast);
+    uint64_t chance = harness_seed();
+    long taken = 1;
 
     cast->sweep = sweep;
     cast->scene = PROCESSES.alloc(sweep->size);
-    for (enum sweep_role role = AS_CHILD; role < SWEEP_ROLES; role++) {
-        long stride = sweep_stride(sweep->usual ? sweep->usual : 67), points = 0, taken = 0;
-        bool whole = false;
-        for (long n = sweep_first(stride); !whole; n += stride) {
-            whole = sweep_point(sweep, role, cast, n, &taken);
-            points += !whole;
-        }
-        sweep_report(sweep, role, taken, points);
+    for (enum sweep_role role = AS_CHILD; role < (sweep->once ? AS_SECOND : SWEEP_ROLES); role++) {
+        long stride = sweep_stride(sweep->usual ? sweep->usual : 67), points = 0, n;
+        struct kill k = {.finished = false};
+        for (n = sweep_first(stride); !k.finished; n += stride, points += !k.finished)
+            k = sweep_point(sweep, role, cast, n,
+                            (long)(harness_random(&chance) % (uint64_t)taken));
+        taken = k.taken + 1;
+        sweep_report(sweep->name, names[role], k.taken, points);
     }
     PROCESSES.free(cast->scene);
     PROCESSES.free(cast);

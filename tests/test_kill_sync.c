@@ -188,8 +188,8 @@ static size_t they_get_it(void *scene, bool whole, long n)
 }
 
 static const struct sweep lock_release_one_sleeps = {
-    "lock release, one sleeps",  one_comes_later, holds_what_they_want, releases, they_get_it,
-    .size = sizeof(struct scene)};
+    "lock release, one sleeps",   one_comes_later, holds_what_they_want, releases, they_get_it,
+    .size = sizeof(struct scene), .once = true};
 SWEEP(lock_release_one_sleeps)
 
 /* The second is a child of the victim, and dies with it, or as it has just got the lock. */
@@ -199,7 +199,8 @@ static const struct sweep lock_release_two_sleep = {"lock release, two sleep, an
                                                     releases,
                                                     they_get_it,
                                                     .company = enters_later,
-                                                    .size = sizeof(struct scene)};
+                                                    .size = sizeof(struct scene),
+                                                    .once = true};
 SWEEP(lock_release_two_sleep)
 
 /* Held one in the other. */
@@ -243,7 +244,7 @@ static void releases_both(void *scene)
 
 static const struct sweep locks_nested = {
     "two nested locks, released", both_are_wanted, holds_both, releases_both, they_get_it,
-    .size = sizeof(struct scene)};
+    .size = sizeof(struct scene), .once = true};
 SWEEP(locks_nested)
 
 /* ---- the recursive lock ---- */
@@ -588,8 +589,8 @@ static size_t given_or_not(void *scene, bool whole, long n)
 }
 
 static const struct sweep semaphore_release = {
-    "semaphore release of two, two sleep", two_want_permits, NULL, gives_two, given_or_not,
-    .size = sizeof(struct scene),          .usual = 11};
+    "semaphore release of two, two sleep", two_want_permits, NULL,        gives_two, given_or_not,
+    .size = sizeof(struct scene),          .usual = 11,      .once = true};
 SWEEP(semaphore_release)
 
 static void one_permit(void *scene)

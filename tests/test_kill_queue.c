@@ -1,0 +1,454 @@
+/* Whoever puts_item, gets_item, says done or shuts down is killed, at one instruction after the other, while others
+ * sleep in the same queue or use it: every item that was put is there once, and nobody waits for the dead.
+ * (What lies in the storages at each of these points is test_queue_kill.c's.) */
+#include "kill_sweep.h"
+
+enum { MOST = 4, ITEMS = 4, VICTIMS = 100 /* and the next */, LATER = 200, LOG = 4096 };
+
+struct scene {
+    motet_queue *q;
+    motet_event go;
+    long added;             /* atomic: how many the survivors have put, numbered from LATER + 1 */
+    int logged;             /* atomic: how many of the log are taken */
+    long log[LOG];          /* what the survivors and the test have got */
+    struct worker *w[MOST]; /* the survivors */
+    int n;
+    int deaths_of_getters; /* of each victim and its company: each may have taken one along */
+};
+
+static void starts(struct scene *s, motet_target target)
+{
+    s->w[s->n++] = START(&PROCESSES, target, &s);
+}
+
+static void starts_and_sleeps(struct scene *s, motet_target target)
+{
+    starts(s, target);
+    WAIT_UNTIL(worker_waits(s->w[s->n - 1]));
+}
+
+static void all_end(struct scene *s, const char *what, long n)
+{
+    while (s->n > 0)
+        CHECK_INT(sweep_ends(s->w[--s->n], what, n), 0);
+}
+
+/* ---- what the survivors do ---- */
+
+static void note(struct scene *s, long item)
+{
+    int at = __atomic_fetch_add(&s->logged, 1, __ATOMIC_SEQ_CST);
+
+    CHECK(at < LOG);
+    s->log[at] = item;
+}
+
+static int gets_one(void *arg)
+{
+    struct scene *s = *(struct scene **)arg;
+    long item;
+    int rc = motet_queue_get(s->q, &item, MOTET_FOREVER);
+
+    if (rc == 0)
+        note(s, item);
+    return rc;
+}
+
+static int gets_one_or_none(void *arg)
+{
+    int rc = gets_one(arg);
+
+    return rc == EPIPE ? 0 : rc;
+}
+
+static void add(struct scene *s, double timeout)
+{
+    long item = LATER + 1 + __atomic_fetch_add(&s->added, 1, __ATOMIC_SEQ_CST);
+
+    CHECK_INT(motet_queue_put(s->q, &item, timeout), 0);
+}
+
+static int puts_one(void *arg)
+{
+    add(*(struct scene **)arg, MOTET_FOREVER);
+    return 0;
+}
+
+static int puts_one_or_none(void *arg)
+{
+    struct scene *s = *(struct scene **)arg;
+    int rc = motet_queue_put(s->q, &(long){LATER + 1}, MOTET_FOREVER);
+
+    CHECK(rc == 0 || rc == EPIPE);
+    if (rc == 0)
+        __atomic_fetch_add(&s->added, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static int gets_again_and_again(void *arg)
+{
+    struct scene *s = *(struct scene **)arg;
+    long item;
+
+    while (!motet_event_is_set(&s->go)) {
+        int rc = motet_queue_get(s->q, &item, 0.001);
+        if (rc == 0)
+            note(s, item);
+        else
+            CHECK_INT(rc, ETIMEDOUT);
+    }
+    return 0;
+}
+
+static int puts_again_and_again(void *arg)
+{
+    struct scene *s = *(struct scene **)arg;
+
+    do
+        add(s, MOTET_FOREVER);
+    while (motet_event_wait(&s->go, 0.001) != 0);
+    return 0;
+}
+
+/* Takes one out and puts it back, so that the victim finds all states between. */
+static int turns_them_over(void *arg)
+{
+    struct scene *s = *(struct scene **)arg;
+    long item;
+
+    while (!motet_event_is_set(&s->go)) {
+        int rc = motet_queue_get(s->q, &item, 0.001);
+        if (rc == 0)
+            rc = motet_queue_put(s->q, &item, MOTET_FOREVER);
+        CHECK(rc == 0 || rc == ETIMEDOUT);
+    }
+    return 0;
+}
+
+static int joins(void *arg)
+{
+    return motet_queue_join((*(struct scene **)arg)->q, MOTET_FOREVER);
+}
+
+/* ---- what the victim does ---- */
+
+static void puts_item(void *scene)
+{
+    motet_queue_put(((struct scene *)scene)->q, &(long){VICTIMS + sweep_turn}, MOTET_FOREVER);
+}
+
+static void gets_item(void *scene)
+{
+    long item;
+
+    motet_queue_get(((struct scene *)scene)->q, &item, MOTET_FOREVER);
+}
+
+static void says_done(void *scene)
+{
+    motet_queue_task_done(((struct scene *)scene)->q);
+}
+
+static void shuts_down(void *scene)
+{
+    motet_queue_shutdown(((struct scene *)scene)->q, false);
+}
+
+/* ---- scenes ---- */
+
+static int lowest_first(const void *a, const void *b)
+{
+    const long *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static struct scene *opened(void *scene, size_t maxsize, enum motet_queue_order order, long items)
+{
+    struct scene *s = scene;
+
+    s->q = motet_queue_open(.item_size = sizeof(long), .maxsize = maxsize, .order = order,
+                            .compare = lowest_first, .shared = true);
+    CHECK(s->q);
+    for (long i = 1; i <= items; i++)
+        CHECK_INT(motet_queue_put(s->q, &i, 0), 0);
+    return s;
+}
+
+static void empty_two_sleep(void *scene)
+{
+    struct scene *s = opened(scene, ITEMS, MOTET_FIFO, 0);
+
+    s->deaths_of_getters = 1; /* the company */
+    starts_and_sleeps(s, gets_one);
+    starts_and_sleeps(s, gets_one);
+}
+
+static void unbounded_one_sleeps(void *scene)
+{
+    starts_and_sleeps(opened(scene, 0, MOTET_FIFO, 0), gets_one);
+}
+
+static void half_full_in_use(void *scene)
+{
+    starts(opened(scene, ITEMS, MOTET_FIFO, ITEMS / 2), turns_them_over);
+}
+
+static void half_full_lifo_in_use(void *scene)
+{
+    starts(opened(scene, ITEMS, MOTET_LIFO, ITEMS / 2), turns_them_over);
+}
+
+static void half_full_priority_in_use(void *scene)
+{
+    starts(opened(scene, ITEMS, MOTET_PRIORITY, ITEMS / 2), turns_them_over);
+}
+
+static void full_one_gets(void *scene)
+{
+    starts(opened(scene, ITEMS, MOTET_FIFO, ITEMS), gets_again_and_again);
+}
+
+static void full_two_sleep(void *scene)
+{
+    struct scene *s = opened(scene, ITEMS, MOTET_FIFO, ITEMS);
+
+    s->deaths_of_getters = 1;
+    starts_and_sleeps(s, puts_one);
+    starts_and_sleeps(s, puts_one);
+}
+
+static void one_fits_one_sleeps(void *scene)
+{
+    struct scene *s = opened(scene, 1, MOTET_FIFO, 1);
+
+    s->deaths_of_getters = 1;
+    starts_and_sleeps(s, puts_one);
+}
+
+static void empty_one_puts(void *scene)
+{
+    struct scene *s = opened(scene, ITEMS, MOTET_FIFO, 0);
+
+    s->deaths_of_getters = 1;
+    starts(s, puts_again_and_again);
+}
+
+/* One was got and is to be reported done; three join. */
+static void one_to_be_done(void *scene)
+{
+    struct scene *s = opened(scene, ITEMS, MOTET_FIFO, 1);
+    long item;
+
+    CHECK_INT(motet_queue_get(s->q, &item, 0), 0);
+    for (int i = 0; i < 3; i++)
+        starts_and_sleeps(s, joins);
+}
+
+static void empty_and_full(void *scene)
+{
+    starts_and_sleeps(opened(scene, 1, MOTET_FIFO, 0), gets_one_or_none);
+}
+
+static void full_and_slept_for(void *scene)
+{
+    starts_and_sleeps(opened(scene, 1, MOTET_FIFO, 1), puts_one_or_none);
+}
+
+/* ---- what must be true then ---- */
+
+/* Takes out the rest. Each item is there once; the first ones, but for those that a dead getter may
+ * have taken along; the victim's, if it has said so; the survivors'. */
+static void count_items(struct scene *s, long items, bool victims)
+{
+    int times[LATER + LOG] = {0};
+    long item;
+
+    while (motet_queue_get(s->q, &item, 0) == 0)
+        note(s, item);
+    for (int i = 0; i < s->logged; i++) {
+        CHECK(s->log[i] > 0 && s->log[i] < LATER + LOG);
+        CHECK_INT(times[s->log[i]]++, 0);
+    }
+    int lost = victims && !times[VICTIMS];
+    for (long i = 1; i <= items; i++)
+        lost += !times[i];
+    for (long i = 1; i <= s->added; i++)
+        lost += !times[LATER + i];
+    if (lost > s->deaths_of_getters * sweep_victims)
+        FAIL("%d items are lost", lost);
+}
+
+/* As much fits in as ever, and it is in order; then the queue goes. */
+static void works_and_goes(struct scene *s, long maxsize)
+{
+    long item, room = maxsize ? maxsize : 3;
+
+    for (long i = 1; i <= room; i++)
+        CHECK_INT(motet_queue_put(s->q, &i, 0), 0);
+    if (maxsize)
+        CHECK_INT(motet_queue_put(s->q, &(long){1}, 0), ETIMEDOUT);
+    for (long i = 1; i <= room; i++)
+        CHECK_INT(motet_queue_get(s->q, &item, 0), 0);
+    CHECK_INT(motet_queue_size(s->q), 0);
+    motet_queue_free(s->q);
+}
+
+static size_t the_getters_get(void *scene, bool whole, long n)
+{
+    struct scene *s = scene;
+
+    for (int i = 0, getters = s->n; i < getters; i++)
+        add(s, harness_patience());
+    all_end(s, "put", n);
+    count_items(s, 0, whole);
+    works_and_goes(s, 0);
+    return 0;
+}
+
+static size_t those_who_use_it_go_on(void *scene, bool whole, long n)
+{
+    struct scene *s = scene;
+
+    (void)whole;
+    CHECK_INT(motet_event_set(&s->go), 0);
+    all_end(s, "queue", n);
+    return 0;
+}
+
+static size_t put_among_two(void *scene, bool whole, long n)
+{
+    those_who_use_it_go_on(scene, whole, n);
+    count_items(scene, ITEMS / 2, whole);
+    works_and_goes(scene, ITEMS);
+    return 0;
+}
+
+static size_t got_from_two(void *scene, bool whole, long n)
+{
+    (void)whole;
+    ((struct scene *)scene)->deaths_of_getters = 1;
+    return put_among_two(scene, false, n);
+}
+
+static size_t put_to_four(void *scene, bool whole, long n)
+{
+    those_who_use_it_go_on(scene, whole, n);
+    count_items(scene, ITEMS, whole);
+    works_and_goes(scene, ITEMS);
+    return 0;
+}
+
+/* Room is made for all who sleep. */
+static size_t the_putters_put(struct scene *s, long items, long maxsize, long n)
+{
+    long item, putters = s->n;
+
+    for (long i = 0; i < putters; i++) {
+        CHECK_INT(motet_queue_get(s->q, &item, harness_patience()), 0);
+        note(s, item);
+    }
+    all_end(s, "get", n);
+    count_items(s, items, false);
+    works_and_goes(s, maxsize);
+    return 0;
+}
+
+static size_t got_from_full(void *scene, bool whole, long n)
+{
+    (void)whole;
+    return the_putters_put(scene, ITEMS, ITEMS, n);
+}
+
+static size_t got_from_one(void *scene, bool whole, long n)
+{
+    (void)whole;
+    return the_putters_put(scene, 1, 1, n);
+}
+
+static size_t got_from_empty(void *scene, bool whole, long n)
+{
+    struct scene *s = scene;
+    long item;
+
+    (void)whole;
+    CHECK_INT(motet_event_set(&s->go), 0);
+    while (worker_alive(s->w[0])) /* it may want room */
+        if (motet_queue_get(s->q, &item, 0.001) == 0)
+            note(s, item);
+    all_end(s, "get", n);
+    count_items(s, 0, false);
+    works_and_goes(s, ITEMS);
+    return 0;
+}
+
+static size_t done_or_not(void *scene, bool whole, long n)
+{
+    struct scene *s = scene;
+    size_t left = motet_queue_unfinished(s->q);
+
+    CHECK(left == 0 || (left == 1 && !whole));
+    if (left)
+        CHECK_INT(motet_queue_task_done(s->q), 0);
+    all_end(s, "join", n);
+    CHECK_INT(motet_queue_task_done(s->q), EINVAL);
+    motet_queue_free(s->q);
+    return 0;
+}
+
+static size_t down_or_not(void *scene, bool whole, long n)
+{
+    struct scene *s = scene;
+    long item;
+
+    if (!motet_queue_is_shutdown(s->q)) {
+        CHECK(!whole);
+        CHECK_INT(motet_queue_shutdown(s->q, false), 0);
+    }
+    all_end(s, "shutdown", n);
+    CHECK_INT(motet_queue_put(s->q, &(long){1}, 0), EPIPE);
+    while (motet_queue_get(s->q, &item, 0) == 0)
+        ;
+    CHECK_INT(motet_queue_get(s->q, &item, 0), EPIPE);
+    motet_queue_free(s->q);
+    return 0;
+}
+
+/* ---- the sweeps ---- */
+
+#define QUEUE_SWEEP(name_, what_, ready_, act_, check_, company_)                                  \
+    static const struct sweep name_ = {.name = "queue " what_,                                     \
+                                       .ready = ready_,                                            \
+                                       .act = act_,                                                \
+                                       .check = check_,                                            \
+                                       .company = company_,                                        \
+                                       .size = sizeof(struct scene)};                              \
+    SWEEP(name_)
+
+QUEUE_SWEEP(put_empty, "put, empty, getters sleep", empty_two_sleep, puts_item, the_getters_get,
+            gets_one)
+QUEUE_SWEEP(put_unbounded, "put, unbounded, a getter sleeps", unbounded_one_sleeps, puts_item,
+            the_getters_get, NULL)
+QUEUE_SWEEP(put_half_full, "put, half full, in use", half_full_in_use, puts_item, put_among_two,
+            NULL)
+QUEUE_SWEEP(put_half_full_lifo, "put, LIFO, in use", half_full_lifo_in_use, puts_item,
+            put_among_two, NULL)
+QUEUE_SWEEP(put_half_full_priority, "put, PRIORITY, in use", half_full_priority_in_use, puts_item,
+            put_among_two, NULL)
+QUEUE_SWEEP(put_full, "put, full, another gets", full_one_gets, puts_item, put_to_four, NULL)
+QUEUE_SWEEP(get_full, "get, full, putters sleep", full_two_sleep, gets_item, got_from_full, NULL)
+QUEUE_SWEEP(get_the_only_one, "get, of the only one, a putter sleeps", one_fits_one_sleeps,
+            gets_item, got_from_one, NULL)
+QUEUE_SWEEP(get_half_full, "get, half full, in use", half_full_in_use, gets_item, got_from_two,
+            NULL)
+QUEUE_SWEEP(get_half_full_lifo, "get, LIFO, in use", half_full_lifo_in_use, gets_item, got_from_two,
+            NULL)
+QUEUE_SWEEP(get_half_full_priority, "get, PRIORITY, in use", half_full_priority_in_use, gets_item,
+            got_from_two, NULL)
+QUEUE_SWEEP(get_empty, "get, empty, another puts", empty_one_puts, gets_item, got_from_empty, NULL)
+QUEUE_SWEEP(task_done, "task_done, of the last, some join", one_to_be_done, says_done, done_or_not,
+            joins)
+QUEUE_SWEEP(shutdown_of_getters, "shutdown, getters sleep", empty_and_full, shuts_down, down_or_not,
+            gets_one_or_none)
+QUEUE_SWEEP(shutdown_of_putters, "shutdown, putters sleep", full_and_slept_for, shuts_down,
+            down_or_not, puts_one_or_none)
