@@ -48,9 +48,7 @@ static void arm_lifeline(int fd, int word)
     close(word);
 }
 
-/* Moves a descriptor away from 0, 1 and 2, which the program, or the child, uses as if it knew what is
- * there. -1 and errno if it cannot; the old one is closed in any case. */
-static int move_up(int fd)
+int motet__os_move_up(int fd)
 {
     if (fd < 0 || fd > 2)
         return fd;
@@ -78,7 +76,7 @@ static int open_ends(int ends[ENDS])
     if (pipe2(ends, O_CLOEXEC) != 0)
         return -1;
     for (int i = CHILDS_END; i <= PARENTS_END; i++) {
-        ends[i] = move_up(ends[i]);
+        ends[i] = motet__os_move_up(ends[i]);
         if (ends[i] < 0)
             return close_ends(ends, errno);
     }
@@ -105,7 +103,7 @@ int motet__os_fork(int *lifeline, int *pidfd)
         sigprocmask(SIG_SETMASK, &none, NULL);
         return 0;
     }
-    *pidfd = move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
+    *pidfd = motet__os_move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
     if (*pidfd < 0) {
         int error = errno;
         close_ends(ends, error); /* which ends the child */
@@ -155,7 +153,7 @@ enum motet__ending motet__os_reap(int pidfd, int *status)
     }
     /* ECHILD: waited for by the host program, or its SIGCHLD is ignored; in the second case it may
      * be running still. */
-    if (motet__os_poll(pidfd, -1, 0) == ETIMEDOUT)
+    if (motet__os_poll(pidfd, 0) == ETIMEDOUT)
         return MOTET__RUNNING;
     return ask_pidfd(pidfd, status);
 }
@@ -233,16 +231,20 @@ static int poll_until(struct pollfd *fds, size_t n, int64_t deadline)
     return ppoll(fds, n, deadline == MOTET__NEVER ? NULL : &left, NULL);
 }
 
-int motet__os_poll(int fd, int other, int64_t deadline)
+int motet__os_poll_events(motet__pollfd *fds, size_t n, int64_t deadline)
 {
-    struct pollfd fds[2] = {{fd, POLLIN, 0}, {other, POLLIN, 0}};
-    int n = poll_until(fds, 2, deadline);
+    int ready = poll_until(fds, n, deadline);
 
-    if (n < 0)
+    if (ready < 0)
         return errno;
-    if (fds[0].revents)
-        return 0;
-    return n ? EAGAIN : ETIMEDOUT;
+    return ready ? 0 : ETIMEDOUT;
+}
+
+int motet__os_poll(int fd, int64_t deadline)
+{
+    struct pollfd fds[1] = {{fd, POLLIN, 0}};
+
+    return motet__os_poll_events(fds, 1, deadline);
 }
 
 void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline)
@@ -259,7 +261,7 @@ void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline)
 int motet__os_eventfd(void)
 {
     MOTET__NO_CANCEL;
-    return move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    return motet__os_move_up(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 void motet__os_eventfd_signal(int fd)

@@ -50,16 +50,33 @@ int motet__os_pid(void);
 int motet__at_exit(void (*fn)(void));
 
 /* Descriptors. motet__os_poll waits for one to be readable until the deadline (0: just looks): 0,
- * ETIMEDOUT, EINTR or ENOMEM. `other` (-1: none) being readable ends it with EAGAIN. */
-int motet__os_poll(int fd, int other, int64_t deadline);
+ * ETIMEDOUT, EINTR or ENOMEM. */
+int motet__os_poll(int fd, int64_t deadline);
 int motet__os_eventfd(void);
 void motet__os_eventfd_signal(int fd);
 void motet__os_eventfd_clear(int fd);
 
-/* Waits until one of them is readable or the deadline has passed; their revents say which. A
- * negative descriptor is passed over. */
+/* Waits until one of them is ready for its events or the deadline has passed; their revents say
+ * which. A negative descriptor is passed over. 0, ETIMEDOUT, EINTR, ENOMEM, or EINVAL: more than this
+ * process may have open. */
 typedef struct pollfd motet__pollfd;
+int motet__os_poll_events(motet__pollfd *fds, size_t n, int64_t deadline);
+
+/* The same for being readable, whatever happens. */
 void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline);
 void motet__os_close(int fd);
+
+/* Moves a descriptor away from 0, 1 and 2, which the program, or a child, uses as if it knew what is
+ * there. -1 and errno if it cannot; the old one is closed in any case. */
+int motet__os_move_up(int fd);
+
+/* Something was written, read or closed: in the check build those who poll look again. */
+#ifdef MOTET_CHECK
+void motet__io_done(void);
+#else
+static inline void motet__io_done(void)
+{
+}
+#endif
 
 #endif

@@ -15,6 +15,8 @@ enum { FIRST_FD = 1 << 20, FDS = 256 };
 
 static uint32_t set[FDS]; /* 1: readable */
 static bool open_fd[FDS];
+static uint32_t
+    changes; /* counts what may have made a descriptor ready: slept on by those who poll */
 
 static int index_of(int fd)
 {
@@ -100,13 +102,19 @@ int motet__os_eventfd(void)
     return -1;
 }
 
+void motet__io_done(void)
+{
+    motet__add(&changes, 1, SEQ_CST);
+    motet__futex_wake(&changes, INT32_MAX, false);
+}
+
 void motet__os_eventfd_signal(int fd)
 {
     int i = index_of(fd);
 
     if (i >= 0) {
         motet__store(&set[i], 1, SEQ_CST);
-        motet__futex_wake(&set[i], INT32_MAX, false);
+        motet__io_done();
     }
 }
 
@@ -118,43 +126,49 @@ void motet__os_eventfd_clear(int fd)
         motet__store(&set[i], 0, SEQ_CST);
 }
 
-static bool readable(int fd)
+/* What it is ready for now, and was asked for. */
+static short look(const motet__pollfd *one)
 {
-    int i = index_of(fd);
+    motet__pollfd real = {one->fd, one->events, 0};
+    int i = index_of(one->fd);
 
-    return i >= 0 && motet__load(&set[i], SEQ_CST);
+    if (i >= 0)
+        return motet__load(&set[i], SEQ_CST) ? (short)(POLLIN & one->events) : 0;
+    return poll(&real, 1, 0) == 1 ? real.revents : 0;
 }
 
-/* Sleeps until one of two may be readable. A descriptor of the program's own is looked at once. */
-int motet__os_poll(int fd, int other, int64_t deadline)
+/* A descriptor of the program's own changes when a thread does something with it through motet. */
+int motet__os_poll_events(motet__pollfd *fds, size_t n, int64_t deadline)
 {
-    static uint32_t never;
-    int a = index_of(fd), b = index_of(other);
-
     for (;;) {
-        if (readable(fd))
+        uint32_t seen = motet__load(&changes, SEQ_CST);
+        bool any = false;
+        for (size_t i = 0; i < n; i++)
+            any |= (fds[i].revents = look(&fds[i])) != 0;
+        if (any)
             return 0;
-        if (readable(other))
-            return EAGAIN;
-        if (deadline == 0)
+        if (deadline == 0 || motet__futex_wait(&changes, seen, deadline, false) == ETIMEDOUT)
             return ETIMEDOUT;
-        int rc = motet__futex_wait_either(a >= 0 ? &set[a] : &never, 0, false,
-                                          b >= 0 ? &set[b] : &never, 0, deadline);
-        if (rc == ETIMEDOUT)
-            return rc;
     }
+}
+
+int motet__os_poll(int fd, int64_t deadline)
+{
+    motet__pollfd fds[1] = {{fd, POLLIN, 0}};
+
+    return motet__os_poll_events(fds, 1, deadline);
 }
 
 void motet__os_poll_many(motet__pollfd *fds, size_t n, int64_t deadline)
 {
-    size_t ready = 0;
+    for (size_t i = 0; i < n; i++)
+        fds[i].events = POLLIN;
+    motet__os_poll_events(fds, n, deadline);
+}
 
-    for (size_t i = 0; i < n; i++) {
-        fds[i].revents = readable(fds[i].fd) ? POLLIN : 0;
-        ready += fds[i].revents != 0;
-    }
-    if (!ready && n && deadline)
-        motet__os_poll(fds[0].fd, n > 1 ? fds[1].fd : -1, deadline);
+int motet__os_move_up(int fd)
+{
+    return fd;
 }
 
 void motet__os_close(int fd)
@@ -163,6 +177,6 @@ void motet__os_close(int fd)
 
     if (i >= 0)
         open_fd[i] = false;
-    else if (fd >= 0 && fd < FIRST_FD)
-        close(fd);
+    else if (fd >= 0 && fd < FIRST_FD && close(fd) == 0)
+        motet__io_done();
 }

@@ -224,7 +224,7 @@ static int join(struct motet_process *process, int64_t deadline, bool cancellabl
         struct motet__note outer;
         motet__note_begin(&outer, &waitable, process, deadline);
         int rc = cancellable ? motet__wait_fd(process->pidfd, deadline)
-                             : motet__os_poll(process->pidfd, -1, deadline);
+                             : motet__os_poll(process->pidfd, deadline);
         motet__note_end(&outer);
         if (rc == ETIMEDOUT || rc == ECANCELED || rc == ENOMEM)
             return has_ended(process) ? 0 : rc;

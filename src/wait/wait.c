@@ -2,7 +2,6 @@
 
 #include <errno.h>
 
-#include "base/process.h"
 #include "motet/base.h"
 #include "wait/note.h"
 
@@ -135,24 +134,43 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
     return rc == ETIMEDOUT && until == deadline ? ETIMEDOUT : 0;
 }
 
-/* motet__os_poll; one that has no descriptor to be interrupted by, because there was none to be had,
- * comes back to look by itself. */
-static int poll_in_slices(int fd, int other, int64_t deadline)
+/* motet__os_poll_events; one that has no descriptor to be interrupted by, because there was none to
+ * be had, comes back to look by itself. */
+static int poll_in_slices(motet__pollfd *fds, size_t n, bool interruptible, int64_t deadline)
 {
-    int64_t slice = other < 0 ? motet__now() + SLICE : MOTET__NEVER;
+    int64_t slice = interruptible ? MOTET__NEVER : motet__now() + SLICE;
 
     if (deadline <= slice)
-        return motet__os_poll(fd, other, deadline);
-    int rc = motet__os_poll(fd, other, slice);
+        return motet__os_poll_events(fds, n, deadline);
+    int rc = motet__os_poll_events(fds, n, slice);
     return rc == ETIMEDOUT ? 0 : rc;
 }
 
-int motet__wait_fd(int fd, int64_t deadline)
+/* The thread's own descriptor, by which a wait is ended. True: it has just got it. */
+static bool open_own_fd(struct motet__self *self)
+{
+    if (self->cancel_fd >= 0)
+        return false;
+    motet__self_open_fd(self, motet__os_eventfd);
+    return self->cancel_fd >= 0;
+}
+
+static bool any_ready(const motet__pollfd *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fds[i].revents)
+            return true;
+    return false;
+}
+
+int motet__wait_fds(motet__pollfd *fds, size_t n, int64_t deadline)
 {
     struct motet__self *self = motet__self();
 
-    if (deadline != MOTET__AT_ONCE && self->cancel_fd < 0)
-        motet__self_open_fd(self, motet__os_eventfd);
+    for (size_t i = 0; i < n; i++)
+        fds[i].revents = 0;
+    if (deadline != MOTET__AT_ONCE && open_own_fd(self))
+        return 0; /* what came before it was there is seen by the next wait, or its caller */
     /* Either this sees why the thread is interrupted, or motet__interrupt sees the descriptor: each
      * side writes its word before it reads the other's, both SEQ_CST. */
     if (motet__load(&self->interrupted, SEQ_CST)) {
@@ -161,12 +179,30 @@ int motet__wait_fd(int fd, int64_t deadline)
         if (deadline != MOTET__AT_ONCE) /* which allows for one look, and has not had it */
             return after_signals(deadline);
     }
-    int rc = poll_in_slices(fd, self->cancel_fd, deadline);
-    if (rc == EAGAIN) { /* cleared before `interrupted` is looked at, which is in the next wait */
-        motet__os_eventfd_clear(self->cancel_fd);
-        return 0;
-    }
+    fds[n] = (motet__pollfd){self->cancel_fd, POLLIN, 0};
+    int rc = poll_in_slices(fds, n + 1, self->cancel_fd >= 0, deadline);
+    if (rc == 0 && fds[n].revents && !any_ready(fds, n))
+        motet__os_eventfd_clear(self->cancel_fd); /* before `interrupted` is looked at, next time */
     return rc == EINTR ? 0 : rc;
+}
+
+int motet__wait_fd(int fd, int64_t deadline)
+{
+    motet__pollfd fds[2] = {{fd, POLLIN, 0}};
+
+    return motet__wait_fds(fds, 1, deadline);
+}
+
+static void look_again(struct motet__self *self, void *arg)
+{
+    (void)arg;
+    if (self->cancel_fd >= 0)
+        motet__os_eventfd_signal(self->cancel_fd);
+}
+
+void motet__look_again(void)
+{
+    motet__self_each(look_again, NULL);
 }
 
 void motet__interrupt(struct motet__self *self, uint32_t why)

@@ -25,6 +25,7 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/futex.h"
+#include "base/process.h"
 #include "base/self.h"
 
 /* How to wait; or-ed together. */
@@ -82,8 +83,17 @@ static inline void motet__wake(uint32_t *word, int n, unsigned scope)
     motet__futex_wake(word, n, scope & MOTET__SHARED);
 }
 
-/* Waits until the descriptor is readable. 0 (or look again), ETIMEDOUT, ECANCELED, ENOMEM. */
+/* Waits until one of n descriptors is ready for its events; `revents` says which. There is room for
+ * one more at fds[n]. 0 (or look again), ETIMEDOUT, ECANCELED, ENOMEM, EINVAL as poll(). A thread that
+ * is cancelled gets ECANCELED even if some are ready: look at them first. */
+int motet__wait_fds(motet__pollfd *fds, size_t n, int64_t deadline);
+
+/* The same for one to be readable. */
 int motet__wait_fd(int fd, int64_t deadline);
+
+/* Has each thread of the process that waits for descriptors, or has looked at a word of yours before
+ * it does, return 0 once. What you changed before, SEQ_CST, it then sees. */
+void motet__look_again(void);
 
 /* Sets one of the bits above for the thread that owns the record, and ends its wait. Async-signal-safe. */
 void motet__interrupt(struct motet__self *self, uint32_t why);
