@@ -25,5 +25,6 @@
 #include <motet/queue.h>
 #include <motet/future.h>
 #include <motet/pool.h>
+#include <motet/connection.h>
 
 #endif

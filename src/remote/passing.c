@@ -1,0 +1,106 @@
+/* Descriptors through a connection: one byte, as Python sends it, with the descriptor beside it.
+ *
+ * The byte has its place between the messages. The kernel keeps it apart from what comes before and
+ * behind, so a receiver of messages finds it alone, and leaves it for a receiver of descriptors; and
+ * one that looks for a descriptor sees whether the next byte has one before it takes either.
+ */
+#include "remote/connection.h"
+
+#include <errno.h>
+
+#include "base/process.h"
+
+#define COUNT 1 /* Python sends how many descriptors there are */
+
+static int send_fd(motet_connection *connection, int fd, int64_t deadline)
+{
+    int rc = motet__send_rest(connection, deadline);
+
+    while (rc == 0) {
+        rc = motet__os_write_fd(&connection->channel, COUNT, fd);
+        if (rc != EAGAIN)
+            return rc;
+        rc = motet__await_send(connection, false, deadline);
+    }
+    return rc;
+}
+
+int motet_connection_send_fd(motet_connection *connection, int fd, double timeout)
+{
+    int64_t deadline;
+    int rc = motet__deadline(timeout, &deadline);
+
+    if (rc || !connection)
+        return EINVAL;
+    rc = motet__begin_send(connection, deadline);
+    if (rc)
+        return rc;
+    rc = connection->channel.passes_fds ? send_fd(connection, fd, deadline) : EOPNOTSUPP;
+    return motet__end_send(connection, rc);
+}
+
+/* Waits for the next byte and takes the descriptor that is with it, or leaves both. */
+static int take_fd(motet_connection *connection, int *fd, int64_t deadline)
+{
+    unsigned char byte;
+    size_t n;
+
+    for (;;) {
+        int rc = motet__os_peek_fd(&connection->channel, &n, fd);
+        if (rc == ECONNRESET || (rc == 0 && n == 0))
+            return EPIPE;
+        if (rc == EAGAIN) {
+            rc = motet__await_recv(connection, deadline);
+            if (rc == 0)
+                continue;
+        }
+        if (rc)
+            return rc;
+        if (*fd == MOTET__NO_FD)
+            return EBADMSG;
+        if (*fd == MOTET__LOST_FD)
+            return EMFILE;
+        /* Of the one that goes with it the kernel closes its own. */
+        return motet__os_read(&connection->channel, &byte, 1, &n);
+    }
+}
+
+/* One that a receiver of messages came upon. */
+static int kept_fd(struct motet__incoming *in, int *fd)
+{
+    *fd = in->fd;
+    motet__store(&in->fd, MOTET__NO_FD, RELAXED);
+    return *fd == MOTET__LOST_FD ? EMFILE : 0;
+}
+
+static int recv_fd(motet_connection *connection, int *fd, int64_t deadline)
+{
+    struct motet__incoming *in = &connection->in;
+
+    if (in->fd != MOTET__NO_FD)
+        return kept_fd(in, fd);
+    if (!connection->channel.passes_fds)
+        return EOPNOTSUPP;
+    if (in->skip) { /* a message whose end nobody waited for */
+        int rc = motet__skip_rest(connection, deadline);
+        if (rc)
+            return rc;
+    }
+    return in->header_got > 0 ? EBADMSG : take_fd(connection, fd, deadline);
+}
+
+int motet_connection_recv_fd(motet_connection *connection, int *fd, double timeout)
+{
+    int64_t deadline;
+    int found, rc = motet__deadline(timeout, &deadline);
+
+    if (rc || !connection || !fd)
+        return EINVAL;
+    rc = motet__begin_recv(connection, deadline);
+    if (rc)
+        return rc;
+    rc = recv_fd(connection, &found, deadline);
+    if (rc == 0)
+        *fd = found;
+    return motet__end_recv(connection, rc);
+}
