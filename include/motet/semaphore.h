@@ -32,6 +32,7 @@ typedef struct motet_semaphore {
     uint32_t reserved;
 } motet_semaphore;
 
+/* From 0 to MOTET_SEMAPHORE_MAX; an initialiser cannot look, motet_semaphore_init does. */
 /* clang-format off */
 #define MOTET_SEMAPHORE_INIT(permits) { (uint32_t)(permits), 0, 0 }
 /* clang-format on */
