@@ -189,9 +189,9 @@ int motet__os_read_fd(struct motet__channel *channel, void *p, size_t size, size
 
 int motet__os_peek_fd(struct motet__channel *channel, size_t *n, int *fd)
 {
-    char byte;
+    char bytes[2];
 
-    return receive(channel, &(struct iovec){&byte, 1}, MSG_PEEK, n, fd);
+    return receive(channel, &(struct iovec){bytes, sizeof bytes}, MSG_PEEK, n, fd);
 }
 
 /* SIGPIPE goes to the thread that writes. One that was pending before stays. */

@@ -48,8 +48,9 @@ int motet__os_read(struct motet__channel *channel, void *p, size_t size, size_t 
  * reads that byte alone then. */
 int motet__os_read_fd(struct motet__channel *channel, void *p, size_t size, size_t *n, int *fd);
 
-/* Whether the next byte has a descriptor with it: looks, and takes neither away. Returns as
- * motet__os_read_fd; *fd is a duplicate, the caller's. */
+/* Looks whether a descriptor comes with the next byte, and takes neither away. Returns as
+ * motet__os_read_fd; *fd is a duplicate, the caller's. With *n = 1 it is that byte's. With *n = 2 it may
+ * be a later one's: the kernel looks on until it has met one. */
 int motet__os_peek_fd(struct motet__channel *channel, size_t *n, int *fd);
 
 /* Writes some of the bytes: 0 with *n the number of them, EAGAIN, or EPIPE when nobody reads. */

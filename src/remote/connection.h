@@ -74,6 +74,10 @@ int motet__direction_failed(struct motet__direction *way, int error);
  * one. */
 int motet__recv_header(motet_connection *connection, int64_t deadline);
 int motet__skip_rest(motet_connection *connection, int64_t deadline);
+
+/* Reads the first bytes of a header, or a descriptor into `in.fd`, which is EBADMSG. EAGAIN: neither is
+ * there yet; EPIPE: the end. */
+int motet__recv_beginning(motet_connection *connection);
 int motet__send_rest(motet_connection *connection, int64_t deadline);
 
 /* What the dump says of one who waits for a connection. */

@@ -58,28 +58,34 @@ static int read_some(motet_connection *connection, void *p, size_t size, size_t 
     }
 }
 
-/* The first bytes of a header, or a descriptor. The stream may end here. */
-static int read_beginning(motet_connection *connection, int64_t deadline)
+int motet__recv_beginning(motet_connection *connection)
 {
     struct motet__incoming *in = &connection->in;
     size_t n;
     int rc, fd = MOTET__NO_FD;
 
+    if (connection->channel.passes_fds)
+        rc = motet__os_read_fd(&connection->channel, in->header, MOTET__SHORT_HEADER, &n, &fd);
+    else
+        rc = motet__os_read(&connection->channel, in->header, MOTET__SHORT_HEADER, &n);
+    if (rc == ECONNRESET || (rc == 0 && n == 0))
+        return EPIPE;
+    if (rc)
+        return rc;
+    if (fd == MOTET__NO_FD) {
+        in->header_got = n;
+        return 0;
+    }
+    motet__store(&in->fd, fd, RELAXED);
+    in->header_got = n - 1; /* more than its one byte, if the peer is none of us */
+    memmove(in->header, in->header + 1, n - 1);
+    return EBADMSG;
+}
+
+static int await_beginning(motet_connection *connection, int64_t deadline)
+{
     for (;;) {
-        if (connection->channel.passes_fds)
-            rc = motet__os_read_fd(&connection->channel, in->header, MOTET__SHORT_HEADER, &n, &fd);
-        else
-            rc = motet__os_read(&connection->channel, in->header, MOTET__SHORT_HEADER, &n);
-        if (rc == ECONNRESET || (rc == 0 && n == 0))
-            return EPIPE;
-        if (rc == 0 && fd != MOTET__NO_FD) {
-            motet__store(&in->fd, fd, RELAXED);
-            in->header_got = n - 1; /* more than its one byte, if the peer is none of us */
-            memmove(in->header, in->header + 1, n - 1);
-            return EBADMSG;
-        }
-        if (rc == 0)
-            in->header_got = n;
+        int rc = motet__recv_beginning(connection);
         if (rc != EAGAIN)
             return rc;
         rc = motet__await_recv(connection, deadline);
@@ -167,7 +173,7 @@ int motet__recv_header(motet_connection *connection, int64_t deadline)
     if (in->fd != MOTET__NO_FD)
         return EBADMSG;
     if (in->header_got == 0) {
-        int rc = read_beginning(connection, deadline);
+        int rc = await_beginning(connection, deadline);
         if (rc)
             return rc;
     }

@@ -39,33 +39,7 @@ int motet_connection_send_fd(motet_connection *connection, int fd, double timeou
     return motet__end_send(connection, rc);
 }
 
-/* Waits for the next byte and takes the descriptor that is with it, or leaves both. */
-static int take_fd(motet_connection *connection, int *fd, int64_t deadline)
-{
-    unsigned char byte;
-    size_t n;
-
-    for (;;) {
-        int rc = motet__os_peek_fd(&connection->channel, &n, fd);
-        if (rc == ECONNRESET || (rc == 0 && n == 0))
-            return EPIPE;
-        if (rc == EAGAIN) {
-            rc = motet__await_recv(connection, deadline);
-            if (rc == 0)
-                continue;
-        }
-        if (rc)
-            return rc;
-        if (*fd == MOTET__NO_FD)
-            return EBADMSG;
-        if (*fd == MOTET__LOST_FD)
-            return EMFILE;
-        /* Of the one that goes with it the kernel closes its own. */
-        return motet__os_read(&connection->channel, &byte, 1, &n);
-    }
-}
-
-/* One that a receiver of messages came upon. */
+/* The descriptor that a receiver came upon. */
 static int kept_fd(struct motet__incoming *in, int *fd)
 {
     *fd = in->fd;
@@ -73,20 +47,56 @@ static int kept_fd(struct motet__incoming *in, int *fd)
     return *fd == MOTET__LOST_FD ? EMFILE : 0;
 }
 
+/* Takes the descriptor that is with the next byte, or leaves both. Looking first, because one that is
+ * taken while there is no room for it is lost. */
+static int take_fd(motet_connection *connection, int *fd)
+{
+    unsigned char byte;
+    size_t n;
+    int rc = motet__os_peek_fd(&connection->channel, &n, fd);
+
+    if (rc == ECONNRESET || (rc == 0 && n == 0))
+        return EPIPE;
+    if (rc)
+        return rc;
+    if (*fd == MOTET__LOST_FD)
+        return EMFILE;
+    if (*fd == MOTET__NO_FD)
+        return EBADMSG;
+    if (n == 1) /* of the one that goes with the byte the kernel closes its own */
+        rc = motet__os_read(&connection->channel, &byte, 1, &n);
+    if (n == 1 && rc == 0)
+        return 0;
+    motet__os_close(*fd);
+    if (rc)
+        return rc;
+    /* Whose it is shows when the byte is read. */
+    rc = motet__recv_beginning(connection);
+    if (rc == 0)
+        return EBADMSG;
+    return rc == EBADMSG ? kept_fd(&connection->in, fd) : rc;
+}
+
 static int recv_fd(motet_connection *connection, int *fd, int64_t deadline)
 {
     struct motet__incoming *in = &connection->in;
+    int rc = 0;
 
     if (in->fd != MOTET__NO_FD)
         return kept_fd(in, fd);
     if (!connection->channel.passes_fds)
         return EOPNOTSUPP;
-    if (in->skip) { /* a message whose end nobody waited for */
-        int rc = motet__skip_rest(connection, deadline);
-        if (rc)
+    if (in->skip) /* a message whose end nobody waited for */
+        rc = motet__skip_rest(connection, deadline);
+    if (rc == 0 && in->header_got > 0)
+        rc = EBADMSG;
+    while (rc == 0) {
+        rc = take_fd(connection, fd);
+        if (rc != EAGAIN)
             return rc;
+        rc = motet__await_recv(connection, deadline);
     }
-    return in->header_got > 0 ? EBADMSG : take_fd(connection, fd, deadline);
+    return rc;
 }
 
 int motet_connection_recv_fd(motet_connection *connection, int *fd, double timeout)
