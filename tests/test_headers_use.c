@@ -125,6 +125,12 @@ TEST(queue_calls_know_the_size)
     CHECK(motet_queue_put(q, unknown, MOTET_FOREVER) != 0); /* a void pointer has no size */
     CHECK_INT(motet_queue_get(q, &got, MOTET_FOREVER), 0);
     CHECK_INT(got.number, 7);
+    struct job jobs[3] = {{1, "a"}, {2, "b"}, {3, "c"}};
+    size_t n;
+    CHECK_INT(motet_queue_put_many(q, jobs, 3, &n, MOTET_FOREVER), 0);
+    CHECK_INT(motet_queue_put_many(q, &wrong, 1, &n, MOTET_FOREVER), EMSGSIZE);
+    CHECK_INT(motet_queue_get_many(q, jobs, 3, &n, MOTET_FOREVER), 0);
+    CHECK_INT(n, 3);
     motet_queue_free(q);
 }
 

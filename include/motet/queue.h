@@ -57,16 +57,23 @@ enum motet_queue_order { MOTET_FIFO, MOTET_LIFO, MOTET_PRIORITY };
  * queue. The items lie where an array of them could. */
 typedef int (*motet_compare)(const void *a, const void *b);
 
+/* In a queue of messages, what compare gets the addresses of. */
+struct motet_bytes {
+    const void *data; /* NULL when size is 0 */
+    size_t size;
+};
+
 typedef struct motet_queue_options {
     size_t item_size; /* bytes of one item, at least 1 */
     size_t maxsize;   /* how many it holds before put waits; 0: no bound but memory */
     enum motet_queue_order order;
     motet_compare compare; /* for MOTET_PRIORITY, which must have it */
     bool shared;           /* true: for this process and its children */
+    bool bytes;            /* true: messages of any length, and no item_size */
 } motet_queue_options;
 
 /* Opens a queue: motet_queue_open(.item_size = …, .maxsize = …, .order = …, .shared = …).
- * A handle, or NULL with errno EINVAL (no item size, no compare, no such order), EOVERFLOW (item_size
+ * A handle, or NULL with errno EINVAL (no item size, or one and .bytes, no compare, no such order), EOVERFLOW (item_size
  * × maxsize is too large to count) or ENOMEM. Python: Queue(maxsize), LifoQueue, PriorityQueue. */
 #ifndef __cplusplus
 #define motet_queue_open(...) motet_queue_open_with(&(motet_queue_options){__VA_ARGS__})
@@ -91,6 +98,54 @@ MOTET_API int motet_queue_put_with(motet_queue *queue, const void *item, size_t 
     motet_queue_get_with((queue), (item), MOTET_SIZE_OF(item), (timeout))
 #endif
 MOTET_API int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double timeout);
+
+/* The same for n items of an array, in order; a batch costs less than so many calls. *done (which may
+ * be NULL) says how many are in the queue: all after 0, else the first so many, those for which there
+ * was room in time. A process that is killed meanwhile has put the first so many, and none of the
+ * others. The macro passes sizeof *items along. */
+#ifndef __cplusplus
+#define motet_queue_put_many(queue, items, n, done, timeout)                                       \
+    motet_queue_put_many_with((queue), (items), MOTET_SIZE_OF(items), (n), (done), (timeout))
+#endif
+MOTET_API int motet_queue_put_many_with(motet_queue *queue, const void *items, size_t size,
+                                        size_t n, size_t *done, double timeout);
+
+/* Waits for the first item, as get does, and takes with it those that are there: up to n, into an
+ * array, *got of them. 0, or what a get says when there is not even one. A process that is killed
+ * meanwhile takes those along that it has taken out, and none of the others. n = 0 gets nothing. */
+#ifndef __cplusplus
+#define motet_queue_get_many(queue, items, n, got, timeout)                                        \
+    motet_queue_get_many_with((queue), (items), MOTET_SIZE_OF(items), (n), (got), (timeout))
+#endif
+MOTET_API int motet_queue_get_many_with(motet_queue *queue, void *items, size_t size, size_t n,
+                                        size_t *got, double timeout);
+
+/* A queue that was opened with .bytes = true carries messages instead of items: each of its own
+ * length, from nothing to as much as there is memory for. maxsize counts messages.
+ *
+ *     motet_queue *q = motet_queue_open(.bytes = true, .maxsize = 100, .shared = true);
+ *     motet_queue_put_bytes(q, text, strlen(text), MOTET_FOREVER);
+ *
+ *     void *data;
+ *     size_t size;
+ *     if (motet_queue_get_bytes(q, &data, &size, MOTET_FOREVER) == 0) {
+ *         write(1, data, size);
+ *         free(data);
+ *     }
+ *
+ * Puts a copy of `size` bytes in; data may be NULL when it is 0. Errors as of put; EMSGSIZE in a queue
+ * of items, as for put and get in one of messages. ENOMEM: it is not in it. Python: Queue.put(bytes). */
+MOTET_API int motet_queue_put_bytes(motet_queue *queue, const void *data, size_t size,
+                                    double timeout);
+
+/* Takes the next message out: *data is a copy of the caller's own, to be given to free(), and not
+ * NULL even if *size is 0. Errors as of get, and ENOMEM, when the message is still there. */
+MOTET_API int motet_queue_get_bytes(motet_queue *queue, void **data, size_t *size, double timeout);
+
+/* The same into a buffer of the caller's. EMSGSIZE when the message is longer than `capacity`: *size
+ * says how long it is, and it is still there. */
+MOTET_API int motet_queue_get_bytes_into(motet_queue *queue, void *buffer, size_t capacity,
+                                         size_t *size, double timeout);
 
 /* How many items are in it, whether it is empty, whether it is full: true at this moment, perhaps
  * not at the next. 0, true, false for NULL. Python: Queue.qsize, empty, full. */

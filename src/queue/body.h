@@ -75,13 +75,14 @@ enum { MOTET__OPEN, MOTET__GRACEFUL, MOTET__IMMEDIATE };
 
 struct motet__body {
     /* Constant after opening, but for those that say otherwise and almost never change. */
-    size_t item_size;
+    size_t item_size; /* what a slot holds */
+    size_t accepts; /* of what size items are put and got; 0: it carries messages, see message.h */
     uint64_t capacity;  /* items it holds at most; UINT64_MAX: no bound */
-    uint64_t first;     /* slots of the first segment or block */
     motet_lock *getter; /* the lock of the get end: put.lock in a pile */
     unsigned scope;
     enum motet_queue_order order;
     bool grows;        /* segments or blocks come and go; false: all its memory is there */
+    bool bytes;        /* its slots hold struct motet__message */
     uint32_t shutdown; /* atomic, only grows. Changed under the put end's lock: a put is either
                           committed before it or refused; IMMEDIATE under both, so that `head` stays */
     uint64_t maxsize;  /* atomic: items that it is to hold at most, <= capacity */
@@ -114,6 +115,11 @@ struct motet__body {
     } get;
 
     _Alignas(64) uint64_t done; /* atomic: how often task_done was said */
+    uint64_t first;             /* constant: slots of the first segment or block */
+    size_t keep; /* constant: the longest message whose block stays in the slot when it is got */
+    void
+        *message; /* the block of a message that is being got, on its way to be freed. Under the get
+                       end's lock; `intent` is the head of before */
 };
 
 _Static_assert(offsetof(struct motet__body, put) % MOTET__APART == 0 &&

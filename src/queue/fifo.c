@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "queue/message.h"
+
 /* The most bytes of items in a segment of a chain, but for a single item that is larger. */
 enum { SEGMENT_BYTES = 1 << 16 };
 
@@ -39,10 +41,14 @@ void motet__fifo_close(struct motet__body *body)
 {
     struct motet__segment *segment = body->get.place.segment, *next;
 
+    if (body->bytes)
+        motet__message_repair_get(body);
     if (body->get.garbage && body->get.garbage != segment) /* of one who was killed */
         motet__free_block(body->scope, (void **)&body->get.garbage);
     for (; segment; segment = next) {
         next = segment->next;
+        if (body->bytes)
+            motet__message_clear_all(body, (void *)segment->items, segment->slots);
         motet__free_block(body->scope, &(void *){segment});
     }
 }

@@ -36,10 +36,16 @@ static inline void *motet__fifo_free_slot(struct motet__body *body)
     return place->next;
 }
 
-/* The slot has its item. */
-static inline void motet__fifo_put_done(struct motet__body *body)
+/* How many slots there are from that one on, side by side. */
+static inline uint64_t motet__fifo_free_slots(const struct motet__body *body)
 {
-    body->put.place.next += body->item_size;
+    return (size_t)(body->put.place.limit - body->put.place.next) / body->item_size;
+}
+
+/* The next n slots have their items. */
+static inline void motet__fifo_put_done(struct motet__body *body, uint64_t n)
+{
+    body->put.place.next += n * body->item_size;
 }
 
 /* Where the oldest item is. There is one. */
@@ -52,10 +58,16 @@ static inline void *motet__fifo_oldest(struct motet__body *body)
     return place->next;
 }
 
-/* The slot is empty. */
-static inline void motet__fifo_get_done(struct motet__body *body)
+/* How many slots there are from that one on, side by side; some may be empty. */
+static inline uint64_t motet__fifo_full_slots(const struct motet__body *body)
 {
-    body->get.place.next += body->item_size;
+    return (size_t)(body->get.place.limit - body->get.place.next) / body->item_size;
+}
+
+/* The next n slots are empty. */
+static inline void motet__fifo_get_done(struct motet__body *body, uint64_t n)
+{
+    body->get.place.next += n * body->item_size;
 }
 
 #endif

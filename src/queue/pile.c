@@ -23,6 +23,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "queue/message.h"
+
 struct motet__block {
     uint64_t slots; /* constant */
     uint64_t unused;
@@ -143,6 +145,10 @@ int motet__pile_open(struct motet__body *body)
 
 void motet__pile_close(struct motet__body *body)
 {
+    struct motet__block *block = block_of(body);
+
+    if (body->bytes && block)
+        motet__message_clear_all(body, (void *)block->items, block->slots);
     for (int i = 0; i < 2; i++)
         if (body->put.pile.block[i])
             motet__free_block(body->scope, (void **)&body->put.pile.block[i]);
@@ -281,17 +287,30 @@ static void sort_out(const struct motet__body *body, struct motet__block *block)
     }
 }
 
+/* Frees the messages of slots that are not in use: one that was being put or got. */
+static void clear_messages(struct motet__body *body, struct motet__block *block)
+{
+    bool heap = body->order == MOTET_PRIORITY;
+
+    for (uint64_t i = count(body); i < block->slots; i++)
+        motet__message_clear(body, item_at(body, block, heap ? heap_of(body, block)[i] : i));
+}
+
 void motet__pile_repair(motet_queue *queue)
 {
     struct motet__body *body = queue->body;
     struct motet__pile *pile = &body->put.pile;
+    struct motet__block *block = block_of(body);
 
     if (pile->block[!pile->current])
         motet__free_block(body->scope, (void **)&pile->block[!pile->current]);
+    if (body->order == MOTET_PRIORITY)
+        sort_out(body, block);
+    if (body->bytes)
+        clear_messages(body, block);
     if (body->order == MOTET_LIFO)
         return;
     struct heap heap = heap_in_use(queue);
-    sort_out(body, heap.block);
     uint64_t n = count(body);
     for (uint64_t i = n / 2; i-- > 0;)
         sift_down(&heap, i, n);

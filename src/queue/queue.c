@@ -12,6 +12,7 @@
 #include "process/process.h"
 #include "queue/body.h"
 #include "queue/fifo.h"
+#include "queue/message.h"
 #include "queue/pile.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
@@ -23,9 +24,13 @@ _Static_assert(sizeof(struct motet__body) + sizeof(struct motet_queue) <= 512,
                "what an idle queue costs beside its items");
 
 enum {
-    /* Of fewer bytes of items a bounded queue has all at once, and can always be filled. */
+    /* Of fewer bytes of items a bounded queue has all at once, and can always be filled; of more if
+     * they are few: who says so has large ones, which would each need a segment to come and go. */
     ALL_AT_ONCE = 1 << 20,
-    FIRST_BYTES = 512, /* of the first segment or block of the others */
+    FEW = 16,
+    FEW_AT_ONCE = 64 << 20,
+    FIRST_BYTES = 512,     /* of the first segment or block of the others */
+    ROUND_BYTES = 1 << 16, /* of a batch, are moved under one lock */
 
     BATCH = 4,     /* this many items are worth having looked away */
     MISSES = 3,    /* so often in a row may it end in sleep, before it is given up */
@@ -67,6 +72,11 @@ static inline void copy_item(void *to, const void *from, size_t size)
         memcpy(to, from, 8);
     else
         memcpy(to, from, size);
+}
+
+static inline uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* ---- putting and getting, under the lock ------------------------------------------------------ */
@@ -123,32 +133,123 @@ static inline bool has_room(struct motet__body *body, uint64_t tail)
     return tail - body->put.head_seen < maxsize;
 }
 
-/* Puts the item in: 0, EPIPE, ENOMEM, or EAGAIN when it is full. Under the put end's lock. */
-static int put_locked(motet_queue *queue, const void *item)
+/* Finds the slot for the next item: 0, EPIPE, ENOMEM, or EAGAIN when it is full. Under the put end's
+ * lock. */
+static inline int slot_to_fill(struct motet__body *body, uint64_t tail, void **slot)
 {
-    struct motet__body *body = queue->body;
-    bool fifo = motet__likely(body->order == MOTET_FIFO);
-    uint64_t tail = motet__load(&body->put.tail, RELAXED); /* changed under this lock only */
-
     if (motet__unlikely(motet__load(&body->shutdown, RELAXED) != MOTET__OPEN))
         return EPIPE;
     if (motet__unlikely(!has_room(body, tail))) {
         lose_patience(&body->put.patience, tail);
         return EAGAIN;
     }
-    void *slot = fifo ? motet__fifo_free_slot(body) : motet__pile_free_slot(body, tail);
-    if (motet__unlikely(!slot))
-        return ENOMEM;
-    motet__writes(slot);
-    copy_item(slot, item, body->item_size);
+    *slot = motet__likely(body->order == MOTET_FIFO) ? motet__fifo_free_slot(body)
+                                                     : motet__pile_free_slot(body, tail);
+    return motet__likely(*slot != NULL) ? 0 : ENOMEM;
+}
+
+/* The n slots from there on (in a pile, one) have their items: they are in the queue now. */
+static inline void commit_put(motet_queue *queue, uint64_t tail, uint64_t n)
+{
+    struct motet__body *body = queue->body;
+
     motet__compiler_barrier();
-    /* The commit. Releases the item to the getter that sees it. */
-    motet__store(&body->put.tail, tail + 1, RELEASE);
+    /* The commit. Releases the items to the getter that sees it. */
+    motet__store(&body->put.tail, tail + n, RELEASE);
     motet__compiler_barrier();
-    if (fifo)
-        motet__fifo_put_done(body);
+    if (motet__likely(body->order == MOTET_FIFO))
+        motet__fifo_put_done(body, n);
     else
         motet__pile_put_done(queue);
+}
+
+/* For how many items there is room, of which there is some: the maxsize may have changed since. */
+static uint64_t room(const struct motet__body *body, uint64_t tail)
+{
+    uint64_t maxsize = motet__load(&body->maxsize, RELAXED), used = tail - body->put.head_seen;
+
+    return maxsize > used ? maxsize - used : 1;
+}
+
+/* What a call moves, and how much of it it has. The steps below do so under the lock of their end: 0,
+ * or what the call returns, or EAGAIN when it has to wait first. */
+struct move {
+    union {
+        const char *from; /* a put */
+        char *to;         /* a get */
+        const struct motet_bytes *message;
+        struct motet__parcel *parcel;
+    };
+    size_t n;
+    size_t moved;
+};
+
+static inline int put_one(motet_queue *queue, struct move *move)
+{
+    struct motet__body *body = queue->body;
+    uint64_t tail = motet__load(&body->put.tail, RELAXED); /* changed under this lock only */
+    void *slot;
+    int rc = slot_to_fill(body, tail, &slot);
+
+    if (motet__unlikely(rc))
+        return rc;
+    motet__writes(slot);
+    copy_item(slot, move->from, body->item_size);
+    commit_put(queue, tail, 1);
+    move->moved = 1;
+    return 0;
+}
+
+/* Puts the next ones of many in with one commit: as many as there is room for side by side. */
+static int put_some(motet_queue *queue, struct move *move)
+{
+    struct motet__body *body = queue->body;
+    uint64_t tail = motet__load(&body->put.tail, RELAXED), n = move->n - move->moved;
+    void *slot;
+    int rc = slot_to_fill(body, tail, &slot);
+
+    if (rc)
+        return rc;
+    if (body->order == MOTET_FIFO)
+        n = least(n, least(room(body, tail), motet__fifo_free_slots(body)));
+    else
+        n = 1;
+    motet__writes(slot);
+    memcpy(slot, move->from + move->moved * body->item_size, n * body->item_size);
+    commit_put(queue, tail, n);
+    move->moved += n;
+    return 0;
+}
+
+/* How many items are moved under one lock, at least, if there are so many: others want it too. */
+static size_t round_of(const struct motet__body *body)
+{
+    return 1 + ROUND_BYTES / body->item_size;
+}
+
+static int put_many(motet_queue *queue, struct move *move)
+{
+    size_t end = least(move->n, move->moved + round_of(queue->body));
+    int rc = 0;
+
+    while (rc == 0 && move->moved < end)
+        rc = put_some(queue, move);
+    return rc;
+}
+
+static int put_message(motet_queue *queue, struct move *move)
+{
+    struct motet__body *body = queue->body;
+    uint64_t tail = motet__load(&body->put.tail, RELAXED);
+    void *slot;
+    int rc = slot_to_fill(body, tail, &slot);
+
+    if (rc == 0)
+        rc = motet__message_store(body, slot, tail, move->message);
+    if (rc)
+        return rc;
+    commit_put(queue, tail, 1);
+    move->moved = 1;
     return 0;
 }
 
@@ -174,12 +275,9 @@ static void note_destination(struct motet__body *body, uint64_t head, void *item
     motet__compiler_barrier();
 }
 
-/* Takes an item out: 0, EPIPE, or EAGAIN when it is empty. Under the get end's lock. */
-static int get_locked(motet_queue *queue, void *item)
+/* Finds the item that is next: 0, EPIPE, or EAGAIN when it is empty. Under the get end's lock. */
+static inline int slot_to_empty(struct motet__body *body, uint64_t head, void **slot)
 {
-    struct motet__body *body = queue->body;
-    bool fifo = motet__likely(body->order == MOTET_FIFO);
-    uint64_t head = motet__load(&body->get.head, RELAXED); /* changed under this lock only */
     /* Acquire, and before looking for items: all puts before the shutdown are seen after it. */
     uint32_t shutdown = motet__load(&body->shutdown, ACQUIRE);
 
@@ -189,19 +287,100 @@ static int get_locked(motet_queue *queue, void *item)
         lose_patience(&body->get.patience, head);
         return shutdown ? EPIPE : EAGAIN;
     }
-    void *slot = fifo ? motet__fifo_oldest(body) : motet__pile_next(body, head);
-    if (body->scope == MOTET__SHARED)
-        note_destination(body, head, item);
-    motet__reads(slot);
-    copy_item(item, slot, body->item_size);
+    *slot = motet__likely(body->order == MOTET_FIFO) ? motet__fifo_oldest(body)
+                                                     : motet__pile_next(body, head);
+    return 0;
+}
+
+/* The items in the n slots from there on (in a pile, one) are ours: they are in the queue no more. */
+static inline void commit_get(motet_queue *queue, uint64_t head, uint64_t n)
+{
+    struct motet__body *body = queue->body;
+
     motet__compiler_barrier();
-    /* The commit. Releases the slot to the putter that sees it. */
-    motet__store(&body->get.head, head + 1, RELEASE);
+    /* The commit. Releases the slots to the putter that sees it. */
+    motet__store(&body->get.head, head + n, RELEASE);
     motet__compiler_barrier();
-    if (fifo)
-        motet__fifo_get_done(body);
+    if (motet__likely(body->order == MOTET_FIFO))
+        motet__fifo_get_done(body, n);
     else
         motet__pile_get_done(queue);
+}
+
+static inline int get_one(motet_queue *queue, struct move *move)
+{
+    struct motet__body *body = queue->body;
+    uint64_t head = motet__load(&body->get.head, RELAXED); /* changed under this lock only */
+    void *slot;
+    int rc = slot_to_empty(body, head, &slot);
+
+    if (motet__unlikely(rc))
+        return rc;
+    if (body->scope == MOTET__SHARED)
+        note_destination(body, head, move->to);
+    motet__reads(slot);
+    copy_item(move->to, slot, body->item_size);
+    commit_get(queue, head, 1);
+    move->moved = 1;
+    return 0;
+}
+
+/* Takes the next ones of many out with one commit: as many as lie side by side. */
+static int get_some(motet_queue *queue, struct move *move)
+{
+    struct motet__body *body = queue->body;
+    uint64_t head = motet__load(&body->get.head, RELAXED), n = move->n - move->moved;
+    void *slot;
+    int rc = slot_to_empty(body, head, &slot);
+
+    if (rc)
+        return rc;
+    if (body->order == MOTET_FIFO)
+        n = least(n, least(body->get.tail_seen - head, motet__fifo_full_slots(body)));
+    else
+        n = 1;
+    body->get.into = NULL;
+    motet__reads(slot);
+    memcpy(move->to + move->moved * body->item_size, slot, n * body->item_size);
+    commit_get(queue, head, n);
+    move->moved += n;
+    return 0;
+}
+
+static int get_many(motet_queue *queue, struct move *move)
+{
+    size_t end = least(move->n, move->moved + round_of(queue->body));
+    int rc = 0;
+
+    while (rc == 0 && move->moved < end)
+        rc = get_some(queue, move);
+    if (rc && move->moved) {
+        move->n = move->moved; /* nobody waits for more than the first */
+        rc = 0;
+    }
+    return rc;
+}
+
+static int get_message(motet_queue *queue, struct move *move)
+{
+    struct motet__body *body = queue->body;
+    uint64_t head = motet__load(&body->get.head, RELAXED);
+    void *slot;
+    int rc = slot_to_empty(body, head, &slot);
+
+    if (rc == 0)
+        rc = motet__message_load(body, slot, head, move->parcel);
+    if (rc)
+        return rc;
+    motet__compiler_barrier();
+    motet__store(&body->get.head, head + 1, RELEASE); /* as in commit_get */
+    motet__compiler_barrier();
+    motet__message_taken(body, slot); /* before a pile gives its slots other numbers */
+    if (body->order == MOTET_FIFO)
+        motet__fifo_get_done(body, 1);
+    else
+        motet__pile_get_done(queue);
+    move->moved = 1;
     return 0;
 }
 
@@ -228,6 +407,8 @@ static void repair_get_end(motet_queue *queue)
     body->get.tail_seen = motet__load(&body->put.tail, ACQUIRE);
     if (body->order == MOTET_FIFO)
         motet__fifo_repair_get(body);
+    if (body->bytes)
+        motet__message_repair_get(body);
 }
 
 /* After a death of one who had that end's lock; a pile's ends have the same. */
@@ -388,16 +569,17 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
 
 /* ---- the calls -------------------------------------------------------------------------------- */
 
-static inline int check(const motet_queue *queue, const void *item, size_t size, double timeout,
+/* Of items of that size, 0: of messages. */
+static inline int check(const motet_queue *queue, const void *items, size_t size, double timeout,
                         int64_t *deadline)
 {
     if (motet__likely(timeout == MOTET_FOREVER))
         *deadline = MOTET__NEVER;
     else if (motet__deadline(timeout, deadline) != 0)
         return EINVAL;
-    if (!queue || !item || size == 0)
+    if (!queue || !items)
         return EINVAL;
-    return size == queue->body->item_size ? 0 : EMSGSIZE;
+    return size == queue->body->accepts ? 0 : EMSGSIZE;
 }
 
 static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadline, bool *slept)
@@ -412,6 +594,11 @@ static int wait_for_items(struct motet__body *body, uint32_t away, int64_t deadl
                       deadline, slept);
 }
 
+static inline void wake(struct motet__body *body, struct motet__eventcount *sleepers, size_t n)
+{
+    motet__ec_notify(sleepers, (uint32_t)least(n, UINT32_MAX), body->scope);
+}
+
 /* For a call that ends without having used what it was woken for: another may need the wake-up. */
 static int pass_on(struct motet__body *body, struct motet__eventcount *sleepers, int error)
 {
@@ -419,28 +606,34 @@ static int pass_on(struct motet__body *body, struct motet__eventcount *sleepers,
     return error;
 }
 
-int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, double timeout)
-{
-    int64_t deadline;
-    int rc = check(queue, item, size, timeout, &deadline);
-    if (motet__unlikely(rc))
-        return rc;
+typedef int move_step(motet_queue *queue, struct move *move);
 
+/* Inline, so that each call has the step that it makes in its own loop. */
+static inline __attribute__((always_inline)) int put_with(motet_queue *queue, move_step *step,
+                                                          struct move *move, int64_t deadline)
+{
     struct motet__body *body = queue->body;
     bool slept = false;
+    int rc;
+
     for (int over = 0;;) {
         if (motet__unlikely(rc = enter(queue, &body->put.lock, deadline)))
             return slept ? pass_on(body, &body->putters, rc) : rc;
         if (motet__unlikely(slept))
             body->put.patience.slept = true;
         slept = false;
-        rc = put_locked(queue, item);
+        size_t before = move->moved;
+        rc = step(queue, move);
         uint32_t away = body->put.patience.away;
         leave(queue, &body->put.lock);
-        if (motet__likely(rc == 0))
-            motet__ec_notify(&body->getters, 1, body->scope);
+        if (motet__likely(move->moved != before))
+            wake(body, &body->getters, move->moved - before);
         if (motet__unlikely(rc == ENOMEM))
             return pass_on(body, &body->putters, rc);
+        if (motet__likely(rc == 0 && move->moved == move->n))
+            return 0;
+        if (rc == 0)
+            continue;
         if (motet__likely(rc != EAGAIN))
             return rc;
         if (over) /* a last look was taken: the wake-up for room may have been meant for us */
@@ -451,26 +644,31 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
     }
 }
 
-int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double timeout)
+static inline __attribute__((always_inline)) int get_with(motet_queue *queue, move_step *step,
+                                                          struct move *move, int64_t deadline)
 {
-    int64_t deadline;
-    int rc = check(queue, item, size, timeout, &deadline);
-    if (motet__unlikely(rc))
-        return rc;
-
     struct motet__body *body = queue->body;
     bool slept = false;
+    int rc;
+
     for (int over = 0;;) {
         if (motet__unlikely(rc = enter(queue, body->getter, deadline)))
             return slept ? pass_on(body, &body->getters, rc) : rc;
         if (motet__unlikely(slept))
             body->get.patience.slept = true;
         slept = false;
-        rc = get_locked(queue, item);
+        size_t before = move->moved;
+        rc = step(queue, move);
         uint32_t away = body->get.patience.away;
         leave(queue, body->getter);
-        if (motet__likely(rc == 0))
-            motet__ec_notify(&body->putters, 1, body->scope);
+        if (motet__likely(move->moved != before))
+            wake(body, &body->putters, move->moved - before);
+        if (motet__likely(rc == 0 && move->moved == move->n))
+            return 0;
+        if (rc == 0)
+            continue;
+        if (motet__unlikely(rc == ENOMEM || rc == EMSGSIZE))
+            return pass_on(body, &body->getters, rc);
         if (motet__likely(rc != EAGAIN))
             return rc;
         if (over)
@@ -479,6 +677,99 @@ int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double tim
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
+}
+
+int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, double timeout)
+{
+    int64_t deadline;
+    int rc = size ? check(queue, item, size, timeout, &deadline) : EINVAL;
+
+    return motet__unlikely(rc)
+               ? rc
+               : put_with(queue, put_one, &(struct move){.from = item, .n = 1}, deadline);
+}
+
+int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double timeout)
+{
+    int64_t deadline;
+    int rc = size ? check(queue, item, size, timeout, &deadline) : EINVAL;
+
+    return motet__unlikely(rc)
+               ? rc
+               : get_with(queue, get_one, &(struct move){.to = item, .n = 1}, deadline);
+}
+
+int motet_queue_put_many_with(motet_queue *queue, const void *items, size_t size, size_t n,
+                              size_t *done, double timeout)
+{
+    int64_t deadline;
+    struct move move = {.from = items, .n = n};
+    int rc = size ? check(queue, items, size, timeout, &deadline) : EINVAL;
+
+    if (rc == 0 && n)
+        rc = put_with(queue, put_many, &move, deadline);
+    if (done)
+        *done = move.moved;
+    return rc;
+}
+
+int motet_queue_get_many_with(motet_queue *queue, void *items, size_t size, size_t n, size_t *got,
+                              double timeout)
+{
+    int64_t deadline;
+    struct move move = {.to = items, .n = n};
+    int rc = size && got ? check(queue, items, size, timeout, &deadline) : EINVAL;
+
+    if (rc == 0 && n)
+        rc = get_with(queue, get_many, &move, deadline);
+    if (got)
+        *got = move.moved;
+    return move.moved ? 0 : rc;
+}
+
+int motet_queue_put_bytes(motet_queue *queue, const void *data, size_t size, double timeout)
+{
+    int64_t deadline;
+    struct motet_bytes message = {data, size};
+    int rc = data || size == 0 ? check(queue, &message, 0, timeout, &deadline) : EINVAL;
+
+    if (rc)
+        return rc;
+    return put_with(queue, put_message, &(struct move){.message = &message, .n = 1}, deadline);
+}
+
+/* A message into the parcel. */
+static int get_bytes(motet_queue *queue, struct motet__parcel *parcel, double timeout)
+{
+    int64_t deadline;
+    int rc = check(queue, parcel, 0, timeout, &deadline);
+
+    if (rc)
+        return rc;
+    return get_with(queue, get_message, &(struct move){.parcel = parcel, .n = 1}, deadline);
+}
+
+int motet_queue_get_bytes(motet_queue *queue, void **data, size_t *size, double timeout)
+{
+    struct motet__parcel parcel = {0};
+    int rc = data && size ? get_bytes(queue, &parcel, timeout) : EINVAL;
+
+    if (rc == 0) {
+        *data = parcel.data;
+        *size = parcel.size;
+    }
+    return rc;
+}
+
+int motet_queue_get_bytes_into(motet_queue *queue, void *buffer, size_t capacity, size_t *size,
+                               double timeout)
+{
+    struct motet__parcel parcel = {.data = buffer, .capacity = capacity, .given = true};
+    int rc = size && (buffer || capacity == 0) ? get_bytes(queue, &parcel, timeout) : EINVAL;
+
+    if (rc == 0 || rc == EMSGSIZE)
+        *size = parcel.size;
+    return rc;
 }
 
 size_t motet_queue_size(const motet_queue *queue)
@@ -598,18 +889,22 @@ static void free_body(void *block)
 static bool choose_layout(const motet_queue_options *options, struct motet__body *body)
 {
     size_t bytes = 0;
+    size_t slot_size = options->bytes ? sizeof(struct motet__message) : options->item_size;
 
-    if (options->item_size > SIZE_MAX / 4 ||
-        __builtin_mul_overflow(options->maxsize, options->item_size, &bytes))
+    if (slot_size > SIZE_MAX / 4 || __builtin_mul_overflow(options->maxsize, slot_size, &bytes))
         return false;
     body->scope = options->shared ? MOTET__SHARED : MOTET__PRIVATE;
     body->order = options->order;
-    body->item_size = options->item_size;
+    body->item_size = slot_size;
+    body->accepts = options->item_size;
+    body->bytes = options->bytes;
     body->capacity = body->maxsize = options->maxsize ? options->maxsize : UINT64_MAX;
-    body->grows = !options->maxsize || bytes > ALL_AT_ONCE;
+    body->grows =
+        !options->maxsize || bytes > (options->maxsize <= FEW ? FEW_AT_ONCE : ALL_AT_ONCE);
     body->first = options->maxsize;
     if (body->grows)
-        body->first = FIRST_BYTES > options->item_size ? FIRST_BYTES / options->item_size : 1;
+        body->first = FIRST_BYTES > slot_size ? FIRST_BYTES / slot_size : 1;
+    motet__message_lay_out(body);
     return true;
 }
 
@@ -649,7 +944,7 @@ static struct motet__body *new_body(const motet_queue_options *options)
 
 static bool make_sense(const motet_queue_options *options)
 {
-    return options && options->item_size && options->order >= MOTET_FIFO &&
+    return options && !options->item_size == options->bytes && options->order >= MOTET_FIFO &&
            options->order <= MOTET_PRIORITY &&
            (options->order != MOTET_PRIORITY || options->compare);
 }

@@ -1,0 +1,128 @@
+/* See message.h. */
+#include "queue/message.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* What a ring's slots may keep in all. */
+enum { KEEP_BYTES = 8 << 20 };
+
+void motet__message_lay_out(struct motet__body *body)
+{
+    if (body->bytes && body->scope == MOTET__SHARED && body->order == MOTET_FIFO && !body->grows)
+        body->keep = KEEP_BYTES / body->first;
+}
+
+static void **block_of(struct motet__message *slot)
+{
+    return (void **)&slot->bytes.data;
+}
+
+/* Takes the block out of the slot and frees it. */
+void motet__message_clear(struct motet__body *body, struct motet__message *slot)
+{
+    if (slot->bytes.data)
+        motet__free_block(body->scope, block_of(slot));
+    slot->bytes.data = NULL;
+}
+
+/* Gives the slot a block: 0 or ENOMEM. The number and the size come first: if there is a block after
+ * our death, they are right. */
+static int new_block(struct motet__body *body, struct motet__message *slot, uint64_t tail,
+                     size_t size)
+{
+    slot->capacity = size;
+    slot->number = tail;
+    motet__compiler_barrier();
+    return motet__new_block(body->scope, size, block_of(slot));
+}
+
+int motet__message_store(struct motet__body *body, struct motet__message *slot, uint64_t tail,
+                         const struct motet_bytes *message)
+{
+    bool stays = slot->capacity <= body->keep;
+
+    /* What was got is its getter's to free; with our number it is of one who was killed putting. */
+    if (slot->bytes.data && !stays && slot->number != tail)
+        slot->bytes.data = NULL;
+    if (slot->bytes.data && (slot->capacity < message->size || !message->size))
+        motet__message_clear(body, slot);
+    if (message->size && !slot->bytes.data && new_block(body, slot, tail, message->size) != 0)
+        return ENOMEM;
+    if (message->size) {
+        motet__writes((char *)slot->bytes.data);
+        memcpy((char *)slot->bytes.data, message->data, message->size);
+    }
+    slot->bytes.size = message->size;
+    slot->number = tail;
+    return 0;
+}
+
+/* 0, or what stands in the way of it. */
+static int make_room(struct motet__parcel *parcel)
+{
+    if (parcel->given)
+        return parcel->size <= parcel->capacity ? 0 : EMSGSIZE;
+    parcel->data = motet__alloc(parcel->size ? parcel->size : 1);
+    return parcel->data ? 0 : ENOMEM;
+}
+
+int motet__message_load(struct motet__body *body, struct motet__message *slot, uint64_t head,
+                        struct motet__parcel *parcel)
+{
+    bool hand_over = body->scope != MOTET__SHARED && !parcel->given && slot->bytes.data;
+
+    parcel->size = slot->bytes.size;
+    if (hand_over) {
+        parcel->data = (char *)slot->bytes.data;
+        slot->bytes.data = NULL;
+        return 0;
+    }
+    int rc = make_room(parcel);
+    if (rc)
+        return rc;
+    if (parcel->size) {
+        motet__reads((char *)slot->bytes.data);
+        memcpy(parcel->data, slot->bytes.data, parcel->size);
+    }
+    if (body->order == MOTET_FIFO && slot->bytes.data && slot->capacity > body->keep) {
+        body->get.intent = head;
+        motet__compiler_barrier();
+        body->message = (char *)slot->bytes.data;
+        motet__compiler_barrier();
+    }
+    return 0;
+}
+
+void motet__message_taken(struct motet__body *body, struct motet__message *slot)
+{
+    if (body->order != MOTET_FIFO) {
+        motet__message_clear(body, slot);
+    } else if (body->message) {
+        motet__free_block(body->scope, &body->message);
+        body->message = NULL;
+    }
+}
+
+void motet__message_repair_get(struct motet__body *body)
+{
+    void **message = &body->message;
+
+    if (*message && body->get.intent != motet__load(&body->get.head, RELAXED))
+        motet__free_block(body->scope, message);
+    *message = NULL; /* or it was not taken, and is in its slot */
+}
+
+void motet__message_clear_all(struct motet__body *body, struct motet__message *slots, uint64_t n)
+{
+    uint64_t head = motet__load(&body->get.head, RELAXED);
+
+    for (uint64_t i = 0; i < n; i++) {
+        bool gone =
+            body->order == MOTET_FIFO && slots[i].capacity > body->keep && slots[i].number < head;
+        if (!gone)
+            motet__message_clear(body, &slots[i]);
+    }
+}
