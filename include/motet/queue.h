@@ -70,10 +70,12 @@ typedef struct motet_queue_options {
     motet_compare compare; /* for MOTET_PRIORITY, which must have it */
     bool shared;           /* true: for this process and its children */
     bool bytes;            /* true: messages of any length, and no item_size */
+    bool eof; /* true: a get learns when nobody is left who may put; shared ones only */
 } motet_queue_options;
 
 /* Opens a queue: motet_queue_open(.item_size = …, .maxsize = …, .order = …, .shared = …).
- * A handle, or NULL with errno EINVAL (no item size, or one and .bytes, no compare, no such order), EOVERFLOW (item_size
+ * A handle, or NULL with errno EINVAL (no item size, or one and .bytes; .eof without .shared; no
+ * compare, no such order), EMFILE or ENFILE (with .eof, which takes two descriptors), EOVERFLOW (item_size
  * × maxsize is too large to count) or ENOMEM. Python: Queue(maxsize), LifoQueue, PriorityQueue. */
 #ifndef __cplusplus
 #define motet_queue_open(...) motet_queue_open_with(&(motet_queue_options){__VA_ARGS__})
@@ -173,6 +175,23 @@ MOTET_API int motet_queue_join(motet_queue *queue, double timeout);
  * Python: Queue.shutdown(immediate=False). */
 MOTET_API int motet_queue_shutdown(motet_queue *queue, bool immediate);
 MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
+
+/* Says that this process puts no more: from now on its puts say EPIPE. Once all have said so that have
+ * a queue opened with .eof = true, or have freed it, or ended in whatever way, and it is empty, gets say
+ * EPIPE in place of waiting on; those that wait notice within a second.
+ *
+ *     motet_queue *q = motet_queue_open(.item_size = sizeof(int), .shared = true, .eof = true);
+ *     for (int i = 0; i < 4; i++)
+ *         producers[i] = motet_process_start(produce, &q, sizeof q);
+ *     motet_queue_done_putting(q);                    // the parent only gets
+ *     while (motet_queue_get(q, &number, MOTET_FOREVER) == 0)
+ *         use(number);                                // until the last producer has ended
+ *
+ * It is as with the writing end of a pipe: the process that opened the queue has it, and all that are
+ * started by one that has it, whatever they are for; one that is started after its parent said so has
+ * not. So whoever only gets says so at the beginning. Saying it again is fine.
+ * 0; EINVAL for a queue without .eof. Python has nothing like it. */
+MOTET_API int motet_queue_done_putting(motet_queue *queue);
 
 /* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. The memory
  * of a shared queue goes when the process that opened it frees it and its children of that time

@@ -283,6 +283,29 @@ void motet__os_eventfd_clear(int fd)
     (void)n;
 }
 
+int motet__os_line(int ends[2])
+{
+    MOTET__NO_CANCEL;
+
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
+    for (int i = 0; i < 2; i++)
+        if ((ends[i] = motet__os_move_up(ends[i])) < 0) {
+            int error = errno;
+            close(ends[!i]);
+            return error;
+        }
+    return 0;
+}
+
+bool motet__os_hung_up(int fd)
+{
+    MOTET__NO_CANCEL;
+    struct pollfd line = {.fd = fd};
+
+    return poll(&line, 1, 0) == 1 && (line.revents & POLLHUP);
+}
+
 void motet__os_close(int fd)
 {
     MOTET__NO_CANCEL;

@@ -79,4 +79,9 @@ static inline void motet__io_done(void)
 }
 #endif
 
+/* A pipe, to learn when the last process is gone that has its writing end, ends[1]: the other end,
+ * ends[0], has hung up then. Forks hand both down. 0 or an errno value. */
+int motet__os_line(int ends[2]);
+bool motet__os_hung_up(int fd);
+
 #endif

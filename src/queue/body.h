@@ -131,6 +131,9 @@ struct motet_queue {
     motet_compare compare; /* the process's own: in another image it lies elsewhere */
     int opener;            /* the process that opened it */
     struct motet__later *later;
+    bool eof; /* gets ask whether anybody is left who may put */
+    int gone; /* the end of a pipe that has hung up then; -1 without `eof`. Constant */
+    int puts; /* atomic: its other end, which each process has that may put; -1: this one does not */
 };
 
 /* A zeroed block in the queue's kind of memory, its address stored in *where. If that is in shared

@@ -135,9 +135,14 @@ static inline bool has_room(struct motet__body *body, uint64_t tail)
 
 /* Finds the slot for the next item: 0, EPIPE, ENOMEM, or EAGAIN when it is full. Under the put end's
  * lock. */
-static inline int slot_to_fill(struct motet__body *body, uint64_t tail, void **slot)
+static inline int slot_to_fill(const motet_queue *queue, uint64_t tail, void **slot)
 {
+    struct motet__body *body = queue->body;
+
     if (motet__unlikely(motet__load(&body->shutdown, RELAXED) != MOTET__OPEN))
+        return EPIPE;
+    /* Relaxed: a put at the same time may come before or after. */
+    if (motet__unlikely(queue->eof && motet__load(&queue->puts, RELAXED) < 0))
         return EPIPE;
     if (motet__unlikely(!has_room(body, tail))) {
         lose_patience(&body->put.patience, tail);
@@ -189,7 +194,7 @@ static inline int put_one(motet_queue *queue, struct move *move)
     struct motet__body *body = queue->body;
     uint64_t tail = motet__load(&body->put.tail, RELAXED); /* changed under this lock only */
     void *slot;
-    int rc = slot_to_fill(body, tail, &slot);
+    int rc = slot_to_fill(queue, tail, &slot);
 
     if (motet__unlikely(rc))
         return rc;
@@ -206,7 +211,7 @@ static int put_some(motet_queue *queue, struct move *move)
     struct motet__body *body = queue->body;
     uint64_t tail = motet__load(&body->put.tail, RELAXED), n = move->n - move->moved;
     void *slot;
-    int rc = slot_to_fill(body, tail, &slot);
+    int rc = slot_to_fill(queue, tail, &slot);
 
     if (rc)
         return rc;
@@ -242,7 +247,7 @@ static int put_message(motet_queue *queue, struct move *move)
     struct motet__body *body = queue->body;
     uint64_t tail = motet__load(&body->put.tail, RELAXED);
     void *slot;
-    int rc = slot_to_fill(body, tail, &slot);
+    int rc = slot_to_fill(queue, tail, &slot);
 
     if (rc == 0)
         rc = motet__message_store(body, slot, tail, move->message);
@@ -491,6 +496,7 @@ struct wait {
     bool (*ready)(struct motet__body *body);
     struct motet__eventcount *sleepers;
     motet_lock *lock; /* under which the others change it; NULL: they do by SEQ_CST accesses */
+    int gone; /* what hangs up when there is nothing to wait for any more; 0: nothing does */
 };
 
 /* Looks for a while whether it is there: for `away` pauses it looks away first, unless that is 0. That
@@ -525,6 +531,11 @@ static void describe(const void *object, char *text, size_t size)
         snprintf(text + n, size - (size_t)n, " of %llu", (unsigned long long)maxsize);
 }
 
+static bool is_over(const struct wait *wait)
+{
+    return wait->gone && motet__os_hung_up(wait->gone);
+}
+
 /* What the one who waits is going to tell of it. */
 static const struct motet__waitable *waitable(const struct motet__body *body,
                                               const struct wait *wait)
@@ -538,7 +549,9 @@ static const struct motet__waitable *waitable(const struct motet__body *body,
                                               : &done;
 }
 
-/* Waits until it may be there: 0, ETIMEDOUT or ECANCELED; *slept is set if it came to that.
+/* Waits until it may be there: 0, ETIMEDOUT, ECANCELED, or EPIPE if it is never going to be; *slept is
+ * set if it came to that. Nobody wakes those who sleep when the last is gone who may put: they look
+ * again, as all do that sleep in shared memory.
  *
  * No wake-up is lost. One side announces itself in the event count, touches the lock, and then looks;
  * the other makes its change, releases the lock, and then looks whether anybody is announced. Both
@@ -548,9 +561,11 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
                       int64_t deadline, bool *slept)
 {
     if (deadline == MOTET__AT_ONCE)
-        return motet__no_wait(MOTET__PRIVATE);
+        return is_over(wait) ? EPIPE : motet__no_wait(MOTET__PRIVATE);
     if (look(body, wait, away))
         return 0;
+    if (is_over(wait))
+        return EPIPE;
     uint32_t key = motet__ec_prepare(wait->sleepers);
     if (wait->lock)
         motet__lock_touch(wait->lock);
@@ -588,10 +603,18 @@ static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadli
                       deadline, slept);
 }
 
-static int wait_for_items(struct motet__body *body, uint32_t away, int64_t deadline, bool *slept)
+static int wait_for_items(motet_queue *queue, uint32_t away, int64_t deadline, bool *slept)
 {
-    return wait_until(body, &(struct wait){may_have_items, &body->getters, &body->put.lock}, away,
-                      deadline, slept);
+    struct motet__body *body = queue->body;
+    struct wait wait = {may_have_items, &body->getters, &body->put.lock,
+                        queue->eof ? queue->gone : 0};
+    int rc = wait_until(body, &wait, away, deadline, slept);
+
+    if (motet__unlikely(rc == EPIPE)) { /* the last may have put before it went: one more look */
+        motet_queue_shutdown(queue, false);
+        rc = 0;
+    }
+    return rc;
 }
 
 static inline void wake(struct motet__body *body, struct motet__eventcount *sleepers, size_t n)
@@ -673,7 +696,7 @@ static inline __attribute__((always_inline)) int get_with(motet_queue *queue, mo
             return rc;
         if (over)
             return over;
-        over = wait_for_items(body, away, deadline, &slept);
+        over = wait_for_items(queue, away, deadline, &slept);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -866,6 +889,17 @@ int motet_queue_set_maxsize(motet_queue *queue, size_t maxsize)
     return 0;
 }
 
+int motet_queue_done_putting(motet_queue *queue)
+{
+    if (!queue || !queue->eof)
+        return EINVAL;
+
+    int end = motet__swap(&queue->puts, -1, RELAXED); /* the descriptor says it, and is atomic */
+    if (end >= 0)
+        motet__os_close(end);
+    return 0;
+}
+
 void motet__queue_settle(motet_queue *queue)
 {
     enter(queue, queue->body->getter, MOTET__NEVER); /* which repairs */
@@ -945,8 +979,34 @@ static struct motet__body *new_body(const motet_queue_options *options)
 static bool make_sense(const motet_queue_options *options)
 {
     return options && !options->item_size == options->bytes && options->order >= MOTET_FIFO &&
-           options->order <= MOTET_PRIORITY &&
+           (options->shared || !options->eof) && options->order <= MOTET_PRIORITY &&
            (options->order != MOTET_PRIORITY || options->compare);
+}
+
+/* The handle's own part: 0 or an errno value. */
+static int open_handle(motet_queue *queue, const motet_queue_options *options)
+{
+    int ends[2] = {-1, -1};
+    int rc = options->eof ? motet__os_line(ends) : 0;
+
+    if (rc == 0 && options->shared && !(queue->later = motet__zalloc(sizeof *queue->later)))
+        rc = ENOMEM; /* now, because freeing must not fail */
+    queue->eof = options->eof;
+    queue->gone = ends[0];
+    queue->puts = ends[1];
+    queue->compare = options->compare;
+    queue->opener = motet__os_pid();
+    return rc;
+}
+
+static void free_handle(motet_queue *queue)
+{
+    if (queue->eof && queue->gone >= 0) {
+        motet_queue_done_putting(queue);
+        motet__os_close(queue->gone);
+    }
+    motet__free(queue->later);
+    motet__free(queue);
 }
 
 motet_queue *motet_queue_open_with(const motet_queue_options *options)
@@ -957,23 +1017,16 @@ motet_queue *motet_queue_open_with(const motet_queue_options *options)
     }
     int rc = options->shared ? motet__arena() : 0;
     struct motet_queue *queue = rc ? NULL : motet__zalloc(sizeof *queue);
-    struct motet__later *later = NULL;
-    if (queue && options->shared)
-        later = motet__zalloc(sizeof *later); /* now, because freeing must not fail */
     if (rc == 0)
-        rc = ENOMEM;
-    if (queue && (later || !options->shared)) {
+        rc = queue ? open_handle(queue, options) : ENOMEM;
+    if (rc == 0) {
         queue->body = new_body(options);
         rc = errno;
     }
-    if (queue && queue->body) {
-        queue->compare = options->compare;
-        queue->later = later;
-        queue->opener = motet__os_pid();
+    if (queue && queue->body)
         return queue;
-    }
-    motet__free(queue);
-    motet__free(later);
+    if (queue)
+        free_handle(queue);
     errno = rc;
     return NULL;
 }
@@ -988,8 +1041,7 @@ void motet_queue_free(motet_queue *queue)
         queue->later->run = free_body;
         queue->later->block = queue->body;
         motet__run_later(queue->later);
-    } else {
-        motet__free(queue->later);
+        queue->later = NULL;
     }
-    motet__free(queue);
+    free_handle(queue);
 }
