@@ -1,4 +1,4 @@
-# The short way to everything. Targets: run test long kill-sweep soak models sanitize install bench
+# The short way to everything. Targets: run test long kill-sweep kill-soak soak models sanitize install bench
 # clean, and the helpers build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
 #
 #   make run [DIR=/usr/include]              count the words of a folder, then hash its files
@@ -18,7 +18,7 @@ DIR ?= /usr/include
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: build run test long kill-sweep soak models sanitize install bench warnings format deps clean
+.PHONY: build run test long kill-sweep kill-soak soak models sanitize install bench warnings format deps clean
 
 build:
 	@scripts/install-deps.sh build
@@ -48,6 +48,13 @@ kill-sweep:
 	@rm -f "$(MOTET_SWEEP_TABLE)"
 	@python3 tests/run.py --mode=plain $(or $(T),$(SWEEPS))
 	@sort "$(MOTET_SWEEP_TABLE)"
+
+# A thousand deaths at random among processes that do all at once.
+kill-soak: export MOTET_STRESS ?= 50
+kill-soak: export MOTET_TEST_LIMIT ?= 3600
+kill-soak:
+	@scripts/install-deps.sh build test
+	@python3 tests/run.py --mode=$(or $(MODES),plain) test_kill_soak
 
 # What fails now and then.
 TIMES ?= 200

@@ -764,3 +764,58 @@ static const struct sweep barrier_reset = {
     "barrier reset, two wait",   two_are_there, NULL, resets, round_breaks,
     .size = sizeof(struct scene)};
 SWEEP(barrier_reset)
+
+/* ---- stopped, not dead ---- */
+
+struct stop {
+    struct scene *scene;
+    long got; /* how often the lock was free */
+};
+
+/* While the victim stands still, others wait for it no longer than they want to, and take nothing of its. */
+static void others_try(void *arg)
+{
+    struct stop *stop = arg;
+    struct scene *s = stop->scene;
+    int rc = motet_lock_acquire(&s->lock, 0.01);
+
+    CHECK(rc == 0 || rc == ETIMEDOUT); /* never EOWNERDEAD */
+    if (rc == 0) {
+        CHECK_INT(s->a, s->b);
+        CHECK_INT(motet_lock_release(&s->lock), 0);
+    }
+    stop->got += rc == 0;
+    rc = motet_semaphore_acquire(&s->semaphore, 0);
+    CHECK(rc == 0 || rc == ETIMEDOUT);
+    if (rc == 0)
+        CHECK_INT(motet_semaphore_release(&s->semaphore, 1), 0);
+}
+
+static void takes_and_gives_all(void *scene)
+{
+    struct scene *s = scene;
+
+    enter(s);
+    CHECK_INT(motet_lock_release(&s->lock), 0);
+    CHECK_INT(motet_semaphore_acquire(&s->semaphore, MOTET_FOREVER), 0);
+    CHECK_INT(motet_semaphore_release(&s->semaphore, 1), 0);
+}
+
+TEST(one_that_stands_still_is_not_dead, .limit = 600)
+{
+    struct scene *s = PROCESSES.alloc(sizeof *s);
+    struct stop stop = {.scene = s};
+    long stride = sweep_stride(31), points = 0;
+    struct kill k = {
+        .run = takes_and_gives_all, .arg = s, .meanwhile = others_try, .context = &stop};
+
+    CHECK_INT(motet_semaphore_init(&s->semaphore, 1), 0);
+    for (k.steps = sweep_first(stride); !kill_at(&k); k.steps += stride, points++) {
+        CHECK_INT(s->a, points + 1);
+        CHECK_INT(motet_semaphore_value(&s->semaphore), 1);
+        CHECK(!motet_lock_locked(&s->lock));
+    }
+    CHECK(stop.got > 0 || points < 3);
+    sweep_report("lock and semaphore, stopped", "", k.taken, points);
+    PROCESSES.free(s);
+}

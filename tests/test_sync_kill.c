@@ -191,6 +191,47 @@ TEST_PROCESSES(exec_is_the_death_of_the_old_image)
     kind->free(s);
 }
 
+/* However it ends without giving the lock up. */
+static void end_in_some_way(int way)
+{
+    switch (way) {
+    case 0:
+        _exit(0);
+    case 1:
+        abort();
+    case 2:
+        signal(SIGSEGV, SIG_DFL); /* not a sanitizer's */
+        kill(getpid(), SIGSEGV);
+        break;
+    case 3:
+        signal(SIGTERM, SIG_DFL);
+        kill(getpid(), SIGTERM);
+        break;
+    default:
+        quick_exit(0);
+    }
+}
+
+TEST_PROCESSES(however_a_holder_ends_it_is_dead)
+{
+    struct scene *s = kind->alloc(sizeof *s);
+    for (int way = 0; way < 5; way++) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            if (motet_lock_acquire(&s->lock, 0) == 0)
+                end_in_some_way(way);
+            _exit(1);
+        }
+        int status;
+        CHECK_INT(waitpid(pid, &status, 0), pid);
+        CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+        CHECK_INT(motet_lock_acquire(&s->lock, harness_patience()), EOWNERDEAD);
+        CHECK_INT(motet_lock_release(&s->lock), 0);
+    }
+    kind->free(s);
+}
+
 /* ---- those who wait ---- */
 
 TEST_PROCESSES(a_waiter_for_a_lock_that_is_killed_takes_no_wake_up_with_it)
