@@ -608,7 +608,7 @@ static int make_arena(void *arg)
     int *block = motet_shared_alloc(sizeof *block);
     CHECK(block);
     CHECK_INT(motet_shared_free(block), 0);
-    CHECK_INT(motet__scopes.count, 1);
+    CHECK(motet__scopes.arena == (uintptr_t)motet__the_arena);
     return 0;
 }
 

@@ -88,18 +88,100 @@ TEST(scopes)
     CHECK_INT(motet__scope(NULL), MOTET__PRIVATE);
     CHECK_INT(motet__scope(shared), MOTET__SHARED);
     CHECK_INT(motet__scope(shared + 4095), MOTET__SHARED);
-    static char ranges[MOTET__SCOPES_MAX][64];
-    uint32_t before = motet__scopes.count;
-    for (uint32_t i = before; i < MOTET__SCOPES_MAX; i++) {
-        CHECK_INT(motet__scope(&ranges[i][0]), MOTET__PRIVATE);
-        CHECK_INT(motet__scope_add(ranges[i], 64), 0);
-        CHECK_INT(motet__scope(&ranges[i][0]), MOTET__SHARED);
-        CHECK_INT(motet__scope(&ranges[i][63]), MOTET__SHARED);
-    }
-    CHECK_INT(motet__scope_add(ranges, 1), ENOMEM);
-    motet__scopes.count = before;
     free(on_heap);
     PROCESSES.free(shared);
+}
+
+/* Ranges come, lie side by side, are known from end to end and not beyond, and go again. */
+TEST(ranges_of_shared_memory)
+{
+    enum { PAGE = 4096, N = MOTET__RANGES_MAX };
+    char *pages = aligned_alloc(PAGE, (N + 2) * PAGE), *range = pages + PAGE;
+
+    CHECK(pages);
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(motet__scope(&range[i * PAGE]), MOTET__PRIVATE);
+        CHECK_INT(motet__scope_add(&range[i * PAGE], PAGE, i % 2), 0);
+        CHECK_INT(motet__scope(&range[i * PAGE]), MOTET__SHARED);
+        CHECK_INT(motet__scope(&range[i * PAGE + PAGE - 1]), MOTET__SHARED);
+        CHECK_INT(motet__scope_foreign(&range[i * PAGE]), i % 2);
+        CHECK_INT(motet__scope_add(&range[i * PAGE], PAGE, true), EEXIST);
+    }
+    CHECK_INT(motet__scope(range - 1), MOTET__PRIVATE);
+    CHECK_INT(motet__scope(range + N * PAGE), MOTET__PRIVATE);
+    CHECK_INT(motet__scope_add(pages, PAGE, false), ENOMEM);
+    for (int i = 0; i < N; i++) {
+        motet__scope_remove(&range[i * PAGE], PAGE);
+        CHECK_INT(motet__scope(&range[i * PAGE]), MOTET__PRIVATE);
+    }
+    CHECK_INT(motet__scope_add(pages, (N + 1) * PAGE, false), 0);
+    CHECK_INT(motet__scope_add(pages - PAGE, 2 * PAGE, false), EEXIST);
+    CHECK_INT(motet__scope_add(range + N * PAGE - PAGE, 3 * PAGE, false), EEXIST);
+    CHECK_INT(motet__scope_add(range, PAGE, false), EEXIST);
+    motet__scope_remove(pages, (N + 1) * PAGE);
+    CHECK_INT(motet__scope(range), MOTET__PRIVATE);
+    free(pages);
+}
+
+/* One larger than a word can say takes several, or none. */
+TEST(huge_ranges_of_shared_memory)
+{
+    char *base = (char *)(UINT64_C(1) << 44);
+    size_t tib = (size_t)1 << 40, size = 3 * tib - 4096;
+
+    CHECK_INT(motet__scope_add(base, size, true), 0);
+    for (size_t at = 0; at < size; at += tib / 16)
+        CHECK(motet__scope(base + at) == MOTET__SHARED && motet__scope_foreign(base + at));
+    CHECK_INT(motet__scope(base + size - 1), MOTET__SHARED);
+    CHECK_INT(motet__scope(base + size), MOTET__PRIVATE);
+    CHECK_INT(motet__scope(base - 1), MOTET__PRIVATE);
+    motet__scope_remove(base, size);
+    for (size_t at = 0; at < size; at += tib / 16)
+        CHECK_INT(motet__scope(base + at), MOTET__PRIVATE);
+    for (int i = 0; i < MOTET__RANGES_MAX - 3; i++)
+        CHECK_INT(motet__scope_add((char *)4096 + i * (size_t)4096, 4096, false), 0);
+    CHECK_INT(motet__scope_add(base, size, true), ENOMEM);
+    for (size_t at = 0; at < size; at += tib / 16)
+        CHECK_INT(motet__scope(base + at), MOTET__PRIVATE);
+    CHECK_INT(motet__scope_add(base, size - tib - tib / 2, true), 0);
+}
+
+static const char *some_page;
+
+/* Whether an address is shared is never mistaken while ranges elsewhere come and go in the same word. */
+static int ask_for_ever(void *arg)
+{
+    motet_event *enough = *(motet_event **)arg;
+
+    while (!motet_event_is_set(enough)) {
+        CHECK_INT(motet__scope(some_page), MOTET__PRIVATE);
+        CHECK_INT(motet__scope(some_page + 4096), MOTET__SHARED);
+    }
+    return 0;
+}
+
+TEST(ranges_come_and_go_under_readers)
+{
+    enum { PAGE = 4096 };
+    motet_event enough = MOTET_EVENT_INIT, *told = &enough;
+    char *pages = aligned_alloc(PAGE, 12 * PAGE);
+
+    CHECK(pages);
+    some_page = pages + 5 * PAGE;
+    CHECK_INT(motet__scope_add(pages, PAGE, false), 0);
+    CHECK_INT(motet__scope_add(pages + 6 * PAGE, PAGE, false), 0);
+    struct worker *worker = START(&THREADS, ask_for_ever, &told);
+    for (long n = stress(100000); n > 0; n--) {
+        motet__scope_remove(pages, PAGE);
+        CHECK_INT(motet__scope_add(pages + PAGE, 4 * PAGE, true), 0);
+        motet__scope_remove(pages + PAGE, 4 * PAGE);
+        CHECK_INT(motet__scope_add(pages + 7 * PAGE, 5 * PAGE, true), 0);
+        motet__scope_remove(pages + 7 * PAGE, 5 * PAGE);
+        CHECK_INT(motet__scope_add(pages, PAGE, false), 0);
+    }
+    motet_event_set(&enough);
+    CHECK_INT(worker_join(worker), 0);
+    free(pages);
 }
 
 /* The number of those that sleep is taken off by those who wake, and by them alone. */

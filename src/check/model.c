@@ -126,7 +126,10 @@ void *model_alloc(size_t size)
 
 void model_share(void *base, size_t size)
 {
-    CHECK_INT(motet__scope_add(base, size), 0);
+    if (!motet__scopes.arena_size) /* looked for first: the fewer steps */
+        motet__scope_set_arena(base, size);
+    else
+        CHECK_INT(motet__scope_add(base, (size + 7) & ~(size_t)7, false), 0);
 }
 
 void motet__model_fail(const char *file, int line, const char *format, ...)

@@ -97,14 +97,12 @@ static int make(void)
     if (!arena)
         return errno;
     int rc = motet__populate(arena, MOTET__PAGE);
-    if (rc == 0) {
-        motet__waiters_set(lay_out(arena, size), MOTET__WAITERS);
-        rc = motet__scope_add(arena, size);
-    }
     if (rc) {
         motet__unmap(arena, size);
         return rc;
     }
+    motet__waiters_set(lay_out(arena, size), MOTET__WAITERS);
+    motet__scope_set_arena(arena, size);
     motet__store(&motet__the_arena, arena, RELEASE); /* pairs with motet__arena */
     return 0;
 }

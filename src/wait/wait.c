@@ -51,36 +51,146 @@ int motet__deadline(double timeout, int64_t *deadline)
     return 0;
 }
 
-int motet__scope_add(void *base, size_t size)
-{
-    /* Added to by one thread at a time: the caller sees to it. */
-    uint32_t count = motet__load(&motet__scopes.count, RELAXED), n = count & ~MOTET__WATCHES;
+/* ---- scopes ---- */
 
-    if (n == MOTET__SCOPES_MAX)
-        return ENOMEM;
-    motet__scopes.range[n].base = (uintptr_t)base;
-    motet__store(&motet__scopes.range[n].size, size, RELEASE); /* pairs with motet__scope */
-    motet__store(&motet__scopes.count, count + 1, RELEASE);
+#ifdef MOTET_CHECK
+enum { PAGE_SHIFT = 3, PAGES_BITS = 18 }; /* models share single objects */
+#else
+enum { PAGE_SHIFT = 12, PAGES_BITS = 27 };
+#endif
+
+#define FOREIGN UINT64_C(1)
+#define PIECE ((size_t)1 << (PAGES_BITS + PAGE_SHIFT)) /* the most that a word can say */
+
+static uint64_t make_range(uintptr_t base, size_t size, bool foreign)
+{
+    uint64_t page = base >> PAGE_SHIFT, pages = size >> PAGE_SHIFT;
+
+    return page << (PAGES_BITS + 1) | (pages - 1) << 1 | foreign;
+}
+
+static uintptr_t base_of(uint64_t range)
+{
+    return (range >> (PAGES_BITS + 1)) << PAGE_SHIFT;
+}
+
+static size_t size_of(uint64_t range)
+{
+    return ((range >> 1 & (((uint64_t)1 << PAGES_BITS) - 1)) + 1) << PAGE_SHIFT;
+}
+
+static uint32_t range_count(void)
+{
+    return motet__load(&motet__scopes.more, RELAXED) & ~MOTET__WATCHES;
+}
+
+/* The range that p lies in, or 0. Relaxed: as in motet__scope. */
+static uint64_t range_of(const volatile void *p)
+{
+    uint32_t count = range_count();
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t range = motet__load(&motet__scopes.range[i], RELAXED);
+        if (range && (uintptr_t)p - base_of(range) < size_of(range))
+            return range;
+    }
     return 0;
+}
+
+static bool is_known(uintptr_t base, size_t size)
+{
+    uint32_t count = range_count();
+    size_t arena = motet__load(&motet__scopes.arena_size, ACQUIRE); /* as in motet__in_arena */
+
+    if (arena && base < motet__scopes.arena + arena && motet__scopes.arena < base + size)
+        return true;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t range = motet__load(&motet__scopes.range[i], RELAXED);
+        if (range && base < base_of(range) + size_of(range) && base_of(range) < base + size)
+            return true;
+    }
+    return false;
+}
+
+/* Makes `more` say that the first n words may be in use. */
+static void count_ranges(uint32_t n)
+{
+    uint32_t more = motet__load(&motet__scopes.more, RELAXED);
+
+    while ((more & ~MOTET__WATCHES) < n &&
+           !motet__cas(&motet__scopes.more, &more, n | (more & MOTET__WATCHES), RELAXED))
+        ;
+}
+
+static int add_range(uint64_t range)
+{
+    for (uint32_t i = 0; i < MOTET__RANGES_MAX; i++) {
+        uint64_t none = 0;
+        if (motet__cas(&motet__scopes.range[i], &none, range, RELAXED)) {
+            count_ranges(i + 1);
+            return 0;
+        }
+    }
+    return ENOMEM;
+}
+
+static void remove_range(uint64_t range)
+{
+    for (uint32_t i = 0; i < MOTET__RANGES_MAX; i++) {
+        uint64_t it = range;
+        if (motet__cas(&motet__scopes.range[i], &it, 0, RELAXED))
+            return;
+    }
+}
+
+void motet__scope_set_arena(void *base, size_t size)
+{
+    motet__scopes.arena = (uintptr_t)base;
+    motet__store(&motet__scopes.arena_size, size, RELEASE); /* pairs with motet__in_arena */
+}
+
+int motet__scope_add(void *base, size_t size, bool foreign)
+{
+    uintptr_t at = (uintptr_t)base, end = at + size;
+    int rc = is_known(at, size) ? EEXIST : 0;
+
+    for (; rc == 0 && at < end; at += PIECE)
+        rc = add_range(make_range(at, end - at < PIECE ? end - at : PIECE, foreign));
+    if (rc == ENOMEM) /* the last piece found no room */
+        motet__scope_remove(base, (size_t)(at - PIECE - (uintptr_t)base));
+    return rc;
+}
+
+void motet__scope_remove(void *base, size_t size)
+{
+    uintptr_t at = (uintptr_t)base, end = at + size;
+
+    for (; at < end; at += PIECE) {
+        uint64_t range = make_range(at, end - at < PIECE ? end - at : PIECE, false);
+        remove_range(range);
+        remove_range(range | FOREIGN);
+    }
+}
+
+bool motet__scope_foreign(const volatile void *p)
+{
+    return !motet__in_arena(p) && (range_of(p) & FOREIGN);
 }
 
 unsigned motet__scope_otherwise(const volatile void *p)
 {
-    const struct motet__range *range = motet__scopes.range;
-    uint32_t count = motet__load(&motet__scopes.count, RELAXED);
-
-    for (uint32_t i = 1; i < (count & ~MOTET__WATCHES); i++) {
-        size_t size = motet__load(&range[i].size, ACQUIRE);
-        if (size && (uintptr_t)p - range[i].base < size)
-            return MOTET__SHARED;
-    }
-    return count & MOTET__WATCHES ? MOTET__WATCHED : MOTET__PRIVATE;
+    if (range_of(p))
+        return MOTET__SHARED;
+    return motet__load(&motet__scopes.more, RELAXED) & MOTET__WATCHES ? MOTET__WATCHED
+                                                                      : MOTET__PRIVATE;
 }
 
 void motet__scope_watch(void)
 {
-    motet__or(&motet__scopes.count, MOTET__WATCHES, RELAXED);
+    motet__or(&motet__scopes.more, MOTET__WATCHES, RELAXED);
 }
+
+/* ---- waits ---- */
 
 /* Sleeps until the word changes, or `interrupted` is not `seen` any more; 0 or ETIMEDOUT. */
 static int sleep_interruptibly(uint32_t *word, uint32_t expected, int64_t deadline, bool shared,

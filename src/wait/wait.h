@@ -101,52 +101,63 @@ void motet__interrupt(struct motet__self *self, uint32_t why);
 /* What runs the handlers of signals, in the main thread: set once by the floor that knows them. */
 void motet__on_signals(void (*run)(void));
 
-/* The scope table: the ranges of shared memory, of which there are few. A floor above that maps one
- * adds it, before any object in it is used; none is ever taken out. */
-#define MOTET__SCOPES_MAX 16
-
-struct motet__range {
-    uintptr_t base; /* written before `size`, constant after */
-    size_t size;    /* atomic; 0: none yet. Released when the range is added, acquired by readers */
-};
+/* The scope table: where shared memory is. The arena, which nearly always is all of it, has a place of
+ * its own; the rest are ranges of pages that come and go, named segments and mappings of the user's.
+ *
+ * A range is one word, so that it can be replaced by another under the eyes of a reader: the number of
+ * its first page in the upper 36 bits, the count of its pages less one in the next 27, and in the
+ * lowest whether it is foreign: other programs have it too, at addresses of their own, and another
+ * arena beside it. 0: no range. A larger range takes several words. */
+#define MOTET__RANGES_MAX 1024
 
 struct motet__scopes {
-    struct motet__range range[MOTET__SCOPES_MAX];
-    uint32_t count; /* atomic: how many there are, and MOTET__WATCHES */
+    uintptr_t arena;   /* written before `arena_size`, constant after */
+    size_t arena_size; /* atomic; 0: none yet. Released when it is added, acquired by readers */
+    uint32_t more;     /* atomic: how many words below were ever used, and MOTET__WATCHES */
+    uint64_t range[MOTET__RANGES_MAX]; /* atomic */
 };
 
 #define MOTET__WATCHES UINT32_C(0x80000000) /* what is private is watched */
 
 extern struct motet__scopes motet__scopes;
 
-/* 0, or ENOMEM when the table is full. */
-int motet__scope_add(void *base, size_t size);
+/* Adds the arena; once. Before any object in it is used. */
+void motet__scope_set_arena(void *base, size_t size);
 
-/* The rest of motet__scope: where there are more ranges, or private objects are watched. */
+/* Adds a range, and takes away exactly one that was added. Whole pages. From any thread. Before any
+ * object in it is used, and after all are. 0; ENOMEM when the table is full; EEXIST when part of it is
+ * in the table already. */
+int motet__scope_add(void *base, size_t size, bool foreign);
+void motet__scope_remove(void *base, size_t size);
+
+/* Whether the address, which is shared, lies in a foreign range. */
+bool motet__scope_foreign(const volatile void *p);
+
+/* The rest of motet__scope: where there are ranges, or private objects are watched. */
 unsigned motet__scope_otherwise(const volatile void *p);
 
 /* From now on what is private is watched. Before there is a second thread. */
 void motet__scope_watch(void);
 
+static inline bool motet__in_arena(const volatile void *p)
+{
+    size_t size = motet__load(&motet__scopes.arena_size, ACQUIRE);
+
+    return size && (uintptr_t)p - motet__scopes.arena < size; /* `arena` is there when `size` is */
+}
+
 /* Whether it is MOTET__PRIVATE, without a call: false also when that would take a longer look. */
 static inline bool motet__plainly_private(const volatile void *p)
 {
-    const struct motet__range *range = motet__scopes.range;
-    size_t size = motet__load(&range->size, ACQUIRE); /* as in motet__scope */
-
-    return !(size && (uintptr_t)p - range->base < size) &&
-           motet__load(&motet__scopes.count, RELAXED) <= 1;
+    return !motet__in_arena(p) && motet__load(&motet__scopes.more, RELAXED) == 0;
 }
 
 static inline unsigned motet__scope(const volatile void *p)
 {
-    const struct motet__range *range = motet__scopes.range; /* the arena's, nearly always alone */
-    size_t size = motet__load(&range->size, ACQUIRE);
-
-    if (size && (uintptr_t)p - range->base < size) /* `base` is there when `size` is */
+    if (motet__in_arena(p))
         return MOTET__SHARED;
     /* Relaxed: whoever has an address inside a range has it from one who saw the range added. */
-    if (motet__unlikely(motet__load(&motet__scopes.count, RELAXED) > 1))
+    if (motet__unlikely(motet__load(&motet__scopes.more, RELAXED)))
         return motet__scope_otherwise(p);
     return MOTET__PRIVATE;
 }
