@@ -21,6 +21,7 @@
 #include <motet/debug.h>
 #include <motet/timer.h>
 #include <motet/shared.h>
+#include <motet/shared_memory.h>
 #include <motet/process.h>
 #include <motet/queue.h>
 #include <motet/future.h>

@@ -124,6 +124,18 @@ processes, a list in shared memory
   the reader sees 3 items: 0 1 2
   the parent sees 3 items: 0 1 2" "$(run globals)"
 
+book=motet-test-book-$$
+for guest in Ann Bob Cid; do
+    run guestbook $book $guest &
+done
+wait
+is "guestbook: all have signed" "Ann (process N)
+Bob (process N)
+Cid (process N)" "$(run guestbook $book | plain | sed 's/^ *[0-9]*\. //' | sort)"
+run guestbook $book --burn
+is "guestbook: a new one" "" "$(run guestbook $book)"
+run guestbook $book --burn
+
 for kind in thread process; do
     is "daemons $kind: is waited for" "main ends
 the worker begins

@@ -108,6 +108,20 @@ TEST(process_start)
     motet_process_free(named);
 }
 
+TEST(shared_memory_options)
+{
+    motet_shared_memory *m = motet_shared_memory_create(NULL, 100, .mode = 0600);
+    CHECK(m);
+    const char *name = motet_shared_memory_name(m);
+    motet_shared_memory *same = motet_shared_memory_open(name);
+    motet_shared_memory *reader = motet_shared_memory_open(name, .read_only = true);
+    CHECK(same && reader);
+    CHECK_INT(motet_shared_memory_close(same), 0);
+    CHECK_INT(motet_shared_memory_close(reader), 0);
+    CHECK_INT(motet_shared_memory_unlink(m), 0);
+    CHECK_INT(motet_shared_memory_close(m), 0);
+}
+
 struct job {
     int number;
     char url[100];

@@ -111,14 +111,16 @@ TEST(ranges_of_shared_memory)
     CHECK_INT(motet__scope(range + N * PAGE), MOTET__PRIVATE);
     CHECK_INT(motet__scope_add(pages, PAGE, false), ENOMEM);
     for (int i = 0; i < N; i++) {
-        motet__scope_remove(&range[i * PAGE], PAGE);
+        CHECK(!motet__scope_remove(&range[i * PAGE], PAGE, !(i % 2)));
+        CHECK(motet__scope_remove(&range[i * PAGE], PAGE, i % 2));
         CHECK_INT(motet__scope(&range[i * PAGE]), MOTET__PRIVATE);
     }
     CHECK_INT(motet__scope_add(pages, (N + 1) * PAGE, false), 0);
     CHECK_INT(motet__scope_add(pages - PAGE, 2 * PAGE, false), EEXIST);
     CHECK_INT(motet__scope_add(range + N * PAGE - PAGE, 3 * PAGE, false), EEXIST);
     CHECK_INT(motet__scope_add(range, PAGE, false), EEXIST);
-    motet__scope_remove(pages, (N + 1) * PAGE);
+    CHECK(!motet__scope_remove(pages, N * PAGE, false));
+    CHECK(motet__scope_remove(pages, (N + 1) * PAGE, false));
     CHECK_INT(motet__scope(range), MOTET__PRIVATE);
     free(pages);
 }
@@ -135,7 +137,8 @@ TEST(huge_ranges_of_shared_memory)
     CHECK_INT(motet__scope(base + size - 1), MOTET__SHARED);
     CHECK_INT(motet__scope(base + size), MOTET__PRIVATE);
     CHECK_INT(motet__scope(base - 1), MOTET__PRIVATE);
-    motet__scope_remove(base, size);
+    CHECK(!motet__scope_remove(base, size - tib, true));
+    CHECK(motet__scope_remove(base, size, true));
     for (size_t at = 0; at < size; at += tib / 16)
         CHECK_INT(motet__scope(base + at), MOTET__PRIVATE);
     for (int i = 0; i < MOTET__RANGES_MAX - 3; i++)
@@ -172,11 +175,11 @@ TEST(ranges_come_and_go_under_readers)
     CHECK_INT(motet__scope_add(pages + 6 * PAGE, PAGE, false), 0);
     struct worker *worker = START(&THREADS, ask_for_ever, &told);
     for (long n = stress(100000); n > 0; n--) {
-        motet__scope_remove(pages, PAGE);
+        CHECK(motet__scope_remove(pages, PAGE, false));
         CHECK_INT(motet__scope_add(pages + PAGE, 4 * PAGE, true), 0);
-        motet__scope_remove(pages + PAGE, 4 * PAGE);
+        CHECK(motet__scope_remove(pages + PAGE, 4 * PAGE, true));
         CHECK_INT(motet__scope_add(pages + 7 * PAGE, 5 * PAGE, true), 0);
-        motet__scope_remove(pages + 7 * PAGE, 5 * PAGE);
+        CHECK(motet__scope_remove(pages + 7 * PAGE, 5 * PAGE, true));
         CHECK_INT(motet__scope_add(pages, PAGE, false), 0);
     }
     motet_event_set(&enough);

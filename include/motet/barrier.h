@@ -20,7 +20,7 @@
  *
  * In shared memory the death of one that waits, or runs the action, breaks the barrier too: the
  * others are told within about half a second. (One that died before it came cannot be missed by the
- * barrier: give a timeout.)
+ * barrier: give a timeout.) In a named segment there can be none: every call is ENOTSUP.
  *
  * A barrier is plain memory, readied by motet_barrier_init; zeroed it is one of no parties, and every
  * wait is EINVAL. It needs no destruction: its memory may be freed when no call on it is under way.

@@ -33,7 +33,8 @@
  *
  * In shared memory a waiter that is killed is skipped by later notifies, and a notifier that is
  * killed leaves the lock to the next one with EOWNERDEAD. A shared condition must have a shared lock
- * (wait: EINVAL); a private one may have either.
+ * (wait: EINVAL); a private one may have either. In a named segment it has a lock of its own, and a
+ * notify wakes all (see <motet/shared_memory.h>).
  */
 #ifndef MOTET_CONDITION_H
 #define MOTET_CONDITION_H

@@ -21,7 +21,7 @@ extern "C" {
 typedef struct motet_rlock {
     motet_lock lock;
     uint32_t depth;    /* how often the holder acquired it, less one; the holder's alone */
-    uint32_t reserved; /* */
+    uint32_t reserved; /* of a condition's own: src/sync/condition.c */
 } motet_rlock;
 
 /* clang-format off */

@@ -39,6 +39,18 @@ MOTET_API void *motet_shared_alloc(size_t size);
  * free already; 0 otherwise. */
 MOTET_API int motet_shared_free(void *pointer);
 
+/* A mapping of the caller's own serves processes too: from now on locks, conditions and the like that
+ * lie in it work between all processes that have it mapped at that address, which are those that are
+ * forked from now on. It must be mapped MAP_SHARED, readable and writable, and begin at a page. A file
+ * that has a name may be mapped by programs that are no relatives, at other addresses: there the
+ * limits of a named segment hold (see <motet/shared_memory.h>).
+ * 0; EINVAL when it is not so mapped; EEXIST when part of it is shared memory already; ENOMEM. */
+MOTET_API int motet_shared_adopt(void *base, size_t size);
+
+/* Undoes that, with the same arguments, before it is unmapped; nothing in it may be in use.
+ * 0; EBUSY when the calling thread holds a lock in it; EINVAL. */
+MOTET_API int motet_shared_disown(void *base, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

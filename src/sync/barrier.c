@@ -21,16 +21,32 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/error.h"
 #include "sync/lock.h"
 #include "sync/waiter.h"
 #include "wait/spin.h"
 
 enum { FILLING, RELEASING, BROKEN };
 
+/* The line would be one of addresses that mean something else to other programs; and whether one that
+ * waits is alive is known within a family only. */
+static bool is_foreign(const motet_barrier *barrier)
+{
+    return motet__scope(barrier) == MOTET__SHARED && motet__scope_foreign(barrier);
+}
+
+static int refuse_foreign(void)
+{
+    return motet__explain(ENOTSUP, "a barrier cannot serve unrelated programs, and so not lie in a "
+                                   "named segment: count under a condition");
+}
+
 int motet_barrier_init(motet_barrier *barrier, int parties, int (*action)(void *arg), void *arg)
 {
     if (!barrier || parties < 1)
         return EINVAL;
+    if (is_foreign(barrier))
+        return refuse_foreign();
     *barrier = (motet_barrier){.parties = (uint32_t)parties, .action = action, .arg = arg};
     return 0;
 }
@@ -229,6 +245,8 @@ static int check(const motet_barrier *barrier)
 {
     if (!barrier || barrier->parties == 0)
         return EINVAL;
+    if (is_foreign(barrier))
+        return refuse_foreign();
     return motet__lock_mine(&barrier->lock) ? EDEADLK : 0;
 }
 

@@ -15,12 +15,21 @@
  * (`notified` in sync/lock.c): woken before, it would run into the lock that its notifier still holds,
  * and on a single processor sleep once more. Of several notified at once the others are woken as they
  * are notified.
+ *
+ * A condition in foreign memory has no line: the waiters' records would be in the arenas of several
+ * families, at addresses that mean something else in the others. There the reserved word of its lock
+ * counts the notifies, and all who wait sleep on that. It is changed under the lock:
+ *   SLEEPERS  somebody may sleep on it. Set by those about to, cleared by the notify that wakes them all
+ *   the rest  how many notifies found somebody
+ * Who sees that it has changed was notified. A death leaves nothing there but a needless wake-up.
  */
 #include "motet/condition.h"
 
 #include <errno.h>
 
 #include "base/cpu.h"
+#include "base/error.h"
+#include "sync/condition.h"
 #include "sync/lock.h"
 #include "sync/rlock.h"
 #include "sync/waiter.h"
@@ -47,18 +56,49 @@ static motet_lock *lock_of(motet_condition *condition)
     return condition->lock ? condition->lock : &motet__condition_rlock(condition)->lock;
 }
 
-int motet_condition_acquire(motet_condition *condition, double timeout)
+static bool is_foreign(const motet_condition *condition)
+{
+    return motet__scope(condition) == MOTET__SHARED && motet__scope_foreign(condition);
+}
+
+/* 0 if it can be used. In foreign memory, where others may have put it there, the address of a lock
+ * is not looked at. */
+static int check(const motet_condition *condition)
 {
     if (!condition)
         return EINVAL;
+    if ((condition->lock || condition->rlock) && is_foreign(condition))
+        return motet__explain(ENOTSUP, "a condition in a named segment has a lock of its own: the "
+                                       "address of another means nothing to other programs");
+    return 0;
+}
+
+int motet__condition_shielded(motet_condition *condition)
+{
+    int rc = check(condition);
+
+    if (rc)
+        return rc;
+    return condition->lock ? motet__lock_shielded(condition->lock)
+                           : motet__rlock_shielded(motet__condition_rlock(condition));
+}
+
+int motet_condition_acquire(motet_condition *condition, double timeout)
+{
+    int rc = check(condition);
+
+    if (rc)
+        return rc;
     return condition->lock ? motet_lock_acquire(condition->lock, timeout)
                            : motet_rlock_acquire(motet__condition_rlock(condition), timeout);
 }
 
 int motet_condition_release(motet_condition *condition)
 {
-    if (!condition)
-        return EINVAL;
+    int rc = check(condition);
+
+    if (rc)
+        return rc;
     return condition->lock ? motet_lock_release(condition->lock)
                            : motet_rlock_release(motet__condition_rlock(condition));
 }
@@ -158,6 +198,41 @@ static int sleep_in_line(const motet_condition *condition, struct motet__waiter 
     return motet__wait_noted(&waitable, condition, &waiter->state, MOTET__ASLEEP, deadline, scope);
 }
 
+enum { SLEEPERS = 1, NOTIFY = 2 };
+
+static uint32_t *notifies_of(motet_condition *condition)
+{
+    return &condition->own.reserved;
+}
+
+/* wait_notified in foreign memory. */
+static int wait_together(motet_condition *condition, int64_t deadline)
+{
+    uint32_t *word = notifies_of(condition);
+    uint32_t seen = motet__load(word, RELAXED) | SLEEPERS; /* relaxed: under the lock */
+    int rc = 0;
+
+    motet__store(word, seen, RELAXED);
+    uint32_t depth = release_all(condition);
+    /* Relaxed: the lock, taken again, orders all that the notifier did before. */
+    while (rc == 0 && motet__load(word, RELAXED) == seen)
+        rc = motet__wait_noted(&waitable, condition, word, seen, deadline, MOTET__SHARED);
+    int dead = acquire_all(condition, depth);
+    if ((motet__load(word, RELAXED) | SLEEPERS) != seen)
+        rc = 0;
+    return dead ? dead : rc;
+}
+
+static void notify_together(motet_condition *condition)
+{
+    uint32_t *word = notifies_of(condition), now = motet__load(word, RELAXED);
+
+    if (!(now & SLEEPERS))
+        return;
+    motet__store(word, now - SLEEPERS + NOTIFY, RELAXED);
+    motet__wake(word, INT32_MAX, MOTET__SHARED);
+}
+
 static int wait_notified(motet_condition *condition, int64_t deadline)
 {
     struct motet__waiter on_stack = {.next = NULL}, *waiter = &on_stack;
@@ -166,6 +241,8 @@ static int wait_notified(motet_condition *condition, int64_t deadline)
     if (!motet__lock_mine(lock_of(condition)))
         return EPERM;
     if (scope == MOTET__SHARED) {
+        if (motet__scope_foreign(condition))
+            return wait_together(condition, deadline);
         if (motet__scope(lock_of(condition)) != MOTET__SHARED)
             return EINVAL;
         if (!(waiter = motet__waiter_mine()))
@@ -188,8 +265,10 @@ static int wait_notified(motet_condition *condition, int64_t deadline)
 int motet_condition_wait(motet_condition *condition, double timeout)
 {
     int64_t deadline;
-    int rc = condition ? motet__deadline(timeout, &deadline) : EINVAL;
+    int rc = motet__deadline(timeout, &deadline);
 
+    if (rc == 0)
+        rc = check(condition);
     return rc ? rc : wait_notified(condition, deadline);
 }
 
@@ -197,8 +276,10 @@ int motet_condition_wait_for(motet_condition *condition, bool (*predicate)(void 
                              double timeout)
 {
     int64_t deadline;
-    int rc = condition && predicate ? motet__deadline(timeout, &deadline) : EINVAL;
+    int rc = motet__deadline(timeout, &deadline);
 
+    if (rc == 0)
+        rc = predicate ? check(condition) : EINVAL;
     if (rc)
         return rc;
     if (!motet__lock_mine(lock_of(condition)))
@@ -249,11 +330,18 @@ static bool notify_first(motet_condition *condition, unsigned scope)
 
 int motet_condition_notify(motet_condition *condition, int n)
 {
-    if (!condition || n < 0)
-        return EINVAL;
+    int rc = n < 0 ? EINVAL : check(condition);
+
+    if (rc)
+        return rc;
     if (!motet__lock_mine(lock_of(condition)))
         return EPERM;
     unsigned scope = motet__scope(condition);
+    if (scope == MOTET__SHARED && motet__scope_foreign(condition)) {
+        if (n > 0)
+            notify_together(condition);
+        return 0;
+    }
     while (n > 0 && condition->first)
         if (notify_first(condition, scope))
             n--;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "sync/condition.h"
 #include "sync/lock.h"
 #include "sync/rlock.h"
 
@@ -28,12 +29,7 @@ struct motet__with motet__with_rlock(motet_rlock *lock)
 
 struct motet__with motet__with_condition(motet_condition *condition)
 {
-    int rc = EINVAL;
-
-    if (condition)
-        rc = condition->lock ? motet__lock_shielded(condition->lock)
-                             : motet__rlock_shielded(motet__condition_rlock(condition));
-    return held_if(rc, condition, CONDITION);
+    return held_if(motet__condition_shielded(condition), condition, CONDITION);
 }
 
 struct motet__with motet__with_semaphore(motet_semaphore *semaphore)

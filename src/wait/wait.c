@@ -134,13 +134,16 @@ static int add_range(uint64_t range)
     return ENOMEM;
 }
 
-static void remove_range(uint64_t range)
+static bool remove_range(uint64_t range)
 {
-    for (uint32_t i = 0; i < MOTET__RANGES_MAX; i++) {
+    uint32_t count = range_count();
+
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t it = range;
         if (motet__cas(&motet__scopes.range[i], &it, 0, RELAXED))
-            return;
+            return true;
     }
+    return false;
 }
 
 void motet__scope_set_arena(void *base, size_t size)
@@ -149,27 +152,35 @@ void motet__scope_set_arena(void *base, size_t size)
     motet__store(&motet__scopes.arena_size, size, RELEASE); /* pairs with motet__in_arena */
 }
 
+/* The word for what begins at `at`, of a range that ends at `end`. */
+static uint64_t piece_at(uintptr_t at, uintptr_t end, bool foreign)
+{
+    return make_range(at, end - at < PIECE ? end - at : PIECE, foreign);
+}
+
 int motet__scope_add(void *base, size_t size, bool foreign)
 {
-    uintptr_t at = (uintptr_t)base, end = at + size;
-    int rc = is_known(at, size) ? EEXIST : 0;
+    uintptr_t begin = (uintptr_t)base, end = begin + size;
+    int rc = is_known(begin, size) ? EEXIST : 0;
 
-    for (; rc == 0 && at < end; at += PIECE)
-        rc = add_range(make_range(at, end - at < PIECE ? end - at : PIECE, foreign));
-    if (rc == ENOMEM) /* the last piece found no room */
-        motet__scope_remove(base, (size_t)(at - PIECE - (uintptr_t)base));
+    for (uintptr_t at = begin; rc == 0 && at < end; at += PIECE)
+        if ((rc = add_range(piece_at(at, end, foreign))) != 0)
+            while (at > begin)
+                remove_range(piece_at(at -= PIECE, end, foreign));
     return rc;
 }
 
-void motet__scope_remove(void *base, size_t size)
+bool motet__scope_remove(void *base, size_t size, bool foreign)
 {
-    uintptr_t at = (uintptr_t)base, end = at + size;
+    uintptr_t begin = (uintptr_t)base, end = begin + size,
+              last = begin + (size - 1) / PIECE * PIECE;
 
-    for (; at < end; at += PIECE) {
-        uint64_t range = make_range(at, end - at < PIECE ? end - at : PIECE, false);
-        remove_range(range);
-        remove_range(range | FOREIGN);
-    }
+    /* The last piece first: it is the one that tells whether the size is right. */
+    if (!remove_range(piece_at(last, end, foreign)))
+        return false;
+    for (uintptr_t at = begin; at < last; at += PIECE)
+        remove_range(piece_at(at, end, foreign));
+    return true;
 }
 
 bool motet__scope_foreign(const volatile void *p)

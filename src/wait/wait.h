@@ -124,11 +124,13 @@ extern struct motet__scopes motet__scopes;
 /* Adds the arena; once. Before any object in it is used. */
 void motet__scope_set_arena(void *base, size_t size);
 
-/* Adds a range, and takes away exactly one that was added. Whole pages. From any thread. Before any
- * object in it is used, and after all are. 0; ENOMEM when the table is full; EEXIST when part of it is
- * in the table already. */
+/* Adds a range of whole pages, from any thread, before any object in it is used. 0; ENOMEM when the
+ * table is full; EEXIST when part of it is in the table already. */
 int motet__scope_add(void *base, size_t size, bool foreign);
-void motet__scope_remove(void *base, size_t size);
+
+/* Takes one away, when no object in it is used any more. False, and nothing done, if none was added
+ * that is just so. */
+bool motet__scope_remove(void *base, size_t size, bool foreign);
 
 /* Whether the address, which is shared, lies in a foreign range. */
 bool motet__scope_foreign(const volatile void *p);
