@@ -58,6 +58,7 @@ look()
         bench)
             need "header nsync.h" libnsync-dev
             need "header zmq.h" libzmq3-dev
+            need "header boost/version.hpp" libboost-dev
             need "header uv.h" libuv1-dev
             need "pkg-config --exists glib-2.0" libglib2.0-dev
             need "have python3" python3
