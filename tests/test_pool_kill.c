@@ -18,6 +18,8 @@ TEST(deaths_of_workers)
 #include <time.h>
 
 #include "leaks.h"
+#include "pool/pool.h"
+#include "queue/body.h"
 #include "shared/arena.h"
 
 /* All works as if nothing had happened. */
@@ -46,6 +48,26 @@ static int pass_gate(const void *arg, void *result)
     __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
     WAIT_UNTIL(__atomic_load_n(&gate->open, __ATOMIC_SEQ_CST));
     return 0;
+}
+
+/* One who lives has the queue's get end, and is stopped there, or slow: the dead worker was not at it,
+ * and is buried all the same. */
+TEST(buried_while_another_holds_the_queue)
+{
+    struct gate *gate = motet_shared_alloc(sizeof *gate);
+    motet_pool *pool = open_pool(&PROCESSES, 1);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+
+    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
+    motet_lock *getter = pool->crew->queue->body->getter;
+    CHECK_INT(motet_lock_acquire(getter, harness_patience()), 0);
+    kill(gate->pid, SIGKILL);
+    CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+    CHECK_INT(motet_lock_release(getter), 0);
+    motet_future_free(f);
+    check_pool(pool);
+    close_pool(pool);
+    motet_shared_free(gate);
 }
 
 TEST(killed_in_a_task)

@@ -274,7 +274,7 @@ static void get_into(void *arg)
 
 static void it_is_here_or_there(struct trial *t)
 {
-    motet__queue_settle(t->q);
+    CHECK(motet__queue_settle(t->q, t->into));
     if (*t->into)
         CHECK_INT((intptr_t)*t->into, model_get(&t->holds));
     drain(t);

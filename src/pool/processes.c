@@ -89,8 +89,10 @@ static void look_at(struct staff *staff, uint32_t i)
 
     if (exitcode == MOTET_NO_EXITCODE)
         return;
-    bool busy = motet__worker_bury(&staff->pool->crew->workers[i], motet_process_pid(seat->process),
-                                   exitcode);
+    bool busy;
+    if (!motet__worker_bury(&staff->pool->crew->workers[i], motet_process_pid(seat->process),
+                            exitcode, &busy))
+        return; /* the sentinel says it again, at once: the attempt took a second */
     motet_process_free(seat->process);
     seat->process = NULL;
     seat->fill_at = 0;

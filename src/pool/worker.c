@@ -88,12 +88,14 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
     return true;
 }
 
-bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode)
+bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, bool *at_task)
 {
     struct motet_future *popped, *next;
     bool busy = false;
 
-    motet__queue_settle(worker->crew->queue); /* after which `popped` is right */
+    if (!motet__queue_settle(worker->crew->queue, &worker->popped))
+        return false;
+    /* Now `popped` is right. */
     popped = worker->popped;
     if (worker->claiming)
         busy |= fail(worker, worker->claiming, pid, exitcode);
@@ -111,5 +113,6 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode)
         motet__task_drop(popped);
     }
     worker->popped = worker->claiming = worker->running = NULL;
-    return busy;
+    *at_task = busy;
+    return true;
 }

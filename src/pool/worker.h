@@ -52,7 +52,8 @@ bool motet__worker_help(struct motet_future *task);
 /* Whether the calling worker is running it, here or beneath. */
 bool motet__worker_is_at(const struct motet_future *task);
 
-/* Settles what a worker process left that ended with `exitcode`. True if it was at a task. */
-bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode);
+/* Settles what a worker process left that ended with `exitcode`. *at_task: it was at one. False when
+ * that cannot be done yet: ask again. */
+bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, bool *at_task);
 
 #endif

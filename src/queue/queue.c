@@ -900,10 +900,23 @@ int motet_queue_done_putting(motet_queue *queue)
     return 0;
 }
 
-void motet__queue_settle(motet_queue *queue)
+/* Without the lock, which somebody else holds: whether the dead getter's note of `item` has been settled,
+ * or needs no settling. Either there is no such note: it was made before anything was copied there, and
+ * whoever replaces or clears it has repaired first. Or what it is about was committed. */
+static bool is_settled(const struct motet__body *body, const void *item)
 {
-    enter(queue, queue->body->getter, MOTET__NEVER); /* which repairs */
-    leave(queue, queue->body->getter);
+    return motet__load(&body->get.into, ACQUIRE) != item ||
+           motet__load(&body->get.intent, ACQUIRE) != motet__load(&body->get.head, ACQUIRE);
+}
+
+bool motet__queue_settle(motet_queue *queue, const void *item)
+{
+    struct motet__body *body = queue->body;
+
+    if (enter(queue, body->getter, motet__now()) != 0) /* which repairs */
+        return is_settled(body, item);
+    leave(queue, body->getter);
+    return true;
 }
 
 /* ---- opening and freeing ---------------------------------------------------------------------- */
