@@ -3,6 +3,7 @@
 #include "check/model.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/atomic.h"
 
@@ -207,4 +208,164 @@ MODEL(shared_queue_priority_get_anywhere, .kills = 1, .leaks = true)
 {
     open_with(MOTET_PRIORITY, 6);
     get_anywhere();
+}
+
+/* ---- batches and messages ---------------------------------------------------------------------- */
+
+static void put_batch(void *arg)
+{
+    int items[3] = {0, 1, 2};
+    size_t done;
+
+    (void)arg;
+    int rc = motet_queue_put_many(queue, items, 3, &done, MOTET_FOREVER);
+    CHECK(rc == EPIPE || (rc == 0 && done == 3));
+}
+
+/* The first so many have come, in order. */
+MODEL(shared_queue_putter_of_a_batch_dies, .kills = 1, .preemptions = 1, .leaks = true)
+{
+    open_with(MOTET_FIFO, 2);
+    model_victim("victim", put_batch, NULL);
+    model_process("getter", get_till_the_end, NULL);
+    model_process("shuts down", shut_down, NULL);
+    model_run();
+    CHECK(came[0] >= came[1] && came[1] >= came[2]);
+    CHECK_INT(motet_queue_size(queue), 0);
+    motet_queue_free(queue);
+}
+
+static void get_batch(void *arg)
+{
+    int items[3];
+    size_t got;
+
+    (void)arg;
+    CHECK_INT(motet_queue_get_many(queue, items, 3, &got, 0), 0);
+    CHECK_INT(got, 3);
+}
+
+MODEL(shared_queue_get_a_batch_anywhere, .kills = 1, .leaks = true)
+{
+    open_with(MOTET_FIFO, 4);
+    put_items(0, 2);
+    for (int item = 0; item < 2; item++) /* so that the batch goes round the end of the ring */
+        CHECK_INT(motet_queue_get(queue, &(int){0}, 0), 0);
+    put_items(2, 4);
+    model_victim("victim", get_batch, NULL);
+    model_run();
+    int left = (int)motet_queue_size(queue);
+    CHECK(left >= 1 && left <= 4);
+    CHECK(left == 1 || model_killed());
+    for (int item, next = 6 - left; next < 6; next++) {
+        CHECK_INT(motet_queue_get(queue, &item, 0), 0);
+        CHECK_INT(item, next);
+    }
+    motet_queue_free(queue);
+}
+
+enum { SHORT = 5, LONGER = 300 };
+
+/* The length of the next message, whose bytes are all that; or -1. */
+static int get_message(void)
+{
+    unsigned char data[LONGER];
+    size_t size;
+    int rc = motet_queue_get_bytes_into(queue, data, sizeof data, &size, 0);
+
+    if (rc) {
+        CHECK_INT(rc, ETIMEDOUT);
+        return -1;
+    }
+    for (size_t i = 0; i < size; i++)
+        CHECK_INT(data[i], (unsigned char)size);
+    return (int)size;
+}
+
+static void put_message(void *arg)
+{
+    unsigned char data[LONGER];
+    size_t size = (size_t)(intptr_t)arg;
+
+    memset(data, (int)size, size);
+    CHECK_INT(motet_queue_put_bytes(queue, data, size, MOTET_FOREVER), 0);
+}
+
+static void get_some_message(void *arg)
+{
+    (void)arg;
+    CHECK_INT(get_message(), SHORT);
+}
+
+static void open_messages(enum motet_queue_order order, size_t maxsize)
+{
+    queue = motet_queue_open(.bytes = true, .maxsize = maxsize, .order = order, .compare = compare,
+                             .shared = true);
+    CHECK(queue);
+}
+
+/* All of it or nothing, and the next put finds the slot in order. */
+static void put_message_anywhere(void)
+{
+    put_message((void *)SHORT);
+    model_victim("victim", put_message, (void *)LONGER);
+    model_run();
+    bool there = motet_queue_size(queue) == 2;
+    CHECK(there || model_killed());
+    put_message((void *)(SHORT + 1));
+    CHECK_INT(get_message() + get_message() + (there ? get_message() : 0),
+              SHORT + SHORT + 1 + (there ? LONGER : 0));
+    CHECK_INT(get_message(), -1);
+    motet_queue_free(queue);
+}
+
+MODEL(shared_queue_put_a_message_anywhere, .kills = 1, .leaks = true)
+{
+    open_messages(MOTET_FIFO, 3);
+    put_message_anywhere();
+}
+
+MODEL(shared_queue_put_a_message_on_a_pile_anywhere, .kills = 1, .leaks = true)
+{
+    open_messages(MOTET_LIFO, 3);
+    put_message_anywhere();
+}
+
+static void get_message_anywhere(void)
+{
+    put_message((void *)SHORT);
+    model_victim("victim", get_some_message, NULL);
+    model_run();
+    bool there = motet_queue_size(queue) == 1;
+    CHECK(!there || model_killed());
+    put_message((void *)LONGER);
+    int sum = get_message() + (there ? get_message() : 0);
+    CHECK_INT(sum, LONGER + (there ? SHORT : 0));
+    CHECK_INT(get_message(), -1);
+    motet_queue_free(queue);
+}
+
+MODEL(shared_queue_get_a_message_anywhere, .kills = 1, .leaks = true)
+{
+    open_messages(MOTET_FIFO, 0); /* a chain keeps no block: the getter frees it */
+    get_message_anywhere();
+}
+
+MODEL(shared_queue_get_a_message_from_a_pile_anywhere, .kills = 1, .leaks = true)
+{
+    open_messages(MOTET_LIFO, 0);
+    get_message_anywhere();
+}
+
+/* One waits for room, one for a message, one dies. */
+MODEL(shared_queue_a_putter_of_messages_dies, .kills = 1, .preemptions = 1, .leaks = true)
+{
+    open_messages(MOTET_FIFO, 2);
+    put_message((void *)SHORT);
+    model_victim("victim", put_message, (void *)LONGER);
+    model_process("putter", put_message, (void *)SHORT);
+    model_process("getter", get_some_message, NULL);
+    model_run();
+    CHECK(motet_queue_size(queue) <= 2);
+    motet_queue_free(queue);
 }
