@@ -5,7 +5,7 @@
 #   make test [MODES="plain asan"] [T="test_lock test_queue/fifo"]
 #   make long [STRESS=10] [MODES=...] [T=...]   the same with the numbers of a bad day
 #   make soak [TIMES=200] [MODES=plain] [T=...]  each program many times over, on a busy machine
-#   make kill-sweep [T="test_kill_sync/lock"]    a death at every instruction
+#   make kill-sweep [SWEEP=7] [T="test_kill_sync/lock"]   a death at every instruction, at every seventh
 #   make models [MODEL_TIME=seconds for each] [T="model_lock"]
 #   make mutants [M="lock_ queue_shutdown"]
 #   make install [PREFIX=/usr/local] [DESTDIR=...]
@@ -38,9 +38,9 @@ long: export MOTET_STRESS ?= $(STRESS)
 long: export MOTET_TEST_LIMIT ?= 1800
 long: test
 
-# Deaths at every instruction: some minutes. The table says what was swept.
-SWEEPS = test_kill test_sync_kill test_barrier_kill test_shared_kill test_queue_kill
-kill-sweep: export MOTET_SWEEP = 1
+# Deaths at every instruction, or every SWEEP-th: an hour, or less. The table says what was swept.
+SWEEPS = test_kill test_shared_kill test_queue_kill test_queue_bytes_kill
+kill-sweep: export MOTET_SWEEP = $(or $(SWEEP),1)
 kill-sweep: export MOTET_TEST_LIMIT ?= 3600
 kill-sweep: export MOTET_SWEEP_TABLE ?= $(abspath $(BUILD))/kill-sweep.txt
 kill-sweep:

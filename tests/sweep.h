@@ -1,22 +1,18 @@
 /* Sweeps over the instructions of an operation: one in `usual`, more of them with the stress knob, fewer
  * under the sanitizers, which make it longer. They begin at random, so that every instruction has its
- * turn in some run. With MOTET_SWEEP in the environment (`make kill-sweep`) at every instruction. */
+ * turn in some run. With MOTET_SWEEP=1 (`make kill-sweep`) there is one at every instruction, with MOTET_SWEEP=7 at every
+ * seventh. */
 #ifndef SWEEP_H
 #define SWEEP_H
 
 #include "harness.h"
 
-static inline bool sweep_all(void)
-{
-    const char *knob = getenv("MOTET_SWEEP");
-
-    return knob && *knob;
-}
-
 static inline long sweep_stride(long usual)
 {
-    if (sweep_all())
-        return 1;
+    const char *all = getenv("MOTET_SWEEP");
+
+    if (all && *all)
+        return strtol(all, NULL, 0) > 1 ? strtol(all, NULL, 0) : 1;
     const char *knob = getenv("MOTET_STRESS");
     long stride = usual / (knob && *knob ? strtol(knob, NULL, 0) : 1);
 

@@ -1,6 +1,7 @@
 /* Killing whoever puts, gets, says done or shuts down: at instructions swept through, and at random
  * under load. What was put is there, once, in order; nobody waits for the dead; no memory is lost. */
 #include "killstep.h"
+#include "sweep.h"
 
 #include <time.h>
 
@@ -18,6 +19,8 @@ static size_t count_blocks(void)
 /* How many instructions apart the kills of a sweep are. */
 static long stride(void)
 {
+    if (getenv("MOTET_SWEEP"))
+        return sweep_stride(31);
     const char *knob = getenv("MOTET_STRESS");
     long n = 31 / (knob && *knob ? strtol(knob, NULL, 0) : 1);
 
