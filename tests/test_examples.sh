@@ -265,6 +265,18 @@ waiting    processes N s N x same result" \
     "$(run speedup 3 0.5 0.01 | plain | sed -E -e 's/ +N/ N/g' -e 's/ +same/ same/' \
         -e 's/[0-9]+ processors/N processors/')"
 
+is pipe "soprano has 7 letters
+alto has 4 letters
+tenor has 5 letters
+bass has 4 letters
+the child ended with 0" "$(run pipe)"
+# The question after the kill may have been answered before it came.
+run pipe kill >"$scratch/out"
+is "pipe kill: the answers before" "soprano has 7 letters
+alto has 4 letters" "$(sed 2q "$scratch/out")"
+is "pipe kill: the end" "the child ended with -9" "$(tail -n 1 "$scratch/out")"
+is "pipe kill: it hangs in no answer" 1 "$(grep -c '^no answer' "$scratch/out")"
+
 # ---- locks and conditions
 
 # That the race loses something is likely each time, and sure in a hundred times.

@@ -21,7 +21,13 @@
  *   EPERM       you do not hold what you want to release, wait on or notify
  *   EPIPE       closed: the queue or pool was shut down, nothing more goes in (or comes out); the
  *               barrier is broken
- *   EMSGSIZE    the size of the item, argument or result is not the one that was agreed
+ *   EPROTO      the stream of a connection is torn: it ended in the middle of a message, or holds none
+ *   EINPROGRESS the timeout passed in the middle of a message: a later call goes on, do not try again
+ *   EBADF       the descriptor, or connection, is closed, or not open in that direction
+ *   EBADMSG     a message is next where a descriptor was to be received, or the other way round
+ *   EOPNOTSUPP  descriptors do not go through this kind of connection
+ *   EMSGSIZE    the size of the item, argument or result is not the one that was agreed; a message is
+ *               longer than the buffer or the limit
  *   EOVERFLOW   the number is too large to count, or more was released than the bound allows, or
  *               asked for than was claimed
  *   ENOMEM      out of memory, private or shared

@@ -1,25 +1,28 @@
 /* motet_connection: messages between processes, through a pipe or a socket. Python:
  * multiprocessing.Pipe, multiprocessing.connection.Connection and wait.
  *
+ *     struct ends { motet_connection *ours, *theirs; };
+ *
  *     static int child(void *arg)
  *     {
- *         motet_connection *c = *(motet_connection **)arg;
- *         char *text;
+ *         struct ends *ends = arg;
+ *         void *text;
  *         size_t size;
  *
- *         while (motet_connection_recv(c, (void **)&text, &size, MOTET_FOREVER) == 0) {
- *             motet_connection_send(c, text, size, MOTET_FOREVER);
+ *         motet_connection_free(ends->ours);             // or it would never be closed
+ *         while (motet_connection_recv(ends->theirs, &text, &size, MOTET_FOREVER) == 0) {
+ *             motet_connection_send(ends->theirs, text, size, MOTET_FOREVER);
  *             free(text);
- *         }                                              // EPIPE: the parent has freed its end
- *         motet_connection_free(c);
+ *         }                                              // EPIPE: the parent's end is gone
+ *         motet_connection_free(ends->theirs);
  *         return 0;
  *     }
  *
- *     motet_connection *ours, *theirs;
- *     motet_pipe(&ours, &theirs, true);
- *     motet_process *p = motet_process_start(child, &theirs, sizeof theirs);
- *     motet_connection_free(theirs);                     // the child has its own
- *     motet_connection_send(ours, "hello", 5, MOTET_FOREVER);
+ *     struct ends ends;
+ *     motet_pipe(&ends.ours, &ends.theirs, true);
+ *     motet_process *p = motet_process_start(child, &ends, sizeof ends);
+ *     motet_connection_free(ends.theirs);                // the child has its own
+ *     motet_connection_send(ends.ours, "hello", 5, MOTET_FOREVER);
  *
  * A message is any number of bytes, 0 included, and arrives whole or not at all. It is sent in the
  * format of Python's send_bytes and recv_bytes, so the other end may be a Python program.
