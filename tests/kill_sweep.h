@@ -168,24 +168,36 @@ static inline void sweep_report(const char *name, const char *role, long taken, 
     fclose(table);
 }
 
-static inline void sweep_run(const struct sweep *sweep)
+/* All of one role; how long the longest way was. */
+static inline long sweep_role(const struct sweep *sweep, enum sweep_role role,
+                              struct sweep_cast *cast, long taken)
 {
     static const char *const names[] = {"child", "parent", "second"};
+    static uint64_t chance;
+    long stride = sweep_stride(sweep->usual ? sweep->usual : 67), points = 0, longest = 0;
+    /* How long the second goes on depends on where the first has died. */
+    long least = role == AS_SECOND ? taken : 0;
+    struct kill k = {.finished = false};
+
+    chance = chance ? chance : harness_seed();
+    for (long n = sweep_first(stride); !k.finished || n < least; n += stride) {
+        k = sweep_point(sweep, role, cast, n, (long)(harness_random(&chance) % (uint64_t)taken));
+        points += !k.finished;
+        longest = k.taken > longest ? k.taken : longest;
+    }
+    sweep_report(sweep->name, names[role], longest, points);
+    return longest + 1;
+}
+
+static inline void sweep_run(const struct sweep *sweep)
+{
     struct sweep_cast *cast = PROCESSES.alloc(sizeof *cast);
-    uint64_t chance = harness_seed();
     long taken = 1;
 
     cast->sweep = sweep;
     cast->scene = PROCESSES.alloc(sweep->size);
-    for (enum sweep_role role = AS_CHILD; role < (sweep->once ? AS_SECOND : SWEEP_ROLES); role++) {
-        long stride = sweep_stride(sweep->usual ? sweep->usual : 67), points = 0, n;
-        struct kill k = {.finished = false};
-        for (n = sweep_first(stride); !k.finished; n += stride, points += !k.finished)
-            k = sweep_point(sweep, role, cast, n,
-                            (long)(harness_random(&chance) % (uint64_t)taken));
-        taken = k.taken + 1;
-        sweep_report(sweep->name, names[role], k.taken, points);
-    }
+    for (enum sweep_role role = AS_CHILD; role < (sweep->once ? AS_SECOND : SWEEP_ROLES); role++)
+        taken = sweep_role(sweep, role, cast, taken);
     PROCESSES.free(cast->scene);
     PROCESSES.free(cast);
 }
