@@ -27,9 +27,12 @@
 #include "sweep.h"
 #include "wait/spin.h"
 
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 struct between {
     long n, gap, calls;
@@ -47,6 +50,26 @@ struct between {
 };
 
 static struct between *between_current; /* of the one that is stepped */
+
+/* The two hand the turn to each other by futexes of their own: yielding would cost a slice of each
+ * other program on a busy machine, each time. For a millisecond at most, when it is to be `brief`. */
+static inline void between_sleep(int *word, int seen, bool brief)
+{
+    struct timespec millisecond = {.tv_nsec = 1000000};
+
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, brief ? &millisecond : NULL, NULL, 0);
+}
+
+static inline void between_wake(int *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static inline void between_let_go(struct between *b, int turns)
+{
+    __atomic_store_n(&b->go_on, turns, __ATOMIC_SEQ_CST);
+    between_wake(&b->go_on);
+}
 
 #if defined(__x86_64__) && !HARNESS_TSAN
 #define BETWEEN_USABLE 1
@@ -69,8 +92,9 @@ static inline void between_trap(int signum, siginfo_t *info, void *context)
         return;
     int saved = errno;
     int turn = __atomic_add_fetch(&b->stopped, 1, __ATOMIC_SEQ_CST);
-    while (__atomic_load_n(&b->go_on, __ATOMIC_SEQ_CST) < turn)
-        sched_yield();
+    between_wake(&b->stopped);
+    for (int seen; (seen = __atomic_load_n(&b->go_on, __ATOMIC_SEQ_CST)) < turn;)
+        between_sleep(&b->go_on, seen, false);
     errno = saved;
     b->left = b->gap;
     if (turn == 2 || !b->third)
@@ -100,6 +124,7 @@ static inline int between_run(void *arg)
     b->first(b->arg);
     single_step(false);
     __atomic_store_n(&b->done, 1, __ATOMIC_SEQ_CST);
+    between_wake(&b->stopped);
     return 0;
 }
 
@@ -127,15 +152,12 @@ static inline bool between_done(struct between *b)
 /* Until the first is stopped for the turn-th time: true; or sleeps or has ended: false. */
 static inline bool between_await(struct between *b, int turn)
 {
-    for (int i = 0; __atomic_load_n(&b->stopped, __ATOMIC_SEQ_CST) < turn; i++) {
+    for (int seen; (seen = __atomic_load_n(&b->stopped, __ATOMIC_SEQ_CST)) < turn;) {
         if (between_done(b))
             return false;
-        if (i < 200)
-            sched_yield();
-        else if (b->brief)
-            harness_nap();
-        else if (worker_waits(b->worker) && !between_done(b) &&
-                 __atomic_load_n(&b->stopped, __ATOMIC_SEQ_CST) < turn)
+        between_sleep(&b->stopped, seen, true);
+        if (!b->brief && worker_waits(b->worker) && !between_done(b) &&
+            __atomic_load_n(&b->stopped, __ATOMIC_SEQ_CST) < turn)
             return false;
     }
     return true;
@@ -149,12 +171,12 @@ static inline void between_start(struct between *b)
     b->worker = START(&THREADS, between_run, &b);
     b->reached = between_await(b, 1);
     b->second(b->arg);
-    __atomic_store_n(&b->go_on, 1, __ATOMIC_SEQ_CST);
+    between_let_go(b, 1);
     if (b->third) {
         b->reached_third = b->reached && between_await(b, 2);
         b->third(b->arg);
     }
-    __atomic_store_n(&b->go_on, 1000, __ATOMIC_SEQ_CST); /* asleep now, it may stop later */
+    between_let_go(b, 1000); /* asleep now, it may stop later */
 }
 
 /* Waits until the first has ended or sleeps: whether it has ended. */
