@@ -3,7 +3,14 @@
  * (What lies in the storages at each of these points is test_queue_kill.c's.) */
 #include "kill_sweep.h"
 
-enum { MOST = 4, ITEMS = 4, VICTIMS = 100 /* and the next */, LATER = 200, LOG = 4096 };
+enum {
+    MOST = 4,
+    ITEMS = 4,
+    VICTIMS = 100 /* the first; the second's from 110 on */,
+    MANY = 3,
+    LATER = 200,
+    LOG = 4096
+};
 
 struct scene {
     motet_queue *q;
@@ -134,7 +141,7 @@ static int joins(void *arg)
 
 static void puts_item(void *scene)
 {
-    motet_queue_put(((struct scene *)scene)->q, &(long){VICTIMS + sweep_turn}, MOTET_FOREVER);
+    motet_queue_put(((struct scene *)scene)->q, &(long){VICTIMS + 10 * sweep_turn}, MOTET_FOREVER);
 }
 
 static void gets_item(void *scene)
@@ -142,6 +149,23 @@ static void gets_item(void *scene)
     long item;
 
     motet_queue_get(((struct scene *)scene)->q, &item, MOTET_FOREVER);
+}
+
+static void puts_many(void *scene)
+{
+    long items[MANY], first = VICTIMS + 10 * sweep_turn;
+
+    for (int i = 0; i < MANY; i++)
+        items[i] = first + i;
+    motet_queue_put_many(((struct scene *)scene)->q, items, MANY, NULL, MOTET_FOREVER);
+}
+
+static void gets_many(void *scene)
+{
+    long items[MANY];
+    size_t got;
+
+    motet_queue_get_many(((struct scene *)scene)->q, items, MANY, &got, MOTET_FOREVER);
 }
 
 static void says_done(void *scene)
@@ -192,6 +216,11 @@ static void unbounded_one_sleeps(void *scene)
 static void half_full_in_use(void *scene)
 {
     starts(opened(scene, ITEMS, MOTET_FIFO, ITEMS / 2), turns_them_over);
+}
+
+static void half_full_unbounded_in_use(void *scene)
+{
+    starts(opened(scene, 0, MOTET_FIFO, ITEMS / 2), turns_them_over);
 }
 
 static void half_full_lifo_in_use(void *scene)
@@ -258,8 +287,9 @@ static void full_and_slept_for(void *scene)
 /* ---- what must be true then ---- */
 
 /* Takes out the rest. Each item is there once; the first ones, but for those that a dead getter may
- * have taken along; the victim's, if it has said so; the survivors'. */
-static void count_items(struct scene *s, long items, bool victims)
+ * have taken along; the victim's, if it has said so, and of several none without those before it; the
+ * survivors'. */
+static void count_items(struct scene *s, long items, long victims)
 {
     int times[LATER + LOG] = {0};
     long item;
@@ -270,7 +300,12 @@ static void count_items(struct scene *s, long items, bool victims)
         CHECK(s->log[i] > 0 && s->log[i] < LATER + LOG);
         CHECK_INT(times[s->log[i]]++, 0);
     }
-    int lost = victims && !times[VICTIMS];
+    int lost = 0;
+    for (long i = 0; i < victims; i++)
+        lost += !times[VICTIMS + i];
+    for (int i = 1; i < MANY && !s->deaths_of_getters; i++)
+        CHECK(times[VICTIMS + i] <= times[VICTIMS + i - 1] &&
+              times[VICTIMS + 10 + i] <= times[VICTIMS + 10 + i - 1]);
     for (long i = 1; i <= items; i++)
         lost += !times[i];
     for (long i = 1; i <= s->added; i++)
@@ -324,6 +359,32 @@ static size_t put_among_two(void *scene, bool whole, long n)
     return 0;
 }
 
+static size_t many_put_among_two(void *scene, bool whole, long n)
+{
+    those_who_use_it_go_on(scene, whole, n);
+    count_items(scene, ITEMS / 2, whole ? MANY : 0);
+    works_and_goes(scene, 0);
+    return 0;
+}
+
+static size_t many_put_to_four(void *scene, bool whole, long n)
+{
+    those_who_use_it_go_on(scene, whole, n);
+    count_items(scene, ITEMS, whole ? MANY : 0);
+    works_and_goes(scene, ITEMS);
+    return 0;
+}
+
+static size_t many_got_from_two(void *scene, bool whole, long n)
+{
+    (void)whole;
+    ((struct scene *)scene)->deaths_of_getters = MANY;
+    those_who_use_it_go_on(scene, false, n);
+    count_items(scene, ITEMS / 2, 0);
+    works_and_goes(scene, ITEMS);
+    return 0;
+}
+
 static size_t got_from_two(void *scene, bool whole, long n)
 {
     (void)whole;
@@ -349,7 +410,7 @@ static size_t the_putters_put(struct scene *s, long items, long maxsize, long n)
         note(s, item);
     }
     all_end(s, "get", n);
-    count_items(s, items, false);
+    count_items(s, items, 0);
     works_and_goes(s, maxsize);
     return 0;
 }
@@ -377,7 +438,7 @@ static size_t got_from_empty(void *scene, bool whole, long n)
         if (motet_queue_get(s->q, &item, 0.001) == 0)
             note(s, item);
     all_end(s, "get", n);
-    count_items(s, 0, false);
+    count_items(s, 0, 0);
     works_and_goes(s, ITEMS);
     return 0;
 }
@@ -452,3 +513,10 @@ QUEUE_SWEEP(shutdown_of_getters, "shutdown, getters sleep", empty_and_full, shut
             gets_one_or_none)
 QUEUE_SWEEP(shutdown_of_putters, "shutdown, putters sleep", full_and_slept_for, shuts_down,
             down_or_not, puts_one_or_none)
+
+QUEUE_SWEEP(put_many, "put_many, unbounded, in use", half_full_unbounded_in_use, puts_many,
+            many_put_among_two, NULL)
+QUEUE_SWEEP(put_many_full, "put_many, full, another gets", full_one_gets, puts_many,
+            many_put_to_four, NULL)
+QUEUE_SWEEP(get_many, "get_many, half full, in use", half_full_in_use, gets_many, many_got_from_two,
+            NULL)
