@@ -203,6 +203,24 @@ TEST(large_messages_leave_the_shared_memory_when_they_are_got)
     motet_queue_free(q);
 }
 
+/* Round a ring whose blocks are too large to stay in their slots: those that were got belong to others. */
+TEST(blocks_that_were_given_back_are_not_used_again)
+{
+    enum { LARGE = 3 << 20, ROUNDS = 10 };
+    motet_queue *ring = open_bytes(&PROCESSES, MOTET_FIFO, 4);
+    motet_queue *other = open_bytes(&PROCESSES, MOTET_FIFO, 0);
+
+    for (int i = 0; i < ROUNDS; i++) {
+        put_sized(ring, LARGE + (size_t)i);
+        get_sized(ring, LARGE + (size_t)i);
+        put_sized(other, LARGE - (size_t)i); /* takes the place that has become free */
+    }
+    for (int i = 0; i < ROUNDS; i++)
+        get_sized(other, LARGE - (size_t)i);
+    motet_queue_free(ring);
+    motet_queue_free(other);
+}
+
 TEST_KINDS(too_much_for_memory_is_an_error_and_no_loss)
 {
     motet_queue *q = open_bytes(kind, MOTET_FIFO, 4);

@@ -8,13 +8,17 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/futex.h"
 #include "base/nocancel.h"
@@ -283,9 +287,10 @@ void motet__os_eventfd_clear(int fd)
     (void)n;
 }
 
-int motet__os_line(int ends[2])
+int motet__os_line(int ends[2], uint64_t *id)
 {
     MOTET__NO_CANCEL;
+    struct stat status;
 
     if (pipe2(ends, O_CLOEXEC) != 0)
         return errno;
@@ -295,7 +300,30 @@ int motet__os_line(int ends[2])
             close(ends[!i]);
             return error;
         }
+    fstat(ends[0], &status); /* of a descriptor that is open it cannot fail */
+    *id = status.st_ino;
     return 0;
+}
+
+bool motet__os_line_has(int fd, uint64_t id)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) && status.st_ino == id;
+}
+
+uint64_t motet__os_image(void)
+{
+    static uint64_t known; /* atomic: once it is not 0, what this returns */
+    uint64_t image = motet__load(&known, RELAXED);
+
+    if (image == 0) {
+        /* The kernel hands each program random bytes of its own; the C library only reads them. */
+        memcpy(&image, (const void *)getauxval(AT_RANDOM), sizeof image);
+        image |= 1;
+        motet__store(&known, image, RELAXED);
+    }
+    return image;
 }
 
 bool motet__os_hung_up(int fd)

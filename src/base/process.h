@@ -80,8 +80,14 @@ static inline void motet__io_done(void)
 #endif
 
 /* A pipe, to learn when the last process is gone that has its writing end, ends[1]: the other end,
- * ends[0], has hung up then. Forks hand both down. 0 or an errno value. */
-int motet__os_line(int ends[2]);
+ * ends[0], has hung up then. Forks hand both down. *id is its own and never 0: whether a descriptor is
+ * an end of it in this process, where that number may mean something else. 0 or an errno value. */
+int motet__os_line(int ends[2], uint64_t *id);
+bool motet__os_line_has(int fd, uint64_t id);
 bool motet__os_hung_up(int fd);
+
+/* The same number in all processes in which functions lie at the same addresses, because they are forks
+ * of one; another after each exec(). Never 0. */
+uint64_t motet__os_image(void);
 
 #endif

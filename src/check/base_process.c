@@ -171,10 +171,23 @@ int motet__os_move_up(int fd)
     return fd;
 }
 
-int motet__os_line(int ends[2])
+int motet__os_line(int ends[2], uint64_t *id)
 {
     (void)ends;
+    (void)id;
     return ENOSYS; /* all logical processes have the descriptors of one */
+}
+
+bool motet__os_line_has(int fd, uint64_t id)
+{
+    (void)fd;
+    (void)id;
+    return false;
+}
+
+uint64_t motet__os_image(void)
+{
+    return 1;
 }
 
 bool motet__os_hung_up(int fd)

@@ -29,8 +29,7 @@ struct motet__worker {
 
 /* What the workers of a pool share. */
 struct motet__crew {
-    motet_queue *queue; /* of tasks; constant. The handle is private, and the same in all workers:
-                           they are copies of the process that opened it */
+    motet_queue *queue; /* of tasks; constant */
     uint32_t phase;     /* atomic, only grows */
     uint32_t hiring;    /* atomic: see above; slept on */
     int error;          /* why it could not be hired the last time; released by `hiring` */

@@ -27,6 +27,7 @@
 
 #include "motet/lock.h"
 #include "motet/queue.h"
+#include "queue/line.h"
 #include "wait/eventcount.h"
 
 /* Two cache lines, which processors fetch together: what different threads write is kept this far
@@ -44,6 +45,12 @@ struct motet__patience {
     uint32_t interval; /* and how many are to be until it does again */
     uint16_t misses;   /* how often in a row it looked away and then slept all the same */
     bool slept;        /* the last wait ended in sleep */
+};
+
+/* How an end begins. */
+enum {
+    MOTET__AWAY_LEAST = 32, /* pauses, about 0.8 microseconds */
+    MOTET__TRY_AWAY = 32,   /* waits until it is tried for the first time */
 };
 
 /* A part of a ring (there is one, and it is gone round in) or of a chain. */
@@ -126,15 +133,20 @@ _Static_assert(offsetof(struct motet__body, put) % MOTET__APART == 0 &&
                    offsetof(struct motet__body, get) % MOTET__APART == 0,
                "the ends are apart");
 
+/* The handle. Constant. That of a shared queue lies behind its body, so that its address is good in all
+ * processes of the family; what is different in each of them is not in it. */
 struct motet_queue {
     struct motet__body *body;
-    motet_compare compare; /* the process's own: in another image it lies elsewhere */
+    motet_compare compare; /* where it is in the opener and its forks, */
+    uint64_t image;        /* which have this motet__os_image */
+    char *name;            /* what others know it by, and behind that the file's name; or NULL */
     int opener;            /* the process that opened it */
-    struct motet__later *later;
-    bool eof; /* gets ask whether anybody is left who may put */
-    int gone; /* the end of a pipe that has hung up then; -1 without `eof`. Constant */
-    int puts; /* atomic: its other end, which each process has that may put; -1: this one does not */
+    struct motet__later *later; /* the opener's */
+    struct motet__line line;
 };
+
+/* The queue's compare in this process, or NULL where it is not registered. */
+motet_compare motet__queue_compare(const motet_queue *queue);
 
 /* A zeroed block in the queue's kind of memory, its address stored in *where. If that is in shared
  * memory itself, it happens wholly or not at all, should the process be killed meanwhile. 0, ENOMEM. */

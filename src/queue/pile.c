@@ -169,8 +169,8 @@ static struct heap heap_in_use(const motet_queue *queue)
 {
     struct motet__block *block = block_of(queue->body);
 
-    return (struct heap){queue->body, block, queue->compare, heap_of(queue->body, block),
-                         sequence_of(queue->body, block)};
+    return (struct heap){queue->body, block, motet__queue_compare(queue),
+                         heap_of(queue->body, block), sequence_of(queue->body, block)};
 }
 
 /* Whether the item of slot a comes out before that of slot b. */

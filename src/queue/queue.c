@@ -1,42 +1,28 @@
 /* The queue: putting, getting, waiting, shutting down and joining, the same for every order, private
- * and shared. See body.h for how it lies in memory, fifo.h and pile.h for where the items are. */
+ * and shared. See body.h for how it lies in memory, fifo.h and pile.h for where the items are, open.c for
+ * how it begins and ends. */
 #include "queue/queue.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
-#include "base/process.h"
-#include "motet/shared.h"
-#include "process/process.h"
 #include "queue/body.h"
 #include "queue/fifo.h"
 #include "queue/message.h"
 #include "queue/pile.h"
-#include "shared/alloc.h"
-#include "shared/arena.h"
 #include "sync/lock.h"
 #include "wait/note.h"
 #include "wait/spin.h"
 
-_Static_assert(sizeof(struct motet__body) + sizeof(struct motet_queue) <= 512,
-               "what an idle queue costs beside its items");
-
 enum {
-    /* Of fewer bytes of items a bounded queue has all at once, and can always be filled; of more if
-     * they are few: who says so has large ones, which would each need a segment to come and go. */
-    ALL_AT_ONCE = 1 << 20,
-    FEW = 16,
-    FEW_AT_ONCE = 64 << 20,
-    FIRST_BYTES = 512,     /* of the first segment or block of the others */
     ROUND_BYTES = 1 << 16, /* of a batch, are moved under one lock */
 
-    BATCH = 4,     /* this many items are worth having looked away */
-    MISSES = 3,    /* so often in a row may it end in sleep, before it is given up */
-    TRY_AWAY = 32, /* waits until the next try, at first */
+    BATCH = 4,  /* this many items are worth having looked away */
+    MISSES = 3, /* so often in a row may it end in sleep, before it is given up */
+    TRY_AWAY = MOTET__TRY_AWAY,
     TRY_AWAY_MOST = 256,
-    AWAY_LEAST = 32, /* pauses, about 0.8 microseconds */
+    AWAY_LEAST = MOTET__AWAY_LEAST,
     AWAY_MOST = 256,
     /* Pauses that one who looks away spends in all before it sleeps, about 8 microseconds: longer than
      * the other end may be busy with waking somebody. Were it less, an end that is woken would find
@@ -44,26 +30,6 @@ enum {
      * sleep, and have to be woken again, for each item. */
     AWAY_ALL = 320,
 };
-
-/* ---- memory ----------------------------------------------------------------------------------- */
-
-int motet__new_block(unsigned scope, size_t size, void **where)
-{
-    if (motet__scope(where) == MOTET__SHARED)
-        return motet__shared_alloc_into(size, where);
-    *where = scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__zalloc(size);
-    return *where ? 0 : ENOMEM;
-}
-
-void motet__free_block(unsigned scope, void **where)
-{
-    if (motet__scope(where) == MOTET__SHARED)
-        motet__shared_free_from(where);
-    else if (scope == MOTET__SHARED)
-        motet_shared_free(*where);
-    else
-        motet__free(*where);
-}
 
 /* Eight bytes, a pointer, are what most queues carry: worth a copy that is one move. */
 static inline void copy_item(void *to, const void *from, size_t size)
@@ -141,8 +107,7 @@ static inline int slot_to_fill(const motet_queue *queue, uint64_t tail, void **s
 
     if (motet__unlikely(motet__load(&body->shutdown, RELAXED) != MOTET__OPEN))
         return EPIPE;
-    /* Relaxed: a put at the same time may come before or after. */
-    if (motet__unlikely(queue->eof && motet__load(&queue->puts, RELAXED) < 0))
+    if (motet__unlikely(queue->line.id && !motet__line_puts(&queue->line)))
         return EPIPE;
     if (motet__unlikely(!has_room(body, tail))) {
         lose_patience(&body->put.patience, tail);
@@ -496,7 +461,7 @@ struct wait {
     bool (*ready)(struct motet__body *body);
     struct motet__eventcount *sleepers;
     motet_lock *lock; /* under which the others change it; NULL: they do by SEQ_CST accesses */
-    int gone; /* what hangs up when there is nothing to wait for any more; 0: nothing does */
+    const struct motet__line *line; /* tells when there is nothing to wait for any more; or NULL */
 };
 
 /* Looks for a while whether it is there: for `away` pauses it looks away first, unless that is 0. That
@@ -533,7 +498,7 @@ static void describe(const void *object, char *text, size_t size)
 
 static bool is_over(const struct wait *wait)
 {
-    return wait->gone && motet__os_hung_up(wait->gone);
+    return wait->line && motet__line_gone(wait->line);
 }
 
 /* What the one who waits is going to tell of it. */
@@ -584,6 +549,12 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
 
 /* ---- the calls -------------------------------------------------------------------------------- */
 
+/* 0, or EINVAL where this process does not know the queue's compare. */
+static int check_compare(const motet_queue *queue)
+{
+    return queue->body->order != MOTET_PRIORITY || motet__queue_compare(queue) ? 0 : EINVAL;
+}
+
 /* Of items of that size, 0: of messages. */
 static inline int check(const motet_queue *queue, const void *items, size_t size, double timeout,
                         int64_t *deadline)
@@ -594,7 +565,9 @@ static inline int check(const motet_queue *queue, const void *items, size_t size
         return EINVAL;
     if (!queue || !items)
         return EINVAL;
-    return size == queue->body->accepts ? 0 : EMSGSIZE;
+    if (motet__unlikely(size != queue->body->accepts))
+        return EMSGSIZE;
+    return motet__unlikely(queue->body->order == MOTET_PRIORITY) ? check_compare(queue) : 0;
 }
 
 static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadline, bool *slept)
@@ -607,7 +580,7 @@ static int wait_for_items(motet_queue *queue, uint32_t away, int64_t deadline, b
 {
     struct motet__body *body = queue->body;
     struct wait wait = {may_have_items, &body->getters, &body->put.lock,
-                        queue->eof ? queue->gone : 0};
+                        queue->line.id ? &queue->line : NULL};
     int rc = wait_until(body, &wait, away, deadline, slept);
 
     if (motet__unlikely(rc == EPIPE)) { /* the last may have put before it went: one more look */
@@ -853,7 +826,7 @@ int motet_queue_join(motet_queue *queue, double timeout)
 
 int motet_queue_shutdown(motet_queue *queue, bool immediate)
 {
-    if (!queue)
+    if (!queue || check_compare(queue) != 0) /* which a repair may need */
         return EINVAL;
 
     struct motet__body *body = queue->body;
@@ -891,13 +864,15 @@ int motet_queue_set_maxsize(motet_queue *queue, size_t maxsize)
 
 int motet_queue_done_putting(motet_queue *queue)
 {
-    if (!queue || !queue->eof)
+    if (!queue || !queue->line.id)
         return EINVAL;
 
-    int end = motet__swap(&queue->puts, -1, RELAXED); /* the descriptor says it, and is atomic */
-    if (end >= 0)
-        motet__os_close(end);
-    return 0;
+    int rc = enter(queue, &queue->body->put.lock, MOTET__NEVER);
+    if (rc == 0) {
+        motet__line_done(&queue->line);
+        leave(queue, &queue->body->put.lock);
+    }
+    return rc;
 }
 
 /* Without the lock, which somebody else holds: whether the dead getter's note of `item` has been settled,
@@ -917,144 +892,4 @@ bool motet__queue_settle(motet_queue *queue, const void *item)
         return is_settled(body, item);
     leave(queue, body->getter);
     return true;
-}
-
-/* ---- opening and freeing ---------------------------------------------------------------------- */
-
-static void free_body(void *block)
-{
-    struct motet__body *body = block;
-
-    if (body->order == MOTET_FIFO)
-        motet__fifo_close(body);
-    else
-        motet__pile_close(body);
-    motet__free_block(body->scope, &block);
-}
-
-/* False when the bytes of the items cannot be counted. */
-static bool choose_layout(const motet_queue_options *options, struct motet__body *body)
-{
-    size_t bytes = 0;
-    size_t slot_size = options->bytes ? sizeof(struct motet__message) : options->item_size;
-
-    if (slot_size > SIZE_MAX / 4 || __builtin_mul_overflow(options->maxsize, slot_size, &bytes))
-        return false;
-    body->scope = options->shared ? MOTET__SHARED : MOTET__PRIVATE;
-    body->order = options->order;
-    body->item_size = slot_size;
-    body->accepts = options->item_size;
-    body->bytes = options->bytes;
-    body->capacity = body->maxsize = options->maxsize ? options->maxsize : UINT64_MAX;
-    body->grows =
-        !options->maxsize || bytes > (options->maxsize <= FEW ? FEW_AT_ONCE : ALL_AT_ONCE);
-    body->first = options->maxsize;
-    if (body->grows)
-        body->first = FIRST_BYTES > slot_size ? FIRST_BYTES / slot_size : 1;
-    motet__message_lay_out(body);
-    return true;
-}
-
-/* The body where it is going to be, or NULL. */
-static struct motet__body *place_body(const struct motet__body *layout)
-{
-    struct motet__body *body = layout->scope == MOTET__SHARED
-                                   ? motet_shared_alloc(sizeof *body)
-                                   : motet__zalloc_aligned(MOTET__APART, sizeof *body);
-
-    if (body) {
-        *body = *layout;
-        body->getter = body->order == MOTET_FIFO ? &body->get.lock : &body->put.lock;
-        body->put.patience = body->get.patience =
-            (struct motet__patience){.away = AWAY_LEAST, .interval = TRY_AWAY};
-    }
-    return body;
-}
-
-static struct motet__body *new_body(const motet_queue_options *options)
-{
-    struct motet__body layout = {0};
-
-    if (!choose_layout(options, &layout)) {
-        errno = EOVERFLOW;
-        return NULL;
-    }
-    struct motet__body *body = place_body(&layout);
-    if (body) {
-        if ((body->order == MOTET_FIFO ? motet__fifo_open(body) : motet__pile_open(body)) == 0)
-            return body;
-        motet__free_block(layout.scope, &(void *){body});
-    }
-    errno = ENOMEM;
-    return NULL;
-}
-
-static bool make_sense(const motet_queue_options *options)
-{
-    return options && !options->item_size == options->bytes && options->order >= MOTET_FIFO &&
-           (options->shared || !options->eof) && options->order <= MOTET_PRIORITY &&
-           (options->order != MOTET_PRIORITY || options->compare);
-}
-
-/* The handle's own part: 0 or an errno value. */
-static int open_handle(motet_queue *queue, const motet_queue_options *options)
-{
-    int ends[2] = {-1, -1};
-    int rc = options->eof ? motet__os_line(ends) : 0;
-
-    if (rc == 0 && options->shared && !(queue->later = motet__zalloc(sizeof *queue->later)))
-        rc = ENOMEM; /* now, because freeing must not fail */
-    queue->eof = options->eof;
-    queue->gone = ends[0];
-    queue->puts = ends[1];
-    queue->compare = options->compare;
-    queue->opener = motet__os_pid();
-    return rc;
-}
-
-static void free_handle(motet_queue *queue)
-{
-    if (queue->eof && queue->gone >= 0) {
-        motet_queue_done_putting(queue);
-        motet__os_close(queue->gone);
-    }
-    motet__free(queue->later);
-    motet__free(queue);
-}
-
-motet_queue *motet_queue_open_with(const motet_queue_options *options)
-{
-    if (!make_sense(options)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    int rc = options->shared ? motet__arena() : 0;
-    struct motet_queue *queue = rc ? NULL : motet__zalloc(sizeof *queue);
-    if (rc == 0)
-        rc = queue ? open_handle(queue, options) : ENOMEM;
-    if (rc == 0) {
-        queue->body = new_body(options);
-        rc = errno;
-    }
-    if (queue && queue->body)
-        return queue;
-    if (queue)
-        free_handle(queue);
-    errno = rc;
-    return NULL;
-}
-
-void motet_queue_free(motet_queue *queue)
-{
-    if (!queue)
-        return;
-    if (queue->body->scope == MOTET__PRIVATE) {
-        free_body(queue->body);
-    } else if (queue->opener == motet__os_pid()) {
-        queue->later->run = free_body;
-        queue->later->block = queue->body;
-        motet__run_later(queue->later);
-        queue->later = NULL;
-    }
-    free_handle(queue);
 }

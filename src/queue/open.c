@@ -1,0 +1,201 @@
+/* How a queue begins and ends, and what of it is of one process only. See body.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/process.h"
+#include "motet/shared.h"
+#include "process/process.h"
+#include "queue/body.h"
+#include "queue/fifo.h"
+#include "queue/message.h"
+#include "queue/pile.h"
+#include "shared/alloc.h"
+#include "shared/arena.h"
+
+enum {
+    /* Of fewer bytes of items a bounded queue has all at once, and can always be filled; of more if
+     * they are few: who says so has large ones, which would each need a segment to come and go. */
+    ALL_AT_ONCE = 1 << 20,
+    FEW = 16,
+    FEW_AT_ONCE = 64 << 20,
+    FIRST_BYTES = 512, /* of the first segment or block of the others */
+};
+
+struct whole {
+    struct motet__body body;
+    struct motet_queue handle;
+};
+
+_Static_assert(sizeof(struct whole) <= 640, "what an idle queue costs beside its items");
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+int motet__new_block(unsigned scope, size_t size, void **where)
+{
+    if (motet__scope(where) == MOTET__SHARED)
+        return motet__shared_alloc_into(size, where);
+    *where = scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__zalloc(size);
+    return *where ? 0 : ENOMEM;
+}
+
+void motet__free_block(unsigned scope, void **where)
+{
+    if (motet__scope(where) == MOTET__SHARED)
+        motet__shared_free_from(where);
+    else if (scope == MOTET__SHARED)
+        motet_shared_free(*where);
+    else
+        motet__free(*where);
+}
+
+/* ---- the body --------------------------------------------------------------------------------- */
+
+static motet_queue *handle_of(struct motet__body *body)
+{
+    return &((struct whole *)body)->handle;
+}
+
+static void free_body(void *block)
+{
+    struct motet__body *body = block;
+
+    if (body->order == MOTET_FIFO)
+        motet__fifo_close(body);
+    else
+        motet__pile_close(body);
+    motet_shared_free(handle_of(body)->name);
+    motet__free_block(body->scope, &block);
+}
+
+/* False when the bytes of the items cannot be counted. */
+static bool choose_layout(const motet_queue_options *options, struct motet__body *body)
+{
+    size_t bytes = 0;
+    size_t slot_size = options->bytes ? sizeof(struct motet__message) : options->item_size;
+
+    if (slot_size > SIZE_MAX / 4 || __builtin_mul_overflow(options->maxsize, slot_size, &bytes))
+        return false;
+    body->scope = options->shared ? MOTET__SHARED : MOTET__PRIVATE;
+    body->order = options->order;
+    body->item_size = slot_size;
+    body->accepts = options->item_size;
+    body->bytes = options->bytes;
+    body->capacity = body->maxsize = options->maxsize ? options->maxsize : UINT64_MAX;
+    body->grows =
+        !options->maxsize || bytes > (options->maxsize <= FEW ? FEW_AT_ONCE : ALL_AT_ONCE);
+    body->first = options->maxsize;
+    if (body->grows)
+        body->first = FIRST_BYTES > slot_size ? FIRST_BYTES / slot_size : 1;
+    motet__message_lay_out(body);
+    return true;
+}
+
+/* The body where it is going to be, its handle behind it; or NULL. */
+static struct motet__body *place_body(const struct motet__body *layout)
+{
+    struct motet__body *body = layout->scope == MOTET__SHARED
+                                   ? motet_shared_alloc(sizeof(struct whole))
+                                   : motet__zalloc_aligned(MOTET__APART, sizeof(struct whole));
+
+    if (body) {
+        *body = *layout;
+        body->getter = body->order == MOTET_FIFO ? &body->get.lock : &body->put.lock;
+        body->put.patience = body->get.patience =
+            (struct motet__patience){.away = MOTET__AWAY_LEAST, .interval = MOTET__TRY_AWAY};
+    }
+    return body;
+}
+
+static struct motet__body *new_body(const motet_queue_options *options)
+{
+    struct motet__body layout = {0};
+
+    if (!choose_layout(options, &layout)) {
+        errno = EOVERFLOW;
+        return NULL;
+    }
+    struct motet__body *body = place_body(&layout);
+    if (body) {
+        if ((body->order == MOTET_FIFO ? motet__fifo_open(body) : motet__pile_open(body)) == 0)
+            return body;
+        motet__free_block(layout.scope, &(void *){body});
+    }
+    errno = ENOMEM;
+    return NULL;
+}
+
+static bool make_sense(const motet_queue_options *options)
+{
+    return options && !options->item_size == options->bytes && options->order >= MOTET_FIFO &&
+           (options->shared || !options->eof) && options->order <= MOTET_PRIORITY &&
+           (options->order != MOTET_PRIORITY || options->compare);
+}
+
+/* ---- the handle ------------------------------------------------------------------------------- */
+
+motet_compare motet__queue_compare(const motet_queue *queue)
+{
+    if (motet__likely(queue->body->scope != MOTET__SHARED || queue->image == motet__os_image()))
+        return queue->compare;
+    return NULL;
+}
+
+/* Fills the handle in: 0 or an errno value. */
+static int set_up(motet_queue *queue, struct motet__body *body, const motet_queue_options *options)
+{
+    queue->body = body;
+    queue->compare = options->compare;
+    queue->opener = motet__os_pid();
+    if (!options->shared)
+        return 0;
+    queue->image = motet__os_image();
+    queue->later = motet__zalloc(sizeof *queue->later); /* now, because freeing must not fail */
+    if (!queue->later)
+        return ENOMEM;
+    return options->eof ? motet__line_open(&queue->line) : 0;
+}
+
+static int open_queue(const motet_queue_options *options, motet_queue **queue)
+{
+    int rc = !make_sense(options) ? EINVAL : options->shared ? motet__arena() : 0;
+    struct motet__body *body = rc ? NULL : new_body(options);
+
+    if (!body)
+        return rc ? rc : errno;
+    *queue = handle_of(body);
+    rc = set_up(*queue, body, options);
+    if (rc) {
+        motet__free((*queue)->later);
+        free_body(body);
+    }
+    return rc;
+}
+
+motet_queue *motet_queue_open_with(const motet_queue_options *options)
+{
+    motet_queue *queue = NULL;
+    int rc = open_queue(options, &queue);
+
+    if (rc == 0)
+        return queue;
+    errno = rc;
+    return NULL;
+}
+
+void motet_queue_free(motet_queue *queue)
+{
+    if (!queue)
+        return;
+
+    struct motet__later *later = queue->later;
+    if (queue->line.id)
+        motet__line_close(&queue->line);
+    if (queue->body->scope == MOTET__PRIVATE) {
+        free_body(queue->body);
+    } else if (queue->opener == motet__os_pid()) {
+        later->run = free_body;
+        later->block = queue->body;
+        motet__run_later(later);
+    }
+}
