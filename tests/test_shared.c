@@ -50,10 +50,9 @@ static size_t resident(const void *range, size_t size)
 /* The bytes that all chunks take. */
 static size_t taken(void)
 {
-    const struct motet__arena *arena = motet__the_arena;
-    size_t chunks = arena->chunk_count < 4096 ? arena->chunk_count : 4096;
+    size_t chunks = motet__layout.chunk_count < 4096 ? motet__layout.chunk_count : 4096;
 
-    return resident(arena->chunks, chunks * CHUNK) * PAGE;
+    return resident(motet__layout.chunks, chunks * CHUNK) * PAGE;
 }
 
 /* ---- one at a time ---- */

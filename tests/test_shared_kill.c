@@ -46,7 +46,7 @@ static size_t resident(void)
     static unsigned char pages[PAGES];
     size_t n = 0;
 
-    CHECK_INT(mincore(motet__the_arena->chunks, (size_t)CHUNKS * CHUNK, pages), 0);
+    CHECK_INT(mincore(motet__layout.chunks, (size_t)CHUNKS * CHUNK, pages), 0);
     for (size_t i = 0; i < PAGES; i++)
         n += pages[i] & 1;
     return n;
@@ -219,10 +219,10 @@ static uint64_t state_of_arena(void)
     unsigned char pages[MOST * 16] = {0};
     uint64_t sum = hash(0, arena, sizeof *arena);
 
-    CHECK_INT(mincore(arena->chunks, chunks * CHUNK, pages), 0);
+    CHECK_INT(mincore(motet__layout.chunks, chunks * CHUNK, pages), 0);
     sum = hash(sum, pages, chunks * 16);
-    sum = hash(sum, arena->words, chunks * sizeof *arena->words);
-    sum = hash(sum, arena->heads, chunks * sizeof *arena->heads);
+    sum = hash(sum, motet__layout.words, chunks * sizeof *motet__layout.words);
+    sum = hash(sum, motet__layout.heads, chunks * sizeof *motet__layout.heads);
     return hash(sum, &table->where, sizeof table->where);
 }
 

@@ -33,6 +33,12 @@
  * with the word LARGE already, or still, so that nobody else touches the run; small blocks are given
  * out meanwhile. Only the holder of large_lock makes or frees a LARGE run.
  *
+ * All of this can be written over by a program that has gone astray, or is up to something. So what is
+ * read here is believed only as far as it does no harm: each index is compared with what there is,
+ * and where two things that should agree do not, all that can be is counted anew from the words and
+ * the bitmaps. What cannot be made good is ENOTRECOVERABLE, or a block that stays in use. The addresses
+ * of the parts are not in the arena at all.
+ *
  * Lock order: large_lock, lock. All of this is touched under these locks alone, so plain accesses do.
  * The stores whose order matters to the one who comes after a death are kept in order by then(),
  * which is enough: the kernel hands the lock on after all that the dead thread did.
@@ -42,6 +48,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "shared/arena.h"
 #include "sync/lock.h"
@@ -120,52 +127,62 @@ static inline uint64_t make_word(uint32_t kind, uint64_t value)
     return kind | value << VALUE_SHIFT;
 }
 
-/* The chunks of the run that begins with this word. 0 for the word of a chunk that begins none. */
+/* The chunks of the run that begins with this word. 0 for the word of a chunk that begins none, or one
+ * that cannot be. */
 static inline uint64_t length_of(uint64_t word)
 {
     switch (kind_of(word)) {
     case FREE:
         return value_of(word);
+    case SMALL:
+        return value_of(word) < MOTET__CLASSES;
     case LARGE:
         return (value_of(word) + PAGES_A_CHUNK - 1) / PAGES_A_CHUNK;
     default:
-        return 1;
+        return 0;
     }
 }
 
 /* Relaxed: under arena->lock. Atomic so that it is one store. */
-static inline void set_word(struct motet__arena *arena, uint32_t i, uint64_t word)
+static inline void set_word(uint32_t i, uint64_t word)
 {
     then();
-    motet__store(&arena->words[i], word, RELAXED);
+    motet__store(&motet__layout.words[i], word, RELAXED);
     then();
+}
+
+static inline uint32_t mark_of(const struct motet__arena *arena)
+{
+    uint32_t mark = arena->mark;
+
+    return mark <= motet__layout.chunk_count ? mark : motet__layout.chunk_count;
 }
 
 /* The length of the run that begins at i < mark; 0 if the word can not be: something has written
  * over it. */
 static uint32_t run_length(const struct motet__arena *arena, uint32_t i)
 {
-    uint64_t length = length_of(arena->words[i]);
+    uint64_t length = length_of(motet__layout.words[i]);
 
-    return length <= arena->mark - i ? (uint32_t)length : 0;
+    return length <= mark_of(arena) - i ? (uint32_t)length : 0;
 }
 
-static char *chunk_at(const struct motet__arena *arena, uint32_t i)
+static char *chunk_at(uint32_t i)
 {
-    return arena->chunks + i * MOTET__CHUNK;
+    return motet__layout.chunks + i * MOTET__CHUNK;
 }
 
 /* The chunk that p lies in, or NOWHERE. */
-static uint32_t chunk_of(const struct motet__arena *arena, const void *p)
+static uint32_t chunk_of(const void *p)
 {
-    uintptr_t i = ((uintptr_t)p - (uintptr_t)arena->chunks) / MOTET__CHUNK;
+    uintptr_t i = ((uintptr_t)p - (uintptr_t)motet__layout.chunks) / MOTET__CHUNK;
 
-    return i < arena->chunk_count ? (uint32_t)i : NOWHERE;
+    return i < motet__layout.chunk_count ? (uint32_t)i : NOWHERE;
 }
 
 static bool in_arena(const struct motet__arena *arena, const void *p)
 {
-    return (uintptr_t)p - (uintptr_t)arena < arena->size;
+    return (uintptr_t)p - (uintptr_t)arena < motet__scopes.arena_size;
 }
 
 /* Makes the pages that the object lies in present. */
@@ -206,9 +223,11 @@ static void set_where(void **where, void *p)
 }
 
 /* Whether what the log says has happened, for the two that are about a block. */
-static bool log_happened(const struct motet__log *log)
+static bool log_happened(const struct motet__arena *arena, const struct motet__log *log)
 {
-    bool there = log->where && motet__load(log->where, RELAXED) == log->block;
+    void **where = log->where;
+    bool there = in_arena(arena, where) && (uintptr_t)where % sizeof *where == 0 &&
+                 motet__load(where, RELAXED) == log->block;
 
     return log->op == ALLOCATE ? there : !there;
 }
@@ -228,16 +247,16 @@ static uint32_t join_free(struct motet__arena *arena, uint32_t i, uint32_t lengt
 {
     uint32_t end = i + length;
 
-    while (end < arena->mark && kind_of(arena->words[end]) == FREE) {
+    while (end < mark_of(arena) && kind_of(motet__layout.words[end]) == FREE) {
         uint32_t more = run_length(arena, end);
         if (!more)
             break;
         end += more;
     }
     if (end - i > length)
-        set_word(arena, i, make_word(FREE, end - i));
+        set_word(i, make_word(FREE, end - i));
     keep_hint(arena, i, end - i);
-    if (end < arena->mark)
+    if (end < mark_of(arena))
         return end - i;
     if (arena->hint > i) /* it may have been the mark */
         arena->hint = i;
@@ -252,12 +271,12 @@ static uint32_t join_free(struct motet__arena *arena, uint32_t i, uint32_t lengt
 static uint32_t search(struct motet__arena *arena, uint32_t *at, uint32_t n, uint32_t *most,
                        uint32_t *length)
 {
-    while (arena->mark > *at && *most) {
+    while (mark_of(arena) > *at && *most) {
         uint32_t i = *at, run = run_length(arena, i);
         if (!run)
             break;
         --*most;
-        if (kind_of(arena->words[i]) == FREE) {
+        if (kind_of(motet__layout.words[i]) == FREE) {
             if (!(run = join_free(arena, i, run)))
                 break;
             if (run >= n) {
@@ -273,11 +292,12 @@ static uint32_t search(struct motet__arena *arena, uint32_t *at, uint32_t n, uin
 /* Puts a free run of n chunks behind the mark. */
 static uint32_t extend(struct motet__arena *arena, uint32_t n)
 {
-    uint32_t i = arena->mark;
+    uint32_t i = mark_of(arena);
 
-    if (n > arena->chunk_count - i || make_present(&arena->words[i], sizeof(uint64_t)))
+    if (n > motet__layout.chunk_count - i ||
+        make_present(&motet__layout.words[i], sizeof(uint64_t)))
         return NOWHERE;
-    set_word(arena, i, make_word(FREE, n));
+    set_word(i, make_word(FREE, n));
     motet__store(&arena->mark, i + n, RELAXED);
     then();
     return i;
@@ -287,14 +307,14 @@ static uint32_t extend(struct motet__arena *arena, uint32_t n)
 static uint32_t find_run(struct motet__arena *arena, uint32_t n)
 {
     uint32_t most = SEARCH_MOST, length, start = arena->hint;
-    uint32_t at = start < arena->mark ? start : 0;
+    uint32_t at = start < mark_of(arena) ? start : 0;
     uint32_t i = search(arena, &at, n, &most, &length);
 
-    if (i == NOWHERE && at >= arena->mark) {
+    if (i == NOWHERE && at >= mark_of(arena)) {
         at = 0;
         i = search(arena, &at, n, &most, &length);
     }
-    arena->hint = at < arena->mark ? at : 0;
+    arena->hint = at < mark_of(arena) ? at : 0;
     if (i == NOWHERE) {
         if ((i = extend(arena, n)) != NOWHERE)
             return i;
@@ -303,13 +323,13 @@ static uint32_t find_run(struct motet__arena *arena, uint32_t n)
         if ((i = search(arena, &at, n, &most, &length)) == NOWHERE)
             return extend(arena, n); /* the search may have taken the mark back */
     }
-    if (make_present(&arena->words[i], sizeof(uint64_t)))
+    if (make_present(&motet__layout.words[i], sizeof(uint64_t)))
         return NOWHERE;
     if (length > n) {
-        if (make_present(&arena->words[i + n], sizeof(uint64_t)))
+        if (make_present(&motet__layout.words[i + n], sizeof(uint64_t)))
             return NOWHERE;
-        set_word(arena, i + n, make_word(FREE, length - n));
-        set_word(arena, i, make_word(FREE, n));
+        set_word(i + n, make_word(FREE, length - n));
+        set_word(i, make_word(FREE, n));
     }
     return i;
 }
@@ -318,31 +338,45 @@ static void free_run(struct motet__arena *arena, uint32_t i)
 {
     uint32_t length = run_length(arena, i);
 
-    set_word(arena, i, make_word(FREE, length));
+    set_word(i, make_word(FREE, length));
     join_free(arena, i, length);
 }
 
 /* ---- chunks of small blocks ---- */
 
+/* Whether chunk i is one of small blocks of that class. */
+static bool is_of_class(const struct motet__arena *arena, uint32_t i, uint32_t class)
+{
+    return i < mark_of(arena) && motet__layout.words[i] == make_word(SMALL, class);
+}
+
+/* The head that a link leads to, or NULL: none. */
+static struct motet__chunk *head_of(const struct motet__arena *arena, uint32_t link)
+{
+    return link - 1 < mark_of(arena) ? &motet__layout.heads[link - 1] : NULL;
+}
+
 static void link_chunk(struct motet__arena *arena, uint32_t class, uint32_t i)
 {
-    struct motet__chunk *head = &arena->heads[i];
+    struct motet__chunk *head = &motet__layout.heads[i], *next = head_of(arena, arena->room[class]);
 
     head->next = arena->room[class];
     head->previous = 0;
-    if (head->next)
-        arena->heads[head->next - 1].previous = i + 1;
+    if (next)
+        next->previous = i + 1;
     arena->room[class] = i + 1;
 }
 
 static void unlink_chunk(struct motet__arena *arena, uint32_t class, uint32_t i)
 {
-    struct motet__chunk *head = &arena->heads[i];
+    struct motet__chunk *head = &motet__layout.heads[i];
+    struct motet__chunk *next = head_of(arena, head->next);
+    struct motet__chunk *previous = head_of(arena, head->previous);
 
-    if (head->next)
-        arena->heads[head->next - 1].previous = head->previous;
-    if (head->previous)
-        arena->heads[head->previous - 1].next = head->next;
+    if (next)
+        next->previous = head->previous;
+    if (previous)
+        previous->next = head->next;
     else
         arena->room[class] = head->next;
 }
@@ -378,7 +412,7 @@ static uint32_t count_used(const struct motet__chunk *head, uint32_t class)
 static void release_chunk(struct motet__arena *arena, uint32_t class, uint32_t i)
 {
     unlink_chunk(arena, class, i);
-    motet__depopulate(chunk_at(arena, i), MOTET__CHUNK);
+    motet__depopulate(chunk_at(i), MOTET__CHUNK);
     free_run(arena, i);
 }
 
@@ -386,13 +420,14 @@ static bool release_spares(struct motet__arena *arena)
 {
     bool any = false;
 
-    for (uint32_t class = 0; class < MOTET__CLASSES; class += 1)
-        if (arena->spare[class]) {
-            uint32_t i = arena->spare[class] - 1;
-            arena->spare[class] = 0;
+    for (uint32_t class = 0; class < MOTET__CLASSES; class += 1) {
+        uint32_t i = arena->spare[class] - 1;
+        arena->spare[class] = 0;
+        if (is_of_class(arena, i, class) && count_used(&motet__layout.heads[i], class) == 0) {
             release_chunk(arena, class, i);
             any = true;
         }
+    }
     return any;
 }
 
@@ -403,8 +438,8 @@ static int divide_chunk(struct motet__arena *arena, uint32_t class)
 
     if (i == NOWHERE)
         return ENOMEM;
-    struct motet__chunk *head = &arena->heads[i];
-    char *chunk = chunk_at(arena, i);
+    struct motet__chunk *head = &motet__layout.heads[i];
+    char *chunk = chunk_at(i);
 
     log_begin(&arena->log, DIVIDE, i, chunk, NULL);
     if (motet__populate(chunk, MOTET__CHUNK) || make_present(head, sizeof *head)) {
@@ -415,7 +450,7 @@ static int divide_chunk(struct motet__arena *arena, uint32_t class)
     head->used = 0;
     head->first = 0;
     clear_bitmap(head, class);
-    set_word(arena, i, make_word(SMALL, class));
+    set_word(i, make_word(SMALL, class));
     log_end(&arena->log);
     link_chunk(arena, class, i);
     arena->spare[class] = i + 1;
@@ -430,31 +465,36 @@ static void rebuild(struct motet__arena *arena)
     memset(arena->room, 0, sizeof arena->room);
     memset(arena->spare, 0, sizeof arena->spare);
     arena->hint = 0;
-    for (uint32_t i = 0, run; i < arena->mark && (run = run_length(arena, i)); i += run) {
-        if (kind_of(arena->words[i]) != SMALL)
+    for (uint32_t i = 0, run; i < mark_of(arena) && (run = run_length(arena, i)); i += run) {
+        if (kind_of(motet__layout.words[i]) != SMALL)
             continue;
-        struct motet__chunk *head = &arena->heads[i];
-        uint32_t class = (uint32_t)value_of(arena->words[i]);
+        struct motet__chunk *head = &motet__layout.heads[i];
+        uint32_t class = (uint32_t)value_of(motet__layout.words[i]);
         head->used = count_used(head, class);
         head->first = 0;
-        if (head->used < capacity_of(class))
-            link_chunk(arena, class, i);
         if (head->used == 0) { /* its pages may be gone: its last user may have died over it */
-            unlink_chunk(arena, class, i);
-            motet__depopulate(chunk_at(arena, i), MOTET__CHUNK);
-            set_word(arena, i, make_word(FREE, 1));
+            motet__depopulate(chunk_at(i), MOTET__CHUNK);
+            set_word(i, make_word(FREE, 1));
+        } else if (head->used < capacity_of(class)) {
+            link_chunk(arena, class, i);
         }
     }
 }
 
-/* The bit of a block that begins at p; false if none does. */
-static bool find_bit(const struct motet__arena *arena, uint32_t i, const void *p, uint32_t *bit)
+/* The bit of a block that begins at p, in chunk i of small blocks; false if none does. */
+static bool find_bit(uint32_t i, const void *p, uint32_t *bit)
 {
-    uint32_t size = class_sizes[value_of(arena->words[i])];
-    uint32_t offset = (uint32_t)((const char *)p - chunk_at(arena, i));
+    uint32_t size = class_sizes[value_of(motet__layout.words[i])];
+    uintptr_t offset = (uintptr_t)p - (uintptr_t)chunk_at(i);
 
-    *bit = offset / size;
+    *bit = (uint32_t)(offset / size);
     return offset % size == 0 && offset <= MOTET__CHUNK - size;
+}
+
+/* Whether chunk i < mark begins a run of that kind that can be. */
+static bool is_kind(const struct motet__arena *arena, uint32_t i, uint32_t kind)
+{
+    return kind_of(motet__layout.words[i]) == kind && run_length(arena, i);
 }
 
 static void write_bit(struct motet__chunk *head, uint32_t bit, bool set)
@@ -469,19 +509,13 @@ static void write_bit(struct motet__chunk *head, uint32_t bit, bool set)
 static void repair(struct motet__arena *arena)
 {
     struct motet__log *log = &arena->log;
-    uint32_t i = log->chunk, bit;
+    uint32_t op = log->op, i = log->chunk, bit;
+    bool small = i < mark_of(arena) && is_kind(arena, i, SMALL);
 
-    switch (log->op) {
-    case DIVIDE:
-        if (kind_of(arena->words[i]) != SMALL)
-            motet__depopulate(chunk_at(arena, i), MOTET__CHUNK);
-        break;
-    case ALLOCATE:
-    case RELEASE_BLOCK:
-        if (find_bit(arena, i, log->block, &bit))
-            write_bit(&arena->heads[i], bit, (log->op == ALLOCATE) == log_happened(log));
-        break;
-    }
+    if (op == DIVIDE && i < mark_of(arena) && !small)
+        motet__depopulate(chunk_at(i), MOTET__CHUNK);
+    if ((op == ALLOCATE || op == RELEASE_BLOCK) && small && find_bit(i, log->block, &bit))
+        write_bit(&motet__layout.heads[i], bit, (op == ALLOCATE) == log_happened(arena, log));
     rebuild(arena);
     log_end(log);
 }
@@ -504,12 +538,21 @@ static void unlock(struct motet__arena *arena)
     motet__lock_release_shared(&arena->lock);
 }
 
+/* The chunks of the LARGE run at i; 0: it is none. Under large_lock, which is enough: relaxed, because
+ * anything else may be changing under our eyes, but that it is none stays true. */
+static size_t large_length(uint32_t i)
+{
+    uint64_t word = motet__load(&motet__layout.words[i], RELAXED), length = length_of(word);
+
+    return kind_of(word) == LARGE && length <= motet__layout.chunk_count - i ? length : 0;
+}
+
 /* Frees a LARGE run. Under large_lock. */
 static void give_back_run(struct motet__arena *arena, uint32_t i)
 {
-    size_t length = length_of(motet__load(&arena->words[i], RELAXED));
+    size_t length = large_length(i);
 
-    motet__depopulate(chunk_at(arena, i), length * MOTET__CHUNK);
+    motet__depopulate(chunk_at(i), length * MOTET__CHUNK);
     lock(arena);
     free_run(arena, i);
     unlock(arena);
@@ -518,16 +561,13 @@ static void give_back_run(struct motet__arena *arena, uint32_t i)
 static void repair_large(struct motet__arena *arena)
 {
     struct motet__log *log = &arena->large_log;
+    uint32_t i = log->chunk;
 
-    if (log->op != NONE) {
-        /* The word is LARGE if it was made so, and not yet freed: the run may be somebody else's
-         * small chunk by now, but not his large block. */
-        lock(arena);
-        bool large = kind_of(arena->words[log->chunk]) == LARGE;
-        unlock(arena);
-        if (large && (log->op == ALLOCATE) != log_happened(log))
-            give_back_run(arena, log->chunk);
-    }
+    /* The word is LARGE if it was made so, and not yet freed: the run may be somebody else's small
+     * chunk by now, but not his large block. */
+    if (log->op != NONE && i < motet__layout.chunk_count && large_length(i) &&
+        (log->op == ALLOCATE) != log_happened(arena, log))
+        give_back_run(arena, i);
     log_end(log);
 }
 
@@ -550,18 +590,24 @@ static void unlock_large(struct motet__arena *arena)
 
 /* ---- small blocks ---- */
 
-/* Takes a block of the class out of a chunk that has room. */
+/* Takes a block of the class out of a chunk that has room; NULL if that is not so. */
 static void *take_block(struct motet__arena *arena, uint32_t class, size_t size, void **where)
 {
-    uint32_t i = arena->room[class] - 1;
-    struct motet__chunk *head = &arena->heads[i];
-    uint32_t w = head->first;
+    uint32_t i = arena->room[class] - 1, words = bitmap_words(class);
 
-    while (head->bitmap[w] == ~UINT64_C(0))
+    if (!is_of_class(arena, i, class))
+        return NULL;
+    struct motet__chunk *head = &motet__layout.heads[i];
+    uint32_t w = head->first;
+    while (w < words && head->bitmap[w] == ~UINT64_C(0))
         w++;
+    if (w >= words)
+        return NULL;
     head->first = w;
     uint32_t bit = w * 64 + (uint32_t)__builtin_ctzll(~head->bitmap[w]);
-    void *block = chunk_at(arena, i) + bit * class_sizes[class];
+    if (bit >= capacity_of(class))
+        return NULL;
+    void *block = chunk_at(i) + bit * class_sizes[class];
 
     if (where) {
         memset(block, 0, size);
@@ -579,6 +625,15 @@ static void *take_block(struct motet__arena *arena, uint32_t class, size_t size,
     return block;
 }
 
+/* Makes sure that the class has a chunk with room. */
+static int make_room(struct motet__arena *arena, uint32_t class)
+{
+    if (motet__likely(arena->room[class]))
+        return 0;
+    int rc = divide_chunk(arena, class);
+    return rc && release_spares(arena) ? divide_chunk(arena, class) : rc;
+}
+
 static int alloc_small(struct motet__arena *arena, size_t size, void **where, void **block)
 {
     uint32_t class = class_of(size);
@@ -586,25 +641,35 @@ static int alloc_small(struct motet__arena *arena, size_t size, void **where, vo
 
     if (rc)
         return rc;
-    if (motet__unlikely(!arena->room[class])) {
-        rc = divide_chunk(arena, class);
-        if (rc && release_spares(arena))
-            rc = divide_chunk(arena, class);
+    if ((rc = make_room(arena, class)) == 0 && !(*block = take_block(arena, class, size, where))) {
+        rebuild(arena); /* somebody has written over it */
+        if ((rc = make_room(arena, class)) == 0 &&
+            !(*block = take_block(arena, class, size, where)))
+            rc = motet__explain(ENOTRECOVERABLE, "the records of shared memory are written over");
     }
-    if (rc == 0)
-        *block = take_block(arena, class, size, where);
     unlock(arena);
     if (rc == 0 && !where)
         memset(*block, 0, size); /* it is ours: nobody need wait for this */
     return rc;
 }
 
+/* A chunk has no block in use any more: keeps it for the next, or gives it back. */
+static void chunk_is_empty(struct motet__arena *arena, uint32_t class, uint32_t i)
+{
+    if (count_used(&motet__layout.heads[i], class) != 0)
+        rebuild(arena); /* it is not so: somebody has written over it */
+    else if (arena->spare[class])
+        release_chunk(arena, class, i);
+    else
+        arena->spare[class] = i + 1;
+}
+
 static int free_small(struct motet__arena *arena, uint32_t i, void *block, void **where)
 {
-    struct motet__chunk *head = &arena->heads[i];
-    uint32_t class = (uint32_t)value_of(arena->words[i]), bit;
+    struct motet__chunk *head = &motet__layout.heads[i];
+    uint32_t class = (uint32_t)value_of(motet__layout.words[i]), bit;
 
-    if (!find_bit(arena, i, block, &bit) || !(head->bitmap[bit / 64] >> bit % 64 & 1))
+    if (!find_bit(i, block, &bit) || !(head->bitmap[bit / 64] >> bit % 64 & 1))
         return EINVAL;
     if (where) {
         log_begin(&arena->log, RELEASE_BLOCK, i, block, where);
@@ -618,12 +683,10 @@ static int free_small(struct motet__arena *arena, uint32_t i, void *block, void 
         head->first = bit / 64;
     if (head->used-- == capacity_of(class))
         link_chunk(arena, class, i);
-    if (head->used == 0) {
-        if (arena->spare[class])
-            release_chunk(arena, class, i);
-        else
-            arena->spare[class] = i + 1;
-    }
+    if (head->used == 0)
+        chunk_is_empty(arena, class, i);
+    else if (motet__unlikely(head->used >= capacity_of(class)))
+        rebuild(arena); /* somebody has written over it */
     return 0;
 }
 
@@ -640,8 +703,8 @@ static uint32_t reserve_run(struct motet__arena *arena, size_t pages, void **whe
     if (i == NOWHERE && release_spares(arena))
         i = find_run(arena, n);
     if (i != NOWHERE) {
-        log_begin(&arena->large_log, ALLOCATE, i, chunk_at(arena, i), where);
-        set_word(arena, i, make_word(LARGE, pages));
+        log_begin(&arena->large_log, ALLOCATE, i, chunk_at(i), where);
+        set_word(i, make_word(LARGE, pages));
     }
     unlock(arena);
     return i;
@@ -649,7 +712,7 @@ static uint32_t reserve_run(struct motet__arena *arena, size_t pages, void **whe
 
 static int alloc_large(struct motet__arena *arena, size_t size, void **where, void **block)
 {
-    if (size > arena->chunk_count * MOTET__CHUNK ||
+    if (size > motet__layout.chunk_count * MOTET__CHUNK ||
         (size >= ASK_FROM && !motet__memory_available(size)))
         return ENOMEM;
     int rc = lock_large(arena);
@@ -660,7 +723,7 @@ static int alloc_large(struct motet__arena *arena, size_t size, void **where, vo
     if (i == NOWHERE) {
         rc = ENOMEM;
     } else {
-        *block = chunk_at(arena, i);
+        *block = chunk_at(i);
         rc = motet__populate(*block, pages * MOTET__PAGE);
         if (rc)
             give_back_run(arena, i);
@@ -678,9 +741,7 @@ static int free_large(struct motet__arena *arena, uint32_t i, void *block, void 
 
     if (rc)
         return rc;
-    /* Relaxed: that it is LARGE is the business of those who have large_lock. Anything else may be
-     * changing under our eyes, but is an error all the same. */
-    if (block == chunk_at(arena, i) && kind_of(motet__load(&arena->words[i], RELAXED)) == LARGE) {
+    if (block == chunk_at(i) && large_length(i)) {
         log_begin(&arena->large_log, RELEASE_BLOCK, i, block, where);
         if (where)
             set_where(where, NULL);
@@ -712,20 +773,21 @@ static int alloc_block(size_t size, void **where, void **block)
 static int free_block(void *block, void **where)
 {
     struct motet__arena *arena = motet__load(&motet__the_arena, ACQUIRE);
-    uint32_t i = arena ? chunk_of(arena, block) : NOWHERE;
+    uint32_t i = arena ? chunk_of(block) : NOWHERE;
 
     if (i == NOWHERE)
         return EINVAL;
     int rc = lock(arena);
     if (rc)
         return rc;
-    uint32_t kind = i < arena->mark ? kind_of(arena->words[i]) : FREE;
-    if (kind == SMALL)
+    bool small = i < mark_of(arena) && is_kind(arena, i, SMALL);
+    bool large = i < mark_of(arena) && is_kind(arena, i, LARGE);
+    if (small)
         rc = free_small(arena, i, block, where);
     unlock(arena);
-    if (kind == LARGE)
+    if (large)
         rc = free_large(arena, i, block, where);
-    return kind == FREE ? EINVAL : rc;
+    return small || large ? rc : EINVAL;
 }
 
 void *motet_shared_alloc(size_t size)
@@ -764,8 +826,8 @@ void motet__shared_free_from(void **where)
 /* Whether the head of a chunk of small blocks agrees with its bitmap. */
 static bool chunk_valid(const struct motet__arena *arena, uint32_t i)
 {
-    const struct motet__chunk *head = &arena->heads[i];
-    uint64_t class = value_of(arena->words[i]);
+    const struct motet__chunk *head = &motet__layout.heads[i];
+    uint64_t class = value_of(motet__layout.words[i]);
 
     if (class >= MOTET__CLASSES)
         return false;
@@ -782,10 +844,10 @@ static bool chunk_valid(const struct motet__arena *arena, uint32_t i)
 
 /* Whether the words inside of a run say nothing. Of a long one only some are looked at: reading one
  * that was never written takes memory. */
-static bool inside_valid(const struct motet__arena *arena, uint32_t i, uint32_t length)
+static bool inside_valid(uint32_t i, uint32_t length)
 {
     for (uint32_t k = 1; k < length && k < 512; k++)
-        if (kind_of(arena->words[i + k]) != FREE)
+        if (kind_of(motet__layout.words[i + k]) != FREE)
             return false;
     return true;
 }
@@ -798,8 +860,8 @@ static bool room_valid(const struct motet__arena *arena, uint32_t class, size_t 
     for (uint32_t at = arena->room[class], before = 0, next; at; before = at, at = next, n++) {
         if (n == expected || at > arena->mark)
             return false;
-        const struct motet__chunk *head = &arena->heads[at - 1];
-        if (arena->words[at - 1] != make_word(SMALL, class) || head->previous != before ||
+        const struct motet__chunk *head = &motet__layout.heads[at - 1];
+        if (motet__layout.words[at - 1] != make_word(SMALL, class) || head->previous != before ||
             head->used == capacity_of(class))
             return false;
         next = head->next;
@@ -814,13 +876,15 @@ static bool arena_valid(const struct motet__arena *arena, struct motet__arena_us
     uint32_t i = 0, run;
     bool hint_met = false;
 
-    *usage = (struct motet__arena_usage){.arena_size = arena->size, .mark = arena->mark};
-    if (arena->log.op != NONE || arena->large_log.op != NONE || arena->mark > arena->chunk_count)
+    *usage =
+        (struct motet__arena_usage){.arena_size = motet__scopes.arena_size, .mark = arena->mark};
+    if (arena->log.op != NONE || arena->large_log.op != NONE ||
+        arena->mark > motet__layout.chunk_count)
         return false;
     for (; i < arena->mark; i += run) {
-        uint64_t word = arena->words[i];
+        uint64_t word = motet__layout.words[i];
         run = run_length(arena, i);
-        if (run == 0 || !inside_valid(arena, i, run))
+        if (run == 0 || !inside_valid(i, run))
             return false;
         hint_met |= arena->hint == i;
         if (kind_of(word) == LARGE) {
@@ -831,7 +895,7 @@ static bool arena_valid(const struct motet__arena *arena, struct motet__arena_us
         } else if (kind_of(word) == SMALL) {
             if (!chunk_valid(arena, i))
                 return false;
-            const struct motet__chunk *head = &arena->heads[i];
+            const struct motet__chunk *head = &motet__layout.heads[i];
             uint32_t class = (uint32_t)value_of(word);
             room[class] += head->used < capacity_of(class);
             usage->spares += head->used == 0;
@@ -846,8 +910,8 @@ static bool arena_valid(const struct motet__arena *arena, struct motet__arena_us
     for (uint32_t class = 0; class < MOTET__CLASSES; class += 1) {
         uint32_t spare = arena->spare[class];
         if (!room_valid(arena, class, room[class]) ||
-            (spare && (spare > arena->mark || arena->heads[spare - 1].used != 0 ||
-                       arena->words[spare - 1] != make_word(SMALL, class))))
+            (spare && (spare > arena->mark || motet__layout.heads[spare - 1].used != 0 ||
+                       motet__layout.words[spare - 1] != make_word(SMALL, class))))
             return false;
     }
     return true;

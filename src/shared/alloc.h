@@ -42,12 +42,8 @@ struct motet__log {
 };
 
 struct motet__arena {
-    uint64_t magic; /* constant, as all down to the lock */
+    uint64_t magic; /* constant, as the next */
     size_t size;
-    uint64_t *words;            /* one for each chunk */
-    struct motet__chunk *heads; /* one for each chunk */
-    char *chunks;
-    uint32_t chunk_count;
 
     alignas(64) motet_lock lock; /* guards what follows, all words and heads */
     uint32_t mark; /* the chunks from here on have never been used, or all been freed */
@@ -60,5 +56,16 @@ struct motet__arena {
                                           `lock`. Guards large_log */
     struct motet__log large_log;
 };
+
+/* Where its parts are. Each process keeps it in memory of its own: whoever writes over the arena changes
+ * what is in it, and not where it is looked for. Constant once there is an arena. */
+struct motet__layout {
+    uint64_t *words;            /* one for each chunk */
+    struct motet__chunk *heads; /* one for each chunk */
+    char *chunks;
+    uint32_t chunk_count;
+};
+
+extern struct motet__layout motet__layout;
 
 #endif

@@ -24,6 +24,7 @@
 #define MAGIC UINT64_C(0x616e657261746f6d) /* "motarena" */
 
 struct motet__arena *motet__the_arena;
+struct motet__layout motet__layout;
 
 _Static_assert(sizeof(struct motet__arena) <= MOTET__PAGE, "the head is one page");
 _Static_assert(sizeof(void *) == 8, "the arena needs a 64-bit address space");
@@ -66,25 +67,27 @@ static void *map(size_t *size)
     return NULL;
 }
 
-/* Divides the mapping. What is not written here is to begin as zeroes, and does. */
-static struct motet__waiter *lay_out(struct motet__arena *arena, size_t size)
+static struct motet__waiter *waiters_of(struct motet__arena *arena)
 {
-    char *base = (char *)arena, *at = base + MOTET__PAGE;
-    struct motet__waiter *waiters = (struct motet__waiter *)at;
+    return (struct motet__waiter *)((char *)arena + MOTET__PAGE);
+}
+
+/* Divides the mapping. */
+static void lay_out(struct motet__arena *arena, size_t size)
+{
+    char *base = (char *)arena;
+    char *at =
+        base + MOTET__PAGE + round_up(MOTET__WAITERS * sizeof(struct motet__waiter), MOTET__PAGE);
     /* As if all the rest were chunks: a few words and heads too many. */
     size_t count = size / MOTET__CHUNK;
 
-    arena->size = size;
-    at += round_up(MOTET__WAITERS * sizeof *waiters, MOTET__PAGE);
-    arena->words = (uint64_t *)at;
-    at += round_up(count * sizeof *arena->words, MOTET__PAGE);
-    arena->heads = (struct motet__chunk *)at;
-    at += count * sizeof *arena->heads;
+    motet__layout.words = (uint64_t *)at;
+    at += round_up(count * sizeof *motet__layout.words, MOTET__PAGE);
+    motet__layout.heads = (struct motet__chunk *)at;
+    at += count * sizeof *motet__layout.heads;
     at = (char *)round_up((uintptr_t)at, MOTET__CHUNK);
-    arena->chunks = at;
-    arena->chunk_count = (uint32_t)((size_t)(base + size - at) / MOTET__CHUNK);
-    arena->magic = MAGIC;
-    return waiters;
+    motet__layout.chunks = at;
+    motet__layout.chunk_count = (uint32_t)((size_t)(base + size - at) / MOTET__CHUNK);
 }
 
 static int make(void)
@@ -101,7 +104,10 @@ static int make(void)
         motet__unmap(arena, size);
         return rc;
     }
-    motet__waiters_set(lay_out(arena, size), MOTET__WAITERS);
+    arena->size = size; /* the rest is to begin as zeroes, and does */
+    arena->magic = MAGIC;
+    lay_out(arena, size);
+    motet__waiters_set(waiters_of(arena), MOTET__WAITERS);
     motet__scope_set_arena(arena, size);
     motet__store(&motet__the_arena, arena, RELEASE); /* pairs with motet__arena */
     return 0;
