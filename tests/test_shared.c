@@ -6,9 +6,11 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/memory.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
 #include "sync/lock.h"
@@ -765,6 +767,91 @@ TEST(a_limit_on_the_size_of_files_does_no_harm, .cold = true)
     set_limit(RLIMIT_FSIZE, 1 << 20);
     CHECK_INT(make_arena(NULL), 0);
     try_size(3 << 20);
+}
+
+/* ---- a limit on memory ---- */
+
+static char group[200];
+
+static bool write_to_group(const char *file, const char *text)
+{
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/%s", group, file);
+    FILE *out = fopen(path, "we");
+    if (!out)
+        return false;
+    bool written = fputs(text, out) >= 0;
+    return fclose(out) == 0 && written;
+}
+
+/* Makes a group with that limit; which version has it here is found out by trying. */
+static bool make_group(const char *limit)
+{
+    static const char *const places[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup"};
+    static const char *const files[] = {"memory.limit_in_bytes", "memory.max"};
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(group, sizeof group, "%s/motet-test-%d", places[i], getpid());
+        if (mkdir(group, 0755) == 0) {
+            if (write_to_group(files[i], limit))
+                return true;
+            rmdir(group);
+        }
+    }
+    return false;
+}
+
+static void ask_for_too_much(long most)
+{
+    char pid[20];
+
+    snprintf(pid, sizeof pid, "%d", getpid());
+    CHECK(write_to_group("cgroup.procs", pid));
+    CHECK(!motet_shared_alloc((size_t)most + (1 << 20)));
+    CHECK_INT(errno, ENOMEM);
+    CHECK(!motet_shared_memory_create(NULL, (size_t)most + (1 << 20)));
+    CHECK_INT(errno, ENOMEM);
+    char *block = motet_shared_alloc((size_t)most / 4);
+    CHECK(block && is_filled(block, (size_t)most / 4, 0));
+    CHECK_INT(motet_shared_free(block), 0);
+}
+
+/* The container has less than the machine: an error, where the kernel would kill somebody. */
+TEST(more_than_the_group_may_have_is_an_error)
+{
+    if (!make_group("268435456"))
+        SKIP("no control group with a limit on memory is to be had");
+    int status;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        ask_for_too_much(268435456);
+        _exit(0);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    WAIT_UNTIL(rmdir(group) == 0); /* it takes the kernel a moment to see that it is empty */
+    CHECK_INT(status, 0);
+}
+
+/* One block of several GiB, all of it there, and given back. */
+TEST(blocks_of_many_gib, .limit = 300)
+{
+    size_t size = (size_t)3 << 30, step = (size_t)64 << 20;
+
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("too much for a sanitizer");
+    if (!motet__memory_available(3 * size))
+        SKIP("the machine has not so much memory to spare");
+    char *block = motet_shared_alloc(size);
+    CHECK(block);
+    for (size_t at = 0; at < size; at += step) {
+        CHECK_INT(resident(block + at, step), step / PAGE);
+        block[at + step - 1] = 1;
+    }
+    CHECK_INT(motet_shared_free(block), 0);
+    for (size_t at = 0; at < size; at += step)
+        CHECK_INT(resident(block + at, step), 0);
 }
 
 TEST(a_failure_to_make_the_arena_is_not_for_ever, .cold = true)

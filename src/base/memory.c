@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/cgroup.h"
 #include "base/nocancel.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -34,6 +35,12 @@ char *motet__strdup(const char *s)
 {
     return strdup(s);
 }
+
+/* How much memory is made present at once. */
+#define PIECE ((size_t)4 << 20)
+
+/* Less than this is not worth some ten files. */
+#define LOOK_AT_GROUPS_FROM ((size_t)8 << 20)
 
 /* A nameless file that nobody can shrink under the mapping. */
 static int open_memfd(size_t size)
@@ -89,7 +96,7 @@ void motet__unmap(void *p, size_t size)
     munmap(p, size);
 }
 
-int motet__populate(void *p, size_t size)
+static int populate_piece(char *p, size_t size)
 {
     while (madvise(p, size, MADV_POPULATE_WRITE) != 0) {
         if (errno == EINTR || errno == EAGAIN)
@@ -98,10 +105,21 @@ int motet__populate(void *p, size_t size)
             return ENOMEM; /* ENOMEM, or EFAULT where touching the page would be SIGBUS */
         /* Before Linux 5.14: touch them, and trust motet__memory_available. */
         for (size_t at = 0; at < size; at += MOTET__PAGE)
-            motet__or((char *)p + at, 0, RELAXED); /* there may be something in it */
+            motet__or(p + at, 0, RELAXED); /* there may be something in it */
         return 0;
     }
     return 0;
+}
+
+int motet__populate(void *p, size_t size)
+{
+    int rc = 0;
+
+    /* In pieces: a signal has the one begun anew in which it comes, and so, in a storm of signals, all
+     * of a large block for ever. */
+    for (size_t at = 0; rc == 0 && at < size; at += PIECE)
+        rc = populate_piece((char *)p + at, size - at < PIECE ? size - at : PIECE);
+    return rc;
 }
 
 void motet__depopulate(void *p, size_t size)
@@ -121,6 +139,50 @@ static size_t meminfo(const char *text, const char *key)
     return (size_t)kib * 1024;
 }
 
+/* The number in the file, or 0 for none and for "max". */
+static size_t group_number(const char *folder, const char *name)
+{
+    char line[64];
+    unsigned long long n;
+
+    return motet__cgroup_line(folder, name, line, sizeof line) && sscanf(line, "%llu", &n) == 1
+               ? (size_t)n
+               : 0;
+}
+
+/* What the group has of files in memory, which the kernel drops when it needs room. */
+static size_t group_files(const char *folder, bool v2)
+{
+    char path[4200], word[64];
+    unsigned long long n;
+    size_t sum = 0;
+    FILE *file = snprintf(path, sizeof path, "%s/memory.stat", folder) < (int)sizeof path
+                     ? fopen(path, "re")
+                     : NULL;
+
+    while (file && fscanf(file, "%63s %llu", word, &n) == 2)
+        if (strcmp(word, v2 ? "inactive_file" : "total_inactive_file") == 0 ||
+            strcmp(word, v2 ? "active_file" : "total_active_file") == 0)
+            sum += (size_t)n;
+    if (file)
+        fclose(file);
+    return sum;
+}
+
+/* Lowers *left to what the group's limit leaves. */
+static void apply_limit(const char *folder, bool v2, void *arg)
+{
+    size_t *left = arg;
+    size_t limit = group_number(folder, v2 ? "memory.max" : "memory.limit_in_bytes");
+    size_t used = group_number(folder, v2 ? "memory.current" : "memory.usage_in_bytes");
+
+    if (limit == 0 || limit > SIZE_MAX / 2 || *left + used <= limit) /* v1 says "none" by 2^63 */
+        return;
+    size_t files = group_files(folder, v2), most = limit + files > used ? limit + files - used : 0;
+    if (most < *left)
+        *left = most;
+}
+
 bool motet__memory_available(size_t size)
 {
     MOTET__NO_CANCEL;
@@ -135,5 +197,8 @@ bool motet__memory_available(size_t size)
         return pages <= 0 || size / MOTET__PAGE <= (size_t)pages;
     }
     text[n] = '\0';
-    return size <= meminfo(text, "MemAvailable") + meminfo(text, "SwapFree");
+    size_t left = meminfo(text, "MemAvailable") + meminfo(text, "SwapFree");
+    if (size <= left && size >= LOOK_AT_GROUPS_FROM)
+        motet__cgroup_each("memory", apply_limit, &left);
+    return size <= left;
 }
