@@ -37,6 +37,7 @@
  *   EALREADY    too late: the timer's target has been called, or is being called
  *   EBUSY       not yet: the pool to join is still open; you hold a lock in the memory to close
  *   ENOTSUP     not here: the system lacks what it takes, or the memory is shared with strangers
+ *   ENOTRECOVERABLE  the records of shared memory have been written over
  *   EOWNERDEAD  you hold the lock now; its last holder died holding it
  *   ECHILD      the worker process that ran the task died (motet_future_error says how); or the
  *               process, or the pool's workers, are not children of the calling process

@@ -30,8 +30,8 @@ extern "C" {
 #endif
 
 /* `size` bytes of zeroed shared memory, aligned for any type; from 4 KiB on, to a page. NULL with
- * errno EINVAL (size 0) or ENOMEM: the memory is set aside now, so that using it later cannot fail.
- */
+ * errno EINVAL (size 0) or ENOMEM: the memory is set aside now, so that using it later cannot fail;
+ * or ENOTRECOVERABLE: somebody has written over what is not his, and nothing can be found any more. */
 MOTET_API void *motet_shared_alloc(size_t size);
 
 /* Gives it back, from any process of the family. Large blocks go back to the system at once. NULL is
