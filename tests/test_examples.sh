@@ -124,7 +124,7 @@ processes, a list in shared memory
   the reader sees 3 items: 0 1 2
   the parent sees 3 items: 0 1 2" "$(run globals)"
 
-book=motet-test-book-$$
+book=guests-$$
 for guest in Ann Bob Cid; do
     run guestbook $book $guest &
 done

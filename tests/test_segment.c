@@ -675,7 +675,7 @@ TEST(stranger_uses_all, .hidden = true)
 
 TEST(objects_serve_unrelated_programs)
 {
-    motet_shared_memory *m = create(NULL, sizeof(struct board));
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
     struct board *board = board_of(m);
 
     CHECK_INT(motet_semaphore_init(&board->turns[0], 1), 0);
@@ -705,7 +705,7 @@ TEST(stranger_holds_all, .hidden = true)
 
 TEST(a_stranger_dies_holding_locks)
 {
-    motet_shared_memory *m = create(NULL, sizeof(struct board));
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
     struct board *board = board_of(m);
 
     for (int round = 0; round < 3; round++) {
@@ -753,7 +753,7 @@ static long waiting(struct board *board)
 TEST(strangers_wait_and_one_dies)
 {
     enum { N = 3 };
-    motet_shared_memory *m = create(NULL, sizeof(struct board));
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
     struct board *board = board_of(m);
     pid_t pid[N];
 
@@ -780,7 +780,7 @@ static bool never(void *arg)
 
 TEST(conditions_in_segments)
 {
-    motet_shared_memory *m = create(NULL, sizeof(struct board));
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
     struct board *board = board_of(m);
     motet_condition *c = &board->condition;
 
@@ -806,7 +806,7 @@ TEST(conditions_in_segments)
 /* What holds addresses is refused, and no address that lies there is looked at. */
 TEST(what_cannot_serve_strangers_says_so)
 {
-    motet_shared_memory *m = create(NULL, sizeof(struct board));
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
     struct board *board = board_of(m);
     motet_condition *c = &board->condition;
 
@@ -837,7 +837,8 @@ TEST(what_cannot_serve_strangers_says_so)
 
 TEST(no_segment_is_closed_with_a_lock_held_in_it)
 {
-    motet_shared_memory *m = create(NULL, sizeof(struct board)), *other = create(NULL, PAGE);
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board)),
+                        *other = create(name_of("other"), PAGE);
     struct board *board = board_of(m);
     motet_lock *elsewhere = motet_shared_memory_data(other);
 
@@ -858,7 +859,7 @@ TEST(no_segment_is_closed_with_a_lock_held_in_it)
 /* A closed segment's addresses are private again. */
 TEST(addresses_are_given_back)
 {
-    motet_shared_memory *m = create(NULL, 10 * PAGE);
+    motet_shared_memory *m = create(name_of("a"), 10 * PAGE);
     char *data = motet_shared_memory_data(m);
 
     CHECK_INT(motet__scope(data), MOTET__SHARED);
@@ -871,7 +872,7 @@ TEST(addresses_are_given_back)
 /* In words that anybody may have written to, whatever they are: no crash, no wait without end. */
 TEST(rubbish_in_a_segment_does_no_harm)
 {
-    motet_shared_memory *m = create(NULL, sizeof(struct board));
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
     struct board *board = board_of(m);
     uint64_t state = harness_seed();
 
@@ -918,7 +919,7 @@ static int close_it(void *arg)
 
 TEST(children_inherit_segments)
 {
-    motet_shared_memory *m = create(NULL, sizeof(struct board));
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
 
     for (int i = 0; i < 5; i++)
         CHECK_INT(worker_join(START(&PROCESSES, close_it, &m)), 0);

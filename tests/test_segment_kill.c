@@ -124,7 +124,7 @@ static void check_whole(motet_shared_memory *m)
 
 static void begin(void)
 {
-    snprintf(name, sizeof name, "motet-test-kill-%d-", getpid());
+    snprintf(name, sizeof name, "motet-test-%d-kill", getpid());
 }
 
 TEST(death_of_who_creates_a_segment, .limit = 300)
