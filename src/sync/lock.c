@@ -223,6 +223,9 @@ static inline int acquire_for(motet_lock *lock, double timeout, unsigned how)
         motet__store(&lock->owner, motet__self()->number, RELAXED);
         return 0;
     }
+    if (scope == MOTET__SHARED && timeout >= 0 && motet__likely(!motet__watching) &&
+        motet__lock_take_free_shared(lock))
+        return 0;
     int rc = motet__deadline(timeout, &deadline);
     return rc ? rc : motet__lock_take(lock, deadline, scope | how);
 }

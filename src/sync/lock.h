@@ -50,8 +50,10 @@ bool motet__lock_mine(const motet_lock *lock);
 /* For the notes of those who wait for one. */
 extern const struct motet__waitable motet__lock_kind;
 
-/* The two kinds, by where the lock lives. The private one's first steps are inline in lock.c. */
+/* The two kinds, by where the lock lives. The private one's first steps are inline in lock.c; those of the
+ * shared one take a lock that is free, that nobody waits for or died with. False: nothing was done. */
 int motet__lock_acquire_shared(motet_lock *lock, int64_t deadline, unsigned how);
+bool motet__lock_take_free_shared(motet_lock *lock);
 int motet__lock_release_shared(motet_lock *lock);
 
 /* Releases a shared lock that the caller holds, as if it died: the next one gets EOWNERDEAD. */

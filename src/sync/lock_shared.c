@@ -85,6 +85,19 @@ static int take(motet_lock *lock, uint32_t tid, int64_t deadline, unsigned how)
     }
 }
 
+bool motet__lock_take_free_shared(motet_lock *lock)
+{
+    struct motet__self *self = motet__self();
+    uint32_t word = 0;
+
+    motet__robust_pending(self, link_of(lock));
+    bool taken = motet__cas(&lock->word, &word, self->tid, ACQUIRE); /* as in try_take */
+    if (motet__likely(taken))
+        motet__robust_link(self, link_of(lock));
+    motet__robust_done(self);
+    return taken;
+}
+
 int motet__lock_acquire_shared(motet_lock *lock, int64_t deadline, unsigned how)
 {
     struct motet__self *self = motet__self();
