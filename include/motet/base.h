@@ -79,6 +79,52 @@ typedef int (*motet_target)(void *arg);
  * error of its future. Both pointers are aligned for any type, and valid until it returns. */
 typedef int (*motet_task)(const void *arg, void *result);
 
+/* Makes a function known by its name, so that another process may be told to call it: a target that
+ * is to run in a process made by spawn or forkserver, where it lies at another address. Written once, at
+ * file scope, in the file that defines the function:
+ *
+ *     static int download(void *arg) { ... }
+ *     MOTET_TASK(download);
+ *
+ * It may be static, a target, a task, or of any other type; in C++ it is named without `::`, within its
+ * namespace. Two files may each have one of the same name. A function in an object that was loaded by
+ * dlopen() is known as long as that stays. Python finds them by module and name. */
+/* clang-format off */
+#define MOTET_TASK(function)                                                                       \
+    static struct motet__function motet__function_##function = {                                   \
+        #function, __FILE__, (void (*)(void))(function), motet__kind(function), NULL, NULL};       \
+    __attribute__((constructor)) static void motet__add_##function(void)                           \
+    {                                                                                              \
+        motet__function_add(&motet__function_##function);                                          \
+    }                                                                                              \
+    __attribute__((destructor)) static void motet__remove_##function(void)                         \
+    {                                                                                              \
+        motet__function_remove(&motet__function_##function);                                       \
+    }                                                                                              \
+    struct motet__function /* which the semicolon ends */
+/* clang-format on */
+
+/* What MOTET_TASK leaves in the program. */
+enum motet__function_kind { MOTET__OTHER, MOTET__TARGET, MOTET__TASK, MOTET__COMPARE };
+
+struct motet__function {
+    const char *name, *file; /* constant, as are the next two */
+    void (*fn)(void);
+    int kind;
+    struct motet__function *next_name, *next_fn; /* the library's */
+};
+
+MOTET_API void motet__function_add(struct motet__function *function);
+MOTET_API void motet__function_remove(struct motet__function *function);
+
+#ifndef __cplusplus
+/* clang-format off */
+#define motet__kind(function)                                                                      \
+    _Generic((function), motet_target: MOTET__TARGET, motet_task: MOTET__TASK,                     \
+             int (*)(const void *, const void *): MOTET__COMPARE, default: MOTET__OTHER)
+/* clang-format on */
+#endif
+
 /* The version of the library that runs, such as "0.1.0". Never freed. */
 MOTET_API const char *motet_version(void);
 
@@ -98,6 +144,23 @@ MOTET_API int motet_cpu_count(void);
 MOTET_API int motet_sleep(double seconds);
 
 #ifdef __cplusplus
+}
+
+static inline constexpr int motet__kind(motet_target)
+{
+    return MOTET__TARGET;
+}
+static inline constexpr int motet__kind(motet_task)
+{
+    return MOTET__TASK;
+}
+static inline constexpr int motet__kind(int (*)(const void *, const void *))
+{
+    return MOTET__COMPARE;
+}
+template <typename other> static inline constexpr int motet__kind(other)
+{
+    return MOTET__OTHER;
 }
 #endif
 

@@ -1,0 +1,127 @@
+/* Two tables of lists, by name and by address, whose elements lie in the objects that registered them:
+ * to register takes no memory, and cannot fail. Constructors add, also those of objects that are loaded
+ * later, by any thread; so the lock is one that needs no motet, and forks wait for it. */
+#define _GNU_SOURCE
+#include "base/registry.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LISTS 64
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct motet__function *by_name[LISTS], *by_fn[LISTS]; /* under lock, as all their links */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void set_up(void)
+{
+    pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+static struct motet__function **list_of_name(const char *name)
+{
+    uint32_t hash = 5381;
+
+    for (; *name; name++)
+        hash = hash * 33 + (unsigned char)*name;
+    return &by_name[hash % LISTS];
+}
+
+static struct motet__function **list_of_fn(motet__any_function fn)
+{
+    return &by_fn[((uintptr_t)fn >> 4) % LISTS];
+}
+
+void motet__function_add(struct motet__function *function)
+{
+    struct motet__function **name = list_of_name(function->name), **fn = list_of_fn(function->fn);
+
+    pthread_once(&once, set_up);
+    pthread_mutex_lock(&lock);
+    function->next_name = *name;
+    function->next_fn = *fn;
+    *name = *fn = function;
+    pthread_mutex_unlock(&lock);
+}
+
+void motet__function_remove(struct motet__function *function)
+{
+    struct motet__function **at;
+
+    pthread_mutex_lock(&lock);
+    for (at = list_of_name(function->name); *at; at = &(*at)->next_name)
+        if (*at == function) {
+            *at = function->next_name;
+            break;
+        }
+    for (at = list_of_fn(function->fn); *at; at = &(*at)->next_fn)
+        if (*at == function) {
+            *at = function->next_fn;
+            break;
+        }
+    pthread_mutex_unlock(&lock);
+}
+
+const struct motet__function *motet__function_of(motet__any_function fn, int kind)
+{
+    struct motet__function *at;
+
+    pthread_mutex_lock(&lock);
+    for (at = *list_of_fn(fn); at; at = at->next_fn)
+        if (at->fn == fn && at->kind == kind)
+            break;
+    pthread_mutex_unlock(&lock);
+    return at;
+}
+
+motet__any_function motet__function_named(const char *name, const char *file, int kind)
+{
+    struct motet__function *found = NULL;
+    bool several = false;
+
+    pthread_mutex_lock(&lock);
+    for (struct motet__function *at = *list_of_name(name); at; at = at->next_name)
+        if (at->kind == kind && strcmp(at->name, name) == 0 &&
+            (!file || strcmp(at->file, file) == 0)) {
+            several = several || (found && found->fn != at->fn);
+            found = at;
+        }
+    motet__any_function fn = found ? found->fn : NULL;
+    pthread_mutex_unlock(&lock);
+    return several && !file ? NULL : fn;
+}
+
+void motet__function_object(motet__any_function fn, char *path, size_t size)
+{
+    struct link_map *map = NULL;
+    Dl_info info;
+    void *address;
+
+    memcpy(&address, &fn, sizeof address);
+    path[0] = '\0';
+    if (dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) && map && map->l_name)
+        snprintf(path, size, "%s", map->l_name); /* "" for the program */
+}
+
+/* Weak: a program that is linked statically need not have it. */
+extern __typeof__(dlopen) dlopen __attribute__((weak));
+
+void motet__function_load(const char *path)
+{
+    if (dlopen)
+        dlopen(path, RTLD_NOW);
+}

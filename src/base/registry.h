@@ -1,0 +1,28 @@
+/* The functions that are known by name (MOTET_TASK): how one process tells another what to call, though
+ * the same function lies at another address there. An address that comes from outside is never called;
+ * a name is looked up here, and is called only as what it was registered as. */
+#ifndef MOTET_BASE_REGISTRY_H
+#define MOTET_BASE_REGISTRY_H
+
+#include <stddef.h>
+
+#include "motet/base.h"
+
+typedef void (*motet__any_function)(void);
+
+/* The name that a function was registered under, as that kind (MOTET__TARGET, …), or NULL. What it
+ * points to is constant, and stays as long as the object that the function is in. */
+const struct motet__function *motet__function_of(motet__any_function fn, int kind);
+
+/* The function of that name and kind that the source file `file` registered, or NULL. Where `file` is
+ * NULL: the only one of that name, NULL also if there are several. */
+motet__any_function motet__function_named(const char *name, const char *file, int kind);
+
+/* Writes the file of the loaded object that the function is in; "" for the program itself, and where the
+ * loader does not say. */
+void motet__function_object(motet__any_function fn, char *path, size_t size);
+
+/* Loads that object, for the rest of the process's life, and with it what it registers. */
+void motet__function_load(const char *path);
+
+#endif
