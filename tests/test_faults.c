@@ -17,6 +17,7 @@ TEST(failing_requests)
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include "process/family.h"
 #include "shared/arena.h"
 #include "syscalls.h"
 
@@ -110,6 +111,9 @@ static int (*real_madvise)(void *, size_t, int);
 static int (*real_pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 static pid_t (*real_fork)(void);
 static int (*real_pipe2)(int *, int);
+static int (*real_clone)(int (*)(void *), void *, int, void *, int *);
+static int (*real_socketpair)(int, int, int, int *);
+static ssize_t (*real_getrandom)(void *, size_t, unsigned);
 static int (*real_eventfd)(unsigned, int);
 static int (*real_memfd_create)(const char *, unsigned);
 static int (*real_ftruncate)(int, off_t);
@@ -121,6 +125,9 @@ __attribute__((constructor(101))) static void find_the_real_ones(void)
     *(void **)&real_pthread_create = dlsym(RTLD_NEXT, "pthread_create");
     *(void **)&real_fork = dlsym(RTLD_NEXT, "fork");
     *(void **)&real_pipe2 = dlsym(RTLD_NEXT, "pipe2");
+    *(void **)&real_clone = dlsym(RTLD_NEXT, "__clone");
+    *(void **)&real_socketpair = dlsym(RTLD_NEXT, "socketpair");
+    *(void **)&real_getrandom = dlsym(RTLD_NEXT, "getrandom");
     *(void **)&real_eventfd = dlsym(RTLD_NEXT, "eventfd");
     *(void **)&real_memfd_create = dlsym(RTLD_NEXT, "memfd_create");
     *(void **)&real_ftruncate = dlsym(RTLD_NEXT, "ftruncate");
@@ -165,6 +172,25 @@ int eventfd(unsigned count, int flags);
 int eventfd(unsigned count, int flags)
 {
     return fails("eventfd", EMFILE) ? -1 : real_eventfd(count, flags);
+}
+
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, int *pidfd);
+int socketpair(int domain, int type, int protocol, int ends[2]);
+ssize_t getrandom(void *p, size_t size, unsigned flags);
+
+int __clone(int (*fn)(void *), void *stack, int flags, void *arg, int *pidfd)
+{
+    return fails("clone", EAGAIN) ? -1 : real_clone(fn, stack, flags, arg, pidfd);
+}
+
+int socketpair(int domain, int type, int protocol, int ends[2])
+{
+    return fails("socketpair", EMFILE) ? -1 : real_socketpair(domain, type, protocol, ends);
+}
+
+ssize_t getrandom(void *p, size_t size, unsigned flags)
+{
+    return fails("getrandom", EAGAIN) ? -1 : real_getrandom(p, size, flags);
 }
 
 int memfd_create(const char *name, unsigned flags)
@@ -324,6 +350,7 @@ static int return_7(void *arg)
     (void)arg;
     return 7;
 }
+MOTET_TASK(return_7);
 
 static int start_process(void)
 {
@@ -338,9 +365,39 @@ static int start_process(void)
     return 0;
 }
 
+static int start_by(motet_start_method method)
+{
+    int arg = 5;
+    motet_process *p = motet_process_start(return_7, &arg, sizeof arg, .method = method);
+    int rc = p ? 0 : errno;
+
+    calm();
+    if (p) {
+        CHECK_INT(motet_process_join(p, MOTET_FOREVER), 0);
+        CHECK_INT(motet_process_exitcode(p), 7);
+        motet_process_free(p);
+    }
+    return rc;
+}
+
+static int spawn_process(void)
+{
+    return start_by(MOTET_SPAWN);
+}
+
+static int ask_the_server(void)
+{
+    int rc = start_by(MOTET_FORKSERVER);
+
+    motet__server_end(); /* so that each has to start it */
+    return rc;
+}
+
 TEST(starting_processes)
 {
     sweep(start_process, 6);
+    sweep(spawn_process, 8);
+    sweep(ask_the_server, 12);
 }
 
 static int start_thread(void)
@@ -694,7 +751,7 @@ TEST(making_the_arena, .cold = true)
                 CHECK(p != NULL);
                 memset(p, 1, 100);
                 CHECK_INT(motet_shared_free(p), 0);
-                CHECK_INT(harness_descriptors(), before);
+                CHECK_INT(harness_descriptors(), before + 1); /* the arena's own */
                 _exit(status);
             }
             int status = -1;

@@ -94,9 +94,17 @@ TEST(thread_start)
     motet_thread_free(named);
 }
 
+MOTET_TASK(target);
+
 TEST(process_start)
 {
     int code = 6;
+    motet_process *new = motet_process_start(target, &code, sizeof code, .method = MOTET_SPAWN);
+    CHECK(new != NULL);
+    CHECK_INT(motet_process_join(new, MOTET_FOREVER), 0);
+    CHECK_INT(motet_process_exitcode(new), 6);
+    motet_process_free(new);
+    MOTET_MAIN(0, NULL); /* which has been in main, and does nothing */
     motet_process *plain = motet_process_start(target, &code, sizeof code);
     motet_process *named = motet_process_start(target, &code, sizeof code, .name = "Downloader");
     CHECK(plain && named);

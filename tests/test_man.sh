@@ -59,7 +59,7 @@ done <"$scratch/declarations"
 sed -e 's/\\f.//g' -e 's/\\&//g' $pages >"$scratch/words"
 for name in $(grep '^MOTET_' "$scratch/macros" | grep -vE '_H$|^MOTET_(API$|SIZE_OF$|_)') \
     $(echo '#include <motet.h>' | $cc -std=c17 -Iinclude -E -P - | tr -s ' \n' ' ' |
-        grep -oE 'enum motet_[a-z_]* \{[^}]*' | grep -oE 'MOTET_[A-Z_]*') \
+        grep -oE 'enum motet_[a-z_]* \{[^}]*' | grep -oE 'MOTET_[A-Z_]*' | grep -v '^MOTET__') \
     $(echo '#include <motet.h>' | $cc -std=c17 -Iinclude -E -P - | tr -s ' \n' ' ' |
         grep -oE 'struct motet_[a-z]*_options \{[^}]*' | grep -oE '[a-z_]+;' | grep -v '^motet__' | sed 's/^/./; s/;//'); do
     [ "$name" = .function ] && continue # set by a macro, nobody else's

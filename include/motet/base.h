@@ -92,7 +92,7 @@ typedef int (*motet_task)(const void *arg, void *result);
 /* clang-format off */
 #define MOTET_TASK(function)                                                                       \
     static struct motet__function motet__function_##function = {                                   \
-        #function, __FILE__, (void (*)(void))(function), motet__kind(function), NULL, NULL};       \
+        #function, __FILE__, (void (*)(void))(function), MOTET__KIND(function), NULL, NULL};       \
     __attribute__((constructor)) static void motet__add_##function(void)                           \
     {                                                                                              \
         motet__function_add(&motet__function_##function);                                          \
@@ -119,7 +119,7 @@ MOTET_API void motet__function_remove(struct motet__function *function);
 
 #ifndef __cplusplus
 /* clang-format off */
-#define motet__kind(function)                                                                      \
+#define MOTET__KIND(function)                                                                      \
     _Generic((function), motet_target: MOTET__TARGET, motet_task: MOTET__TASK,                     \
              int (*)(const void *, const void *): MOTET__COMPARE, default: MOTET__OTHER)
 /* clang-format on */
@@ -146,6 +146,7 @@ MOTET_API int motet_sleep(double seconds);
 #ifdef __cplusplus
 }
 
+#define MOTET__KIND(function) motet__kind(function)
 static inline constexpr int motet__kind(motet_target)
 {
     return MOTET__TARGET;

@@ -9,12 +9,40 @@
  *     printf("exit code %d\n", motet_process_exitcode(p));      // -9 after SIGKILL
  *     motet_process_free(p);
  *
- * The child is made by fork(): it starts with a copy of everything, `arg` included, shares what lies
- * in shared memory, and has one thread. Before the fork stdout and stderr are flushed; in the child
- * standard input is /dev/null. When the target returns, the child waits for its own threads and
+ * .method says how the child begins; all else is the same.
+ *
+ * MOTET_FORK, the default, needs nothing: by fork() the child starts with a copy of everything, all
+ * descriptors included, and has one thread. What another thread held at that moment stays held in the
+ * child: private locks, but none of motet's own.
+ *
+ * MOTET_SPAWN executes the program anew in the child: it starts with nothing but its argument, shared
+ * memory, descriptors 0, 1 and 2 and those of .fds, and takes as long however large the parent is. The
+ * program begins with MOTET_MAIN, by which a child goes to its target and never comes back, and the target
+ * is known by its name:
+ *
+ *     static int download(void *arg) { ... }
+ *     MOTET_TASK(download);
+ *
+ *     int main(int argc, char **argv)
+ *     {
+ *         MOTET_MAIN(argc, argv);
+ *         motet_process *p = motet_process_start(download, &job, sizeof job, .method = MOTET_SPAWN);
+ *
+ * Pointers in *arg are good there if they lead into shared memory. The child executes the very file that
+ * its parent does, though another be in its place by now. Its signals have their defaults, its directory and
+ * environment are the parent's. One that cannot begin says why on stderr, and exits with 127.
+ *
+ * MOTET_FORKSERVER is spawn, but a start takes about as long as the fork of a small program: the first one
+ * spawns a server, which has one thread and is small for ever, and forks all that follow. So what the program does
+ * before MOTET_MAIN is done once. Children have the environment and the limits that the server had at its
+ * start; a new one is started when it is killed, which does its children no harm: they end with this process, as all
+ * do. It ends with this process too.
+ *
+ * In all three, stdout and stderr are flushed before the start, and in the child standard input is /dev/null.
+ * When the target returns, the child waits for its own threads and
  * children that are not daemons, flushes stdout and stderr, and ends with the target's return value
- * (its low 8 bits) without running the parent's atexit functions; a stream that the child
- * opened is the child's to close.
+ * (its low 8 bits) without running atexit functions; a stream that the child opened is the child's to
+ * close.
  *
  * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have not
  * ended a second later, and waits for all its children.
@@ -39,16 +67,29 @@ typedef struct motet_process motet_process;
 /* The exit code of a child whose status somebody else took. */
 #define MOTET_EXITCODE_LOST (INT_MIN + 1)
 
+/* How a child begins. Python: get_context(…). */
+typedef enum motet_start_method { MOTET_FORK, MOTET_SPAWN, MOTET_FORKSERVER } motet_start_method;
+
 typedef struct motet_process_options {
     size_t size;      /* size of *arg: the positional argument */
     const char *name; /* copied; NULL or "": Process-1, Process-2, …; their children Process-1:1 */
     bool daemon;      /* true: ended with SIGTERM when the parent exits */
+    motet_start_method method;
+    const int *
+        fds; /* descriptors that the child of another method than fork has too, by the same numbers */
+    size_t n_fds;
 } motet_process_options;
 
 /* Starts target in a child: motet_process_start(target, arg, size, .name = …, .daemon = …). The
  * target is called with its own copy of the `size` bytes at arg, aligned for any type, or with NULL
- * when arg is NULL and size 0 (only one of them: EINVAL). A handle that the caller frees, or NULL with errno EINVAL, ENOMEM,
- * EAGAIN or EMFILE. Python: Process(target=…, args=…, name=…, daemon=…).start(). */
+ * when arg is NULL and size 0 (only one of them: EINVAL). A handle that the caller frees, or NULL with
+ * errno
+ *   EINVAL   wrong arguments; or the target, for another method than fork, is not known by MOTET_TASK
+ *   ENOTSUP  the program does not begin with MOTET_MAIN, or cannot execute itself
+ *   EBADF    one of .fds is not open
+ *   ENOMEM, EAGAIN, EMFILE; or why the program cannot be executed: ENOENT, EACCES, …
+ * motet_last_error tells more of those that fork does not have.
+ * Python: Process(target=…, args=…, name=…, daemon=…).start(). */
 #ifndef __cplusplus
 #define motet_process_start(target, arg, ...)                                                      \
     motet_process_start_with((target), (arg), &(motet_process_options){.size = __VA_ARGS__})
@@ -56,8 +97,35 @@ typedef struct motet_process_options {
 MOTET_API motet_process *motet_process_start_with(motet_target target, const void *arg,
                                                   const motet_process_options *options);
 
+/* The first statement of main() in a program that starts processes otherwise than by fork. In those it
+ * calls the target and ends; in all others it does nothing, and costs nothing. What comes before it,
+ * constructors and C++ objects, runs in children too, and must start no process and use no shared memory: a
+ * child that does says so, and ends. Python: if __name__ == "__main__", freeze_support. */
+#define MOTET_MAIN(argc, argv) motet__main((argc), (argv))
+MOTET_API void motet__main(int argc, char **argv);
+
+/* Has MOTET_SPAWN execute that file; copied. NULL, as at first: the one that this process executes. It must
+ * begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same names. For
+ * programs that cannot find themselves: where /proc is not mounted, or started by ld.so.
+ * 0, EINVAL for "", ENOMEM. Python: multiprocessing.set_executable. */
+MOTET_API int motet_set_executable(const char *path);
+
+/* The calling process; that by which it was started, or NULL when motet did not start it; and those that
+ * it has started itself. The first two are lent, and not to be freed. The name of a process that motet did
+ * not start is MainProcess. Of the current process one may ask for all but its end (join: EDEADLK); the
+ * parent can be joined, but as its children are killed with it, none returns from that.
+ * Python: current_process, parent_process. */
+MOTET_API motet_process *motet_current_process(void);
+MOTET_API motet_process *motet_parent_process(void);
+
+/* How many children of the calling process have not ended. Writes handles of the first n of them to
+ * `out`, oldest first, each of which the caller frees; it still returns how many there are.
+ * Python: active_children. */
+MOTET_API int motet_active_children(motet_process *out[], int n);
+
 /* Waits until the process has ended. May be called again, and from many threads.
- * 0; ETIMEDOUT; ECANCELED; EINVAL; ECHILD when it is not a child of the calling process.
+ * 0; ETIMEDOUT; ECANCELED; EINVAL; EDEADLK for the calling process itself; ECHILD when it is neither a
+ * child of it nor its parent.
  * Python: Process.join. */
 MOTET_API int motet_process_join(motet_process *process, double timeout);
 

@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
 #include "base/cgroup.h"
 #include "base/nocancel.h"
+#include "base/spawn.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -42,17 +44,20 @@ char *motet__strdup(const char *s)
 /* Less than this is not worth some ten files. */
 #define LOOK_AT_GROUPS_FROM ((size_t)8 << 20)
 
-/* A nameless file that nobody can shrink under the mapping. */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* A nameless file that nobody can shrink under the mapping. Its descriptor stays open, and so is moved
+ * away from 0, 1 and 2. */
 static int open_memfd(size_t size)
 {
     int fd = memfd_create("motet", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
     if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
         fd = memfd_create("motet", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    fd = motet__os_move_above(fd, 3);
     if (fd < 0)
         return -1;
-    if (ftruncate(fd, (off_t)size) == 0 &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+    if (ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -60,27 +65,14 @@ static int open_memfd(size_t size)
     return -1;
 }
 
-void *motet__map_shared(void *address, size_t size)
+/* At the address, if it is not NULL, or not at all. */
+static void *map_at(void *address, size_t size, int flags, int fd)
 {
-    MOTET__NO_CANCEL;
-    int flags = MAP_SHARED | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
-    struct rlimit limit;
-    int fd = -1;
-
-    /* Beyond a limit on the size of files, ftruncate() would be SIGXFSZ. A nameless mapping is the
-     * same memory, but is counted in full where the system does not overcommit. */
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size)
-        flags |= MAP_ANONYMOUS;
-    else if ((fd = open_memfd(size)) < 0)
-        return NULL;
+    flags |= MAP_SHARED | MAP_NORESERVE | (address ? MAP_FIXED_NOREPLACE : 0);
     void *p = mmap(address, size, PROT_READ | PROT_WRITE, flags, fd, 0);
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    if (p == MAP_FAILED) {
-        errno = error;
+
+    if (p == MAP_FAILED)
         return NULL;
-    }
     if (address && p != address) { /* before Linux 4.17 the flag was only a hint */
         munmap(p, size);
         errno = EEXIST;
@@ -89,6 +81,61 @@ void *motet__map_shared(void *address, size_t size)
     /* A core file would list its holes page by page, which takes minutes for a large arena. */
     madvise(p, size, MADV_DONTDUMP);
     return p;
+}
+
+void motet__file_identify(struct motet__file *file)
+{
+    struct stat info;
+
+    if (file->fd >= 0 && fstat(file->fd, &info) == 0) {
+        file->device = info.st_dev;
+        file->inode = info.st_ino;
+    }
+}
+
+void *motet__map_shared(void *address, size_t size, struct motet__file *file)
+{
+    MOTET__NO_CANCEL;
+    struct rlimit limit;
+    int flags = 0;
+
+    *file = (struct motet__file){.fd = -1};
+    /* Beyond a limit on the size of files, ftruncate() would be SIGXFSZ. A nameless mapping is the
+     * same memory, but is counted in full where the system does not overcommit, and only children
+     * made by fork can have it. */
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size)
+        flags = MAP_ANONYMOUS;
+    else if ((file->fd = open_memfd(size)) < 0)
+        return NULL;
+    void *p = map_at(address, size, flags, file->fd);
+    if (p) {
+        motet__file_identify(file);
+        return p;
+    }
+    int error = errno;
+    if (file->fd >= 0)
+        close(file->fd);
+    errno = error;
+    return NULL;
+}
+
+int motet__map_again(int fd, void *address, size_t size)
+{
+    struct stat info;
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &info) != 0 ||
+        (size_t)info.st_size != size || !address)
+        return EBADF;
+    return map_at(address, size, 0, fd) ? 0 : errno;
+}
+
+bool motet__file_open(const struct motet__file *file)
+{
+    struct stat info;
+
+    return file->fd >= 0 && fstat(file->fd, &info) == 0 && info.st_dev == file->device &&
+           info.st_ino == file->inode;
 }
 
 void motet__unmap(void *p, size_t size)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #define MOTET__PAGE ((size_t)4096)
@@ -34,8 +35,22 @@ void *motet__zalloc_aligned(size_t alignment, size_t size);
 char *motet__strdup(const char *s);
 
 /* Maps `size` bytes of zeroed memory that children made by fork share, at `address` if that is free
- * (NULL: anywhere). It is paid for when used. NULL with errno set when it is not to be had. */
-void *motet__map_shared(void *address, size_t size);
+ * (NULL: anywhere). It is paid for when used. NULL with errno set when it is not to be had. *file
+ * receives what it is made of, for children that execute a program; its descriptor is -1 where there is
+ * none. */
+struct motet__file {
+    int fd;
+    uint64_t device, inode; /* of what is open there */
+};
+void *motet__map_shared(void *address, size_t size, struct motet__file *file);
+
+/* Maps such memory, which a parent handed down, where the parent has it. 0; EBADF: the descriptor is
+ * not of such memory; EEXIST: something else is there; ENOMEM. */
+int motet__map_again(int fd, void *address, size_t size);
+
+/* Notes what is open at its descriptor; whether that is still so. */
+void motet__file_identify(struct motet__file *file);
+bool motet__file_open(const struct motet__file *file);
 void motet__unmap(void *p, size_t size);
 
 /* Memory for a stack of that many whole pages, below which lies a guard that faults; NULL when there

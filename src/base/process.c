@@ -62,65 +62,94 @@ int motet__os_move_up(int fd)
     return moved;
 }
 
-/* What a fork needs: the lifeline's two ends, and the parent's word. */
-enum { CHILDS_END, PARENTS_END, WORD, ENDS };
-
-static int close_ends(const int ends[ENDS], int error)
+static void close_one(int *fd)
 {
-    for (int i = 0; i < ENDS; i++)
-        if (ends[i] >= 0)
-            close(ends[i]);
-    errno = error;
-    return -1;
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
-static int open_ends(int ends[ENDS])
-{
-    ends[WORD] = -1;
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return -1;
-    for (int i = CHILDS_END; i <= PARENTS_END; i++) {
-        ends[i] = motet__os_move_up(ends[i]);
-        if (ends[i] < 0)
-            return close_ends(ends, errno);
-    }
-    ends[WORD] = motet__os_eventfd();
-    return ends[WORD] < 0 ? close_ends(ends, errno) : 0;
-}
-
-int motet__os_fork(int *lifeline, int *pidfd)
+void motet__os_ends_close(struct motet__ends *ends)
 {
     MOTET__NO_CANCEL;
-    int ends[ENDS];
-    sigset_t none;
 
-    if (open_ends(ends) != 0)
-        return -1;
+    close_one(&ends->childs);
+    close_one(&ends->parents);
+    close_one(&ends->word);
+}
+
+int motet__os_ends_open(struct motet__ends *ends, bool word)
+{
+    MOTET__NO_CANCEL;
+    int both[2];
+
+    *ends = (struct motet__ends){-1, -1, -1};
+    if (pipe2(both, O_CLOEXEC) != 0)
+        return errno;
+    ends->childs = motet__os_move_up(both[0]);
+    int error = errno;
+    ends->parents = motet__os_move_up(both[1]);
+    if (ends->childs >= 0)
+        error = errno;
+    if (ends->childs >= 0 && ends->parents >= 0) {
+        if (!word)
+            return 0;
+        ends->word = motet__os_eventfd();
+        if (ends->word >= 0)
+            return 0;
+        error = errno;
+    }
+    motet__os_ends_close(ends);
+    return error;
+}
+
+void motet__os_ends_begin(struct motet__ends *ends)
+{
+    MOTET__NO_CANCEL;
+
+    motet__os_eventfd_signal(ends->word);
+    close_one(&ends->word);
+    close_one(&ends->childs);
+}
+
+/* Waits until a child that was not given the word is gone. */
+static void give_up(int pid, struct motet__ends *ends)
+{
+    if (ends->parents < 0)
+        kill(pid, SIGKILL); /* a server's: nobody else waits for its children */
+    motet__os_ends_close(ends);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+int motet__os_fork(struct motet__ends *ends, int *pidfd)
+{
+    MOTET__NO_CANCEL;
+    sigset_t none;
     int pid = fork();
+
     if (pid < 0)
-        return close_ends(ends, errno);
+        return -1;
     if (pid == 0) {
-        close(ends[PARENTS_END]);
-        arm_lifeline(ends[CHILDS_END], ends[WORD]);
+        close_one(&ends->parents);
+        arm_lifeline(ends->childs, ends->word);
         /* A thread of motet blocks all signals; its child has only that one to receive them. */
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         return 0;
     }
-    *pidfd = motet__os_move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
-    if (*pidfd < 0) {
-        int error = errno;
-        close_ends(ends, error); /* which ends the child */
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-        errno = error;
-        return -1;
-    }
-    motet__os_eventfd_signal(ends[WORD]);
-    close(ends[WORD]);
-    close(ends[CHILDS_END]);
-    *lifeline = ends[PARENTS_END];
-    return pid;
+    *pidfd = motet__os_pidfd(pid);
+    if (*pidfd >= 0)
+        return pid;
+    int error = errno;
+    give_up(pid, ends);
+    errno = error;
+    return -1;
+}
+
+int motet__os_pidfd(int pid)
+{
+    return motet__os_move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
 }
 
 /* Since Linux 6.15 a pidfd remembers how its process ended, whoever waited for it. */
@@ -147,7 +176,7 @@ enum motet__ending motet__os_reap(int pidfd, int *status)
     int rc;
 
     do
-        rc = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG);
+        rc = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
     while (rc != 0 && errno == EINTR);
     if (rc == 0 && info.si_pid == 0)
         return MOTET__RUNNING;

@@ -22,10 +22,26 @@
  * with no lock held, because whoever reads the other end may be slow. */
 void motet__os_flush(void);
 
-/* fork() with its handlers: the child's number, 0 in the child, or -1 with errno. *lifeline receives
- * the parent's end, *pidfd the child's pidfd. The child goes on only when that is there, so that its
- * end cannot be missed; it is armed then, and blocks no signal. */
-int motet__os_fork(int *lifeline, int *pidfd);
+/* The two ends of a lifeline, and an eventfd for the parent's word, by which a child of fork() goes on;
+ * -1: not there. All of them close-on-exec, and none of them 0, 1 or 2. */
+struct motet__ends {
+    int childs, parents, word;
+};
+
+/* 0, EMFILE or ENFILE, and then all of them -1. `word` is wanted for forks. */
+int motet__os_ends_open(struct motet__ends *ends, bool word);
+void motet__os_ends_close(struct motet__ends *ends);
+
+/* The parent gives its word: the child runs. Leaves the parent's end open. */
+void motet__os_ends_begin(struct motet__ends *ends);
+
+/* fork() with its handlers: the child's number, 0 in the child, or -1 with errno. *pidfd receives the
+ * child's pidfd. The child goes on when it gets the word, so that nobody need miss its end; it is armed
+ * then, and blocks no signal. Where the other end is in another process, `parents` is -1. */
+int motet__os_fork(struct motet__ends *ends, int *pidfd);
+
+/* The pidfd of a process that cannot end without us seeing it, or -1 with errno. */
+int motet__os_pidfd(int pid);
 
 enum motet__ending { MOTET__RUNNING, MOTET__EXITED, MOTET__KILLED, MOTET__LOST };
 

@@ -29,10 +29,34 @@ void motet__os_flush(void)
 {
 }
 
-int motet__os_fork(int *lifeline, int *pidfd)
+int motet__os_ends_open(struct motet__ends *ends, bool word)
 {
-    (void)lifeline;
+    (void)word;
+    *ends = (struct motet__ends){-1, -1, -1};
+    return ENOSYS;
+}
+
+void motet__os_ends_close(struct motet__ends *ends)
+{
+    (void)ends;
+}
+
+void motet__os_ends_begin(struct motet__ends *ends)
+{
+    (void)ends;
+}
+
+int motet__os_fork(struct motet__ends *ends, int *pidfd)
+{
+    (void)ends;
     (void)pidfd;
+    errno = ENOSYS;
+    return -1;
+}
+
+int motet__os_pidfd(int pid)
+{
+    (void)pid;
     errno = ENOSYS;
     return -1;
 }

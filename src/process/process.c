@@ -1,54 +1,47 @@
-/* Processes: children by fork, how they ended, and that none is left behind.
+/* Processes: handles, how they ended, and that none is left behind. start.c has how they begin.
  *
- * The family is the list of this process's children that have not ended as far as we know. A child is
- * in it from its fork until its end has been seen, whatever becomes of its handle; `refs` counts the
- * handle and the list.
+ * The family is the list of this process's children that have not ended as far as we know, in the order
+ * of their numbers. A child is in it from its start until its end has been seen, whatever becomes of its
+ * handle; `refs` counts the handle and the list. Whoever starts a child looks whether two others have
+ * ended, in turn; so those whom nobody joins are taken away too, and a start takes no longer when there
+ * are many.
  *
- * `family.lock` is held across every fork, ours and the host program's. So a child never inherits a
- * lifeline that its parent has just opened and not yet listed: two children forked at the same time
- * might then hold each other's lifeline, and both would outlive their parent.
+ * `family.lock` is held across every start, and every fork of the host program's. So a child never
+ * inherits a lifeline that its parent has just opened and not yet listed: two children started at the
+ * same time might then hold each other's lifeline, and both would outlive their parent.
  *
  * Lock order: family.lock before process->lock.
  */
-#include "process/process.h"
+#include "process/family.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/process.h"
 #include "base/thread.h"
 #include "shared/arena.h"
 #include "sync/lock.h"
 #include "thread/thread.h"
 
-struct motet_process {
-    uint32_t refs;   /* atomic */
-    int pid;         /* constant, as are the next four */
-    int parent;      /* the process whose child it is: a handle is of no use to another */
-    uint64_t number; /* counts the children of one parent, from 1 */
-    char *name;
-    bool daemon;
-    motet_lock lock; /* guards the next four */
-    bool ended;
-    int exitcode;
-    int pidfd;    /* open until the handle goes: it is the sentinel */
-    int lifeline; /* our end of the pipe that ends the child with us; -1 once it has ended */
-    struct motet_process *next; /* in the family; under family.lock */
-};
-
 static struct {
     motet_lock lock;
-    struct motet_process *first; /* under lock, as all below */
+    struct motet_process *first, *last; /* under lock, as all below */
+    struct motet_process *look;         /* the next one to see after, or NULL: the first */
     struct motet__later *later;
     uint64_t started; /* how many children there have been */
-    uint64_t named;   /* how many of them were given a name of ours */
     bool waits_at_exit;
     bool locked_by_start; /* the fork under way is ours, and has taken the lock already */
-    char name[64];        /* this process's own as its children's names begin, "" in the first */
 } family;
+
+/* Who this process is. Written while it has one thread. */
+static struct motet_process current = {
+    .relation = MOTET__CURRENT, .name = (char[]){"MainProcess"}, .pidfd = -1, .lifeline = -1};
+static struct motet_process parent = {.relation = MOTET__PARENT, .pidfd = -1, .lifeline = -1};
+static bool has_parent;
+static int own_lifeline = -1; /* the descriptor of our end, if we are a child */
 
 /* Constant once it is set: what must end before the children are waited for, or NULL. */
 static void (*before_end)(void);
@@ -58,6 +51,8 @@ static int set_up_error;
 
 static void drop(struct motet_process *process)
 {
+    if (process->relation != MOTET__CHILD)
+        return; /* lent */
     if (motet__sub(&process->refs, 1, ACQ_REL) != 1)
         return;
     if (process->pidfd >= 0)
@@ -90,9 +85,15 @@ static void after_fork_child(void)
         p->lifeline = p->pidfd = -1;
         p->lock = (motet_lock)MOTET_LOCK_INIT;
     }
-    family.first = NULL;
+    motet__server_forget();
+    family.first = family.last = family.look = NULL;
     family.later = NULL;
-    family.started = family.named = 0;
+    family.started = 0;
+    has_parent = false; /* it is not motet's, unless motet__live says so */
+    if (parent.pidfd >= 0)
+        motet__os_close(parent.pidfd);
+    parent.pidfd = -1;
+    parent.lock = (motet_lock)MOTET_LOCK_INIT;
     family.locked_by_start = false;
     family.lock = (motet_lock)MOTET_LOCK_INIT;
 }
@@ -109,11 +110,8 @@ static void set_up(void)
 static struct motet__later *take_due_locked(void)
 {
     struct motet__later *due = NULL;
-    uint64_t oldest = UINT64_MAX;
+    uint64_t oldest = family.first ? family.first->number : UINT64_MAX;
 
-    for (struct motet_process *p = family.first; p; p = p->next)
-        if (p->number < oldest)
-            oldest = p->number;
     for (struct motet__later **at = &family.later; *at;) {
         struct motet__later *later = *at;
         if (later->children > oldest) {
@@ -148,24 +146,43 @@ void motet__run_later(struct motet__later *later)
     run_all(due);
 }
 
+/* Puts one in its place: nearly always the last. Under family.lock. */
+static void enlist_locked(struct motet_process *process)
+{
+    struct motet_process *before = family.last;
+
+    while (before && before->number > process->number)
+        before = before->previous;
+    process->previous = before;
+    process->next = before ? before->next : family.first;
+    *(before ? &before->next : &family.first) = process;
+    *(process->next ? &process->next->previous : &family.last) = process;
+    process->listed = true;
+}
+
+static void unlist_locked(struct motet_process *process)
+{
+    if (family.look == process)
+        family.look = process->next;
+    *(process->previous ? &process->previous->next : &family.first) = process->next;
+    *(process->next ? &process->next->previous : &family.last) = process->previous;
+    process->listed = false;
+}
+
 /* Takes one whose end has been seen off the list. True if it was on it, and its reference is ours. */
 static bool unlist(struct motet_process *process)
 {
     struct motet__later *due = NULL;
-    bool found = false;
 
     motet__lock(&family.lock);
-    for (struct motet_process **at = &family.first; *at && !found; at = &(*at)->next)
-        if (*at == process) {
-            *at = process->next;
-            found = true;
-            break;
-        }
-    if (found)
+    bool listed = process->listed;
+    if (listed) {
+        unlist_locked(process);
         due = take_due_locked();
+    }
     motet__unlock(&family.lock);
     run_all(due);
-    return found;
+    return listed;
 }
 
 /* Looks whether it has ended. Under process->lock. */
@@ -175,7 +192,8 @@ static bool look_locked(struct motet_process *process)
 
     if (process->ended)
         return true;
-    switch (motet__os_reap(process->pidfd, &status)) {
+    switch (process->server ? motet__server_reap(process, &status)
+                            : motet__os_reap(process->pidfd, &status)) {
     case MOTET__RUNNING:
         return false;
     case MOTET__EXITED:
@@ -189,6 +207,8 @@ static bool look_locked(struct motet_process *process)
         break;
     }
     process->ended = true;
+    if (process->server)
+        motet__server_leave(process);
     motet__os_close(process->lifeline);
     process->lifeline = -1;
     return true;
@@ -237,33 +257,46 @@ static int send(struct motet_process *process, int signum)
     return has_ended(process) ? 0 : motet__os_signal(process->pidfd, signum);
 }
 
-/* The first of the family that comes after `number` in age, referenced; or NULL. */
-static struct motet_process *next_child(uint64_t number)
+/* The one of the family that follows, in age, the one that the caller has a reference to (NULL: the
+ * oldest); referenced, or NULL. */
+static struct motet_process *next_child(const struct motet_process *process)
 {
-    struct motet_process *found = NULL;
+    struct motet_process *found;
 
     motet__lock(&family.lock);
-    for (struct motet_process *p = family.first; p; p = p->next)
-        if (p->number > number && (!found || p->number < found->number))
-            found = p;
+    found = process && process->listed ? process->next : family.first;
+    while (process && found && found->number <= process->number)
+        found = found->next;
     if (found) /* the list holds a reference: this is not the first */
         motet__add(&found->refs, 1, RELAXED);
     motet__unlock(&family.lock);
     return found;
 }
 
-enum step { REAP, TERMINATE_DAEMONS, KILL_DAEMONS, JOIN };
+/* Sees whether one of the family has ended, each in turn. */
+static void look_at_one(void)
+{
+    motet__lock(&family.lock);
+    struct motet_process *process = family.look ? family.look : family.first;
+    if (process) {
+        motet__add(&process->refs, 1, RELAXED); /* as in next_child */
+        family.look = process->next;
+    }
+    motet__unlock(&family.lock);
+    if (!process)
+        return;
+    has_ended(process);
+    drop(process);
+}
+
+enum step { TERMINATE_DAEMONS, KILL_DAEMONS, JOIN };
 
 static void for_all_children(enum step step, int64_t deadline)
 {
-    struct motet_process *p;
+    struct motet_process *p = next_child(NULL), *next;
 
-    for (uint64_t number = 0; (p = next_child(number)); drop(p)) {
-        number = p->number;
+    for (; p; p = next) {
         switch (step) {
-        case REAP:
-            has_ended(p);
-            break;
         case TERMINATE_DAEMONS:
             if (p->daemon)
                 send(p, SIGTERM);
@@ -276,6 +309,8 @@ static void for_all_children(enum step step, int64_t deadline)
             join(p, MOTET__NEVER, false);
             break;
         }
+        next = next_child(p);
+        drop(p);
     }
 }
 
@@ -289,6 +324,92 @@ static void end_family(void)
     for_all_children(TERMINATE_DAEMONS, 0);
     for_all_children(KILL_DAEMONS, motet__now() + MOTET__SECOND);
     for_all_children(JOIN, 0);
+    motet__server_end();
+}
+
+/* A child ends without the functions that were registered for its exit: by fork they are its parent's. */
+static _Noreturn void end_child(int status)
+{
+    motet__threads_join_all();
+    end_family();
+    motet__os_exit(status & 0xff);
+}
+
+void motet__live(const struct motet__life *life)
+{
+    current.name = (char *)life->name;
+    snprintf(current.identity, sizeof current.identity, "%s", life->identity);
+    current.daemon = life->daemon;
+    parent.pid = life->parent;
+    parent.name = (char *)life->parent_name;
+    has_parent = true;
+    if (own_lifeline >= 0)
+        motet__os_close(own_lifeline); /* the parent's own: by fork it is here too */
+    own_lifeline = life->lifeline;
+    motet__os_thread_name(motet__self()->tid, life->name);
+    motet__os_no_input();
+
+    motet__threads_main_exits(end_child);
+    end_child(life->target(life->arg));
+}
+
+const char *motet__own_name(void)
+{
+    return current.name;
+}
+
+/* ---- starting ---- */
+
+/* Gives it a number, and a name if it has none. 0 or ENOMEM. */
+static int name_it(struct motet_process *process, const char *wanted)
+{
+    char name[MOTET__IDENTITY + 16];
+
+    motet__lock(&family.lock);
+    process->number = ++family.started;
+    motet__unlock(&family.lock);
+    snprintf(process->identity, sizeof process->identity, "%.70s%s%llu", current.identity,
+             *current.identity ? ":" : "", (unsigned long long)process->number);
+    snprintf(name, sizeof name, "Process-%s", process->identity);
+    process->name = motet__strdup(wanted && *wanted ? wanted : name);
+    return process->name ? 0 : ENOMEM;
+}
+
+static struct motet_process *new_handle(void)
+{
+    struct motet_process *process = motet__zalloc(sizeof *process);
+
+    if (!process)
+        return NULL;
+    process->refs = 1;
+    process->owner = motet__os_pid();
+    process->exitcode = MOTET_NO_EXITCODE;
+    process->pidfd = process->lifeline = -1;
+    return process;
+}
+
+struct motet_process *motet__process_new(const char *name)
+{
+    struct motet_process *process = new_handle();
+
+    if (process && (process->name = motet__strdup(name)))
+        return process;
+    motet__free(process);
+    return NULL;
+}
+
+static struct motet_process *new_child(const motet_process_options *options)
+{
+    struct motet_process *process = new_handle();
+
+    if (!process)
+        return NULL;
+    process->refs = 2; /* the caller's and the family's */
+    process->daemon = options->daemon;
+    if (name_it(process, options->name) == 0)
+        return process;
+    motet__free(process);
+    return NULL;
 }
 
 /* Has the process end its children when it exits. Under family.lock. */
@@ -303,96 +424,70 @@ static int wait_at_exit_locked(void)
     return rc;
 }
 
-static char *name_for_locked(const motet_process_options *options)
+/* Begins it, and lists it. 0 or an errno value. */
+static int begin(const struct motet__method *method, struct motet__start *start)
 {
-    char name[128];
-
-    if (options->name && *options->name)
-        return motet__strdup(options->name);
-    const char *prefix = family.name[0] ? family.name : "Process-";
-    snprintf(name, sizeof name, "%s%s%llu", prefix, family.name[0] ? ":" : "",
-             (unsigned long long)++family.named);
-    return motet__strdup(name);
+    motet__os_flush();
+    motet__lock(&family.lock);
+    int rc = wait_at_exit_locked();
+    if (rc == 0)
+        rc = method->begin_locked(start);
+    if (rc == 0)
+        enlist_locked(start->process);
+    motet__unlock(&family.lock);
+    return rc;
 }
 
-/* A child ends without the functions that its parent registered for its own exit. */
-static _Noreturn void end_child(int status)
+static int start_one(struct motet__start *start)
 {
-    motet__threads_join_all();
-    end_family();
-    motet__os_exit(status & 0xff);
+    static const struct motet__method *const methods[] = {
+        [MOTET_FORK] = &motet__fork_method,
+        [MOTET_SPAWN] = &motet__spawn_method,
+        [MOTET_FORKSERVER] = &motet__server_method,
+    };
+    const struct motet__method *method = methods[start->options->method];
+
+    start->process = new_child(start->options);
+    if (!start->process)
+        return ENOMEM;
+    int rc = method->prepare(start);
+    if (rc == 0)
+        rc = begin(method, start);
+    method->done(start);
+    if (rc) {
+        motet__free(start->process->name);
+        motet__free(start->process);
+    }
+    return rc;
 }
 
-/* The life of a child, from the fork to its end. */
-_Noreturn static void be_child(motet_target target, void *arg, const char *name)
+static bool valid(const void *arg, const motet_process_options *options)
 {
-    snprintf(family.name, sizeof family.name, "%s", name);
-    motet__os_thread_name(motet__self()->tid, name);
-    motet__os_no_input();
-
-    motet__threads_main_exits(end_child);
-    end_child(target(arg));
-}
-
-/* Forks and lists the child, whose handle is filled in. 0 or an errno value. Under family.lock. */
-static int start_locked(struct motet_process *process, motet_target target, void *arg)
-{
-    int pid = motet__os_fork(&process->lifeline, &process->pidfd);
-
-    if (pid < 0)
-        return errno;
-    if (pid == 0)
-        be_child(target, arg, process->name);
-    process->pid = pid;
-    process->parent = motet__os_pid();
-    process->number = ++family.started;
-    process->next = family.first;
-    family.first = process;
-    return 0;
+    return options && !arg == !options->size && !options->fds == !options->n_fds &&
+           options->n_fds <= INT_MAX && (unsigned)options->method <= MOTET_FORKSERVER;
 }
 
 motet_process *motet_process_start_with(motet_target target, const void *arg,
                                         const motet_process_options *options)
 {
-    if (!target || !options || !arg != !options->size) {
-        errno = EINVAL;
-        return NULL;
+    struct motet__start start = {.target = target, .arg = arg, .options = options, .message = -1};
+    int rc = target && valid(arg, options) ? 0 : EINVAL;
+
+    if (rc == 0) {
+        motet__spawn_guard();
+        motet__once_run(&once, set_up);
+        rc = set_up_error ? set_up_error : motet__arena();
     }
-    motet__once_run(&once, set_up);
-    int rc = set_up_error ? set_up_error : motet__arena();
+    if (rc == 0) {
+        look_at_one();
+        look_at_one();
+        rc = start_one(&start);
+    }
     if (rc) {
         errno = rc;
         return NULL;
     }
-    for_all_children(REAP, 0); /* those that ended and whom nobody joins */
-
-    struct motet_process *process = motet__zalloc(sizeof *process);
-    void *copy = arg ? motet__alloc(options->size) : NULL;
-    rc = ENOMEM;
-    if (process && (copy || !arg)) {
-        process->refs = 2; /* the caller's and the family's */
-        process->daemon = options->daemon;
-        process->exitcode = MOTET_NO_EXITCODE;
-        process->pidfd = process->lifeline = -1;
-        if (arg)
-            memcpy(copy, arg, options->size);
-        motet__os_flush();
-        motet__lock(&family.lock);
-        rc = wait_at_exit_locked();
-        if (rc == 0 && !(process->name = name_for_locked(options)))
-            rc = ENOMEM;
-        if (rc == 0)
-            rc = start_locked(process, target, copy);
-        motet__unlock(&family.lock);
-    }
-    motet__free(copy);
-    if (rc == 0)
-        return process;
-    if (process)
-        motet__free(process->name);
-    motet__free(process);
-    errno = rc;
-    return NULL;
+    return start.process;
 }
 
 void motet__process_before_end(void (*fn)(void))
@@ -400,12 +495,41 @@ void motet__process_before_end(void (*fn)(void))
     motet__store(&before_end, fn, RELEASE);
 }
 
+/* ---- handles ---- */
+
 /* 0 when the handle is of a child of this process. */
 static int mine(const motet_process *process)
 {
     if (!process)
         return EINVAL;
-    return process->parent == motet__os_pid() ? 0 : ECHILD;
+    return process->relation == MOTET__CHILD && process->owner == motet__os_pid() ? 0 : ECHILD;
+}
+
+/* The parent's pidfd. It lives as long as we do: so its number cannot be another's. */
+static int parent_pidfd(void)
+{
+    motet__lock(&parent.lock);
+    if (parent.pidfd < 0)
+        parent.pidfd = motet__os_pidfd(parent.pid);
+    int pidfd = parent.pidfd;
+    motet__unlock(&parent.lock);
+    return pidfd;
+}
+
+/* Waits for the end of the parent: of which its children hear seldom, as they are killed with it. */
+static int join_parent(int64_t deadline)
+{
+    int pidfd = parent_pidfd();
+
+    if (pidfd < 0)
+        return errno;
+    for (;;) {
+        int rc = motet__wait_fd(pidfd, deadline);
+        if (rc)
+            return rc;
+        if (motet__os_poll(pidfd, 0) == 0)
+            return 0;
+    }
 }
 
 int motet_process_join(motet_process *process, double timeout)
@@ -413,8 +537,13 @@ int motet_process_join(motet_process *process, double timeout)
     int64_t deadline;
     int rc = process ? motet__deadline(timeout, &deadline) : EINVAL;
 
-    if (rc == 0)
-        rc = mine(process);
+    if (rc)
+        return rc;
+    if (process == &parent)
+        return join_parent(deadline);
+    if (process == &current)
+        return EDEADLK;
+    rc = mine(process);
     return rc ? rc : join(process, deadline, true);
 }
 
@@ -438,11 +567,17 @@ int motet_process_exitcode(motet_process *process)
 
 int motet_process_pid(const motet_process *process)
 {
+    if (process == &current)
+        return motet__os_pid();
     return process ? process->pid : 0;
 }
 
 bool motet_process_is_alive(motet_process *process)
 {
+    if (process == &current)
+        return true;
+    if (process == &parent)
+        return motet__os_poll(parent_pidfd(), 0) == ETIMEDOUT;
     return mine(process) == 0 && !has_ended(process);
 }
 
@@ -458,6 +593,8 @@ bool motet_process_daemon(const motet_process *process)
 
 int motet_process_sentinel(const motet_process *process)
 {
+    if (process == &parent)
+        return parent_pidfd();
     return process ? process->pidfd : -1;
 }
 
@@ -473,4 +610,34 @@ int motet_process_kill(motet_process *process)
     int rc = mine(process);
 
     return rc ? rc : send(process, SIGKILL);
+}
+
+/* ---- who there is ---- */
+
+motet_process *motet_current_process(void)
+{
+    return &current;
+}
+
+motet_process *motet_parent_process(void)
+{
+    return has_parent ? &parent : NULL;
+}
+
+int motet_active_children(motet_process *out[], int n)
+{
+    struct motet_process *process = next_child(NULL), *next;
+    int alive = 0;
+
+    for (; process; process = next) {
+        bool ended = has_ended(process);
+        next = next_child(process);
+        if (!ended && alive < n)
+            out[alive] = process;
+        else
+            drop(process);
+        if (!ended && alive < INT_MAX)
+            alive++;
+    }
+    return alive;
 }

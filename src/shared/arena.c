@@ -3,20 +3,21 @@
  * 1 TiB of addresses costs nothing and is more than anybody has memory for; where so much is not to
  * be had, under a limit or a checker, less will do. A fixed address, well away from where the system
  * puts things, is asked for first: it makes runs alike, and checkers that keep parts of the address
- * space for themselves allow these. ThreadSanitizer ends a program that asks for an address it has
- * not foreseen, so it is never asked for one. Valgrind keeps books of all that is mapped, and reads
+ * space for themselves allow these. A child that executes a program needs the same place again, and
+ * there nothing is in the way either. ThreadSanitizer ends a program that asks for an address it has
+ * not foreseen, and is asked for one where it expects libraries, below any that there are. Valgrind keeps books of all that is mapped, and reads
  * it all to look for leaks, which takes memory for every page: there the arena is small.
  */
 #include "shared/arena.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/robust.h"
 #include "base/sanitize.h"
+#include "base/spawn.h"
 #include "shared/alloc.h"
 #include "sync/waiter.h"
 #include "wait/wait.h"
@@ -25,6 +26,7 @@
 
 struct motet__arena *motet__the_arena;
 struct motet__layout motet__layout;
+static struct motet__file file; /* what it is made of; constant once there is an arena */
 
 _Static_assert(sizeof(struct motet__arena) <= MOTET__PAGE, "the head is one page");
 _Static_assert(sizeof(void *) == 8, "the arena needs a 64-bit address space");
@@ -34,27 +36,22 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
-/* It tells by what it has loaded into the program. */
-static bool under_valgrind(void)
-{
-    const char *loaded = getenv("LD_PRELOAD");
-
-    return loaded && strstr(loaded, "vgpreload");
-}
-
 /* Some mapping, the larger the better. NULL with errno set. */
 static void *map(size_t *size)
 {
     static const size_t sizes[] = {(size_t)1 << 40, (size_t)1 << 36, (size_t)1 << 32,
                                    (size_t)1 << 28, (size_t)1 << 26};
+#if MOTET__TSAN
+    static const uintptr_t places[] = {0x7ea000000000, 0};
+#else
     static const uintptr_t places[] = {0x200000000000, 0x7a0000000000, 0x100000000000,
                                        0x600000000000, 0};
-    size_t first = MOTET__TSAN ? 1 : under_valgrind() ? 3 : 0;
+#endif
+    size_t first = MOTET__TSAN ? 1 : motet__os_under_valgrind() ? 3 : 0;
 
     for (size_t i = first; i < sizeof sizes / sizeof *sizes; i++) {
-        size_t n = sizeof places / sizeof *places;
-        for (size_t k = MOTET__TSAN ? n - 1 : 0; k < n; k++) {
-            void *base = motet__map_shared((void *)places[k], sizes[i]);
+        for (size_t k = 0; k < sizeof places / sizeof *places; k++) {
+            void *base = motet__map_shared((void *)places[k], sizes[i], &file);
             if (base) {
                 *size = sizes[i];
                 return base;
@@ -90,6 +87,15 @@ static void lay_out(struct motet__arena *arena, size_t size)
     motet__layout.chunk_count = (uint32_t)((size_t)(base + size - at) / MOTET__CHUNK);
 }
 
+/* It is there, whole: makes it known. */
+static void publish(struct motet__arena *arena, size_t size)
+{
+    lay_out(arena, size);
+    motet__waiters_set(waiters_of(arena), MOTET__WAITERS);
+    motet__scope_set_arena(arena, size);
+    motet__store(&motet__the_arena, arena, RELEASE); /* pairs with motet__arena */
+}
+
 static int make(void)
 {
     size_t size;
@@ -102,14 +108,13 @@ static int make(void)
     int rc = motet__populate(arena, MOTET__PAGE);
     if (rc) {
         motet__unmap(arena, size);
+        if (file.fd >= 0)
+            motet__os_close(file.fd);
         return rc;
     }
     arena->size = size; /* the rest is to begin as zeroes, and does */
     arena->magic = MAGIC;
-    lay_out(arena, size);
-    motet__waiters_set(waiters_of(arena), MOTET__WAITERS);
-    motet__scope_set_arena(arena, size);
-    motet__store(&motet__the_arena, arena, RELEASE); /* pairs with motet__arena */
+    publish(arena, size);
     return 0;
 }
 
@@ -132,4 +137,52 @@ int motet__arena_make(void)
     motet__store(&maker, 0, RELEASE);
     motet__wake(&maker, INT32_MAX, MOTET__PRIVATE);
     return rc;
+}
+
+int motet__arena_hand_down(struct motet__inheritance *arena)
+{
+    int rc = motet__arena();
+
+    if (rc)
+        return rc;
+    if (file.fd < 0)
+        return motet__explain(ENOTSUP, "shared memory was made under a limit on the size of files "
+                                       "(RLIMIT_FSIZE), so only children made by fork can have it: "
+                                       "raise the limit, or use MOTET_FORK");
+    if (!motet__file_open(&file))
+        return motet__explain(ENOTSUP,
+                              "the program has closed descriptor %d, which is that of its "
+                              "shared memory: close only your own, or use MOTET_FORK",
+                              file.fd);
+    arena->fd = file.fd;
+    arena->base = motet__the_arena;
+    arena->size = motet__the_arena->size;
+    return 0;
+}
+
+int motet__arena_inherit(const struct motet__inheritance *inherited)
+{
+    struct motet__arena *arena = inherited->base;
+
+    if (!motet__robust_usable(motet__self()))
+        return ENOTSUP;
+    int rc = motet__map_again(inherited->fd, arena, inherited->size);
+    if (rc)
+        return rc;
+    if (arena->magic != MAGIC || arena->size != inherited->size)
+        return EBADF; /* of another version of the library */
+    file = (struct motet__file){.fd = inherited->fd};
+    motet__file_identify(&file);
+    publish(arena, inherited->size);
+    return 0;
+}
+
+int motet__arena_move_above(int least)
+{
+    int fd = motet__os_move_above(file.fd, least);
+
+    if (fd < 0 && file.fd >= 0)
+        return errno;
+    file.fd = fd;
+    return 0;
 }

@@ -35,6 +35,24 @@ static inline int motet__arena(void)
     return motet__likely(motet__load(&motet__the_arena, ACQUIRE)) ? 0 : motet__arena_make();
 }
 
+/* What a child that executes a program needs to have the arena, at the same address. As it is mapped
+ * whole from the start, and only paid for piece by piece, there is no other to come. */
+struct motet__inheritance {
+    int fd;
+    void *base;
+    size_t size;
+};
+
+/* For such a child: 0, or an error of motet__arena, or ENOTSUP, explained. The descriptor is lent. */
+int motet__arena_hand_down(struct motet__inheritance *arena);
+
+/* In the child, before anything else of motet makes an arena: 0; EEXIST: something else is at its
+ * address; EBADF: it is not one; ENOMEM; ENOTSUP. The descriptor is the arena's from here on. */
+int motet__arena_inherit(const struct motet__inheritance *arena);
+
+/* Moves its descriptor to some number from `least` on, before there are threads. 0, EMFILE. */
+int motet__arena_move_above(int least);
+
 /* Allocates zeroed memory and stores its address in *where, which lies in the arena. 0, or with
  * *where as it was: EINVAL or an error of motet__arena. Killed at any instruction it leaves *where as
  * it was and nothing allocated, or the block in *where. */

@@ -1,0 +1,463 @@
+/* Children by a server: a process that was spawned when it was small, and forks for us.
+ *
+ * The server has one thread. It reads messages from its end of a pair of sockets: the file that a spawned
+ * child would be told by, the child's end of a lifeline, the word, our directory, stdout and stderr, and
+ * what the child is to have. It forks; the child takes these and goes the way of a spawned one from
+ * MOTET_MAIN on. The answer has the child's number and pidfd. The child waits for our word, which it gets only when we
+ * have the answer: so when the server is killed in between, and we ask a new one, there are not two.
+ *
+ * The arena is in the server, and so in its children, for it was spawned; what is allocated later lies in
+ * the same one mapping, of which only the use grows.
+ *
+ * The server's children are not ours to wait for, so it tells us how they end: it writes that into a word in
+ * the arena before it buries them. Where it has been killed first, their pidfd knows, if the kernel is new
+ * enough (Linux 6.15), else nobody does. Children do not end with the server. Their lifeline leads to us,
+ * and when we die both do.
+ *
+ * Lock order: family.lock, a process's lock, then `lock`.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+#include "base/registry.h"
+#include "base/spawn.h"
+#include "process/launch.h"
+#include "sync/lock.h"
+
+/* One server, of which there are several if one was killed. */
+struct motet__server {
+    uint32_t refs; /* atomic: the current one's, and one for each child that may live */
+    struct motet_process *process; /* constant, as is the next */
+    int socket;                    /* closed when it is given up */
+};
+
+static motet_lock lock;
+static struct motet__server *current; /* under lock: the one to ask, or NULL */
+
+/* What is asked. Then come the descriptors, in this order, and those of the user. */
+struct request {
+    uint64_t nonce;
+    uint32_t *report;
+    int32_t out,
+        error; /* the places of stdout and stderr among the descriptors; 0: there is none */
+};
+enum { MESSAGE, LIFELINE, WORD, HERE, OURS };
+
+struct answer {
+    int32_t error; /* 0: there is a pidfd with it */
+    int32_t pid;
+};
+
+/* A report: nothing yet, or how a child ended. Written once, by the server; release: pairs with the
+ * acquire of who reads it, for which there is nothing else to see. */
+enum { REPORTED = 1 << 16, WAS_KILLED = 1 << 8 };
+
+/* ---- the server ---- */
+
+/* Its children that have not ended. */
+struct ward {
+    int pid;
+    uint32_t *report;
+    struct ward *next;
+};
+enum { WARD_LISTS = 256 };
+
+static struct ward *wards[WARD_LISTS];
+
+static void report(struct ward *ward, enum motet__ending ending, int status)
+{
+    uint32_t value = REPORTED | (ending == MOTET__KILLED ? WAS_KILLED : 0) | (uint32_t)status;
+
+    motet__store(ward->report, value, RELEASE);
+    motet__wake(ward->report, INT32_MAX, MOTET__SHARED);
+}
+
+static void bury_the_dead(void)
+{
+    enum motet__ending ending;
+    int pid, status;
+
+    while ((pid = motet__os_find_dead(&ending, &status)) > 0) {
+        for (struct ward **at = &wards[pid % WARD_LISTS]; *at; at = &(*at)->next)
+            if ((*at)->pid == pid) {
+                struct ward *ward = *at;
+                report(ward, ending, status);
+                *at = ward->next;
+                motet__free(ward);
+                break;
+            }
+        motet__os_bury(pid);
+    }
+}
+
+static void close_all(const int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        motet__os_close(fds[i]);
+}
+
+/* Puts each descriptor at its number. All of ours lie above these. */
+static int place(const struct request *request, const struct motet__launch *launch, int *fds,
+                 size_t n)
+{
+    const int *numbers = (const int *)(const void *)motet__launch_text(launch, launch->fds);
+    int places[2] = {request->out, request->error}, most = 2, rc = 0;
+
+    for (uint32_t i = 0; i < launch->fd_count; i++)
+        if (numbers[i] > most)
+            most = numbers[i];
+    rc = motet__arena_move_above(most + 1);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (i == WORD)
+            continue;
+        fds[i] = motet__os_move_above(fds[i], most + 1);
+        rc = fds[i] < 0 ? errno : 0;
+    }
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        if (places[i])
+            rc = motet__os_move(fds[places[i]], i + 1);
+        else
+            motet__os_close(i + 1);
+    }
+    for (uint32_t i = 0; i < launch->fd_count && rc == 0; i++)
+        rc = motet__os_move(fds[n - launch->fd_count + i], numbers[i]);
+    return rc;
+}
+
+_Noreturn static void be_child(const struct request *request, int *fds, size_t n)
+{
+    struct motet__launch *launch = motet__launch_read(fds[MESSAGE], request->nonce);
+
+    if (!launch || launch->fd_count > n - OURS || place(request, launch, fds, n) != 0)
+        motet__os_exit(MOTET__CANNOT_BEGIN);
+    motet__os_go(fds[HERE]);
+    int lifeline = fds[LIFELINE];
+    for (size_t i = 0; i < n; i++)
+        if (i != LIFELINE && i != WORD)
+            motet__os_close(fds[i]);
+    motet__os_default(SIGINT);
+    motet__spawn_live(launch, lifeline);
+}
+
+/* The server's own descriptors, which are not its children's. */
+static int own_fds[2];
+
+static void serve_one(const struct request *request, int *fds, size_t n)
+{
+    struct ward *ward = motet__alloc(sizeof *ward);
+    struct motet__ends ends = {fds[LIFELINE], -1, fds[WORD]};
+    struct answer answer = {.error = ENOMEM};
+    int pidfd = -1;
+
+    if (ward) {
+        int pid = motet__os_fork(&ends, &pidfd);
+        if (pid == 0) {
+            fds[WORD] = -1; /* it has been given, and is closed */
+            close_all(own_fds, 2);
+            be_child(request, fds, n);
+        }
+        answer = (struct answer){pid < 0 ? errno : 0, pid};
+        *ward = (struct ward){pid, request->report, pid < 0 ? NULL : wards[pid % WARD_LISTS]};
+    }
+    if (answer.error == 0)
+        wards[answer.pid % WARD_LISTS] = ward;
+    else
+        motet__free(ward);
+    motet__os_send(own_fds[0], &answer, sizeof answer, &pidfd, answer.error == 0);
+    if (pidfd >= 0)
+        motet__os_close(pidfd);
+}
+
+static int serve(void *arg)
+{
+    int fds[MOTET__MOST_FDS];
+    struct request request;
+    size_t n;
+
+    own_fds[0] = *(int *)arg;
+    own_fds[1] = motet__os_signal_fd(SIGCHLD);
+    motet__os_close_on_exec(own_fds[0]);
+    motet__os_ignore(SIGINT); /* what Ctrl-C means is for the parent to say */
+    for (;;) {
+        motet__pollfd both[2] = {{.fd = own_fds[0]}, {.fd = own_fds[1]}};
+        motet__os_poll_many(both, 2, MOTET__NEVER);
+        if (both[1].revents) {
+            motet__os_signal_fd_clear(own_fds[1]);
+            bury_the_dead();
+        }
+        if (!both[0].revents)
+            continue;
+        int rc = motet__os_receive(own_fds[0], &request, sizeof request, fds, &n);
+        if (rc == EPIPE)
+            return 0;
+        if (rc == 0 && n >= OURS)
+            serve_one(&request, fds, n);
+        else
+            motet__os_send(own_fds[0], &(struct answer){.error = rc ? rc : EPROTO},
+                           sizeof(struct answer), NULL, 0);
+        close_all(fds, n);
+    }
+}
+
+static struct motet__function serve_function = {"motet-server", "motet", (motet__any_function)serve,
+                                                MOTET__TARGET,  NULL,    NULL};
+
+__attribute__((constructor)) static void add_serve(void)
+{
+    motet__function_add(&serve_function);
+}
+
+/* ---- whom it serves ---- */
+
+static void drop(struct motet__server *server)
+{
+    if (motet__sub(&server->refs, 1, ACQ_REL) != 1)
+        return;
+    motet_process_free(server->process);
+    motet__free(server);
+}
+
+/* It is dead, or about to die. Not motet_process_join: it is in no family, and that may be locked. */
+static void bury(struct motet__server *server)
+{
+    struct motet_process *process = server->process;
+    int status;
+
+    while (motet__os_poll(process->pidfd, MOTET__NEVER) != 0)
+        ;
+    motet__os_reap(process->pidfd, &status);
+    motet__os_close(process->lifeline);
+    drop(server);
+}
+
+static bool is_dead(struct motet__server *server)
+{
+    return motet__os_poll(server->process->pidfd, 0) == 0;
+}
+
+/* Under `lock`. */
+static void give_up_locked(void)
+{
+    struct motet__server *server = current;
+
+    current = NULL;
+    motet__os_close(server->socket);
+    motet__os_signal(server->process->pidfd, SIGKILL);
+    bury(server);
+}
+
+/* Spawns it. Under family.lock, as every start. */
+static int spawn(struct motet__server *server, int childs_end)
+{
+    motet_process_options options = {.size = sizeof childs_end, .fds = &childs_end, .n_fds = 1};
+    struct motet__start start = {.arg = &childs_end,
+                                 .options = &options,
+                                 .process = server->process,
+                                 .function = &serve_function,
+                                 .message = -1};
+    int rc = motet__spawn_method.prepare(&start);
+
+    if (rc == 0)
+        rc = motet__spawn_method.begin_locked(&start);
+    motet__spawn_method.done(&start);
+    return rc;
+}
+
+/* Under `lock`. */
+static int start_server_locked(void)
+{
+    struct motet__server *server = motet__zalloc(sizeof *server);
+    int ends[2] = {-1, -1}, rc = ENOMEM;
+
+    if (server && (server->process = motet__process_new("motet-server"))) {
+        rc = motet__os_mailbox(ends);
+        if (rc == 0) {
+            rc = spawn(server, ends[1]);
+            motet__os_close(ends[1]);
+        }
+        if (rc == 0) {
+            server->refs = 1;
+            server->socket = ends[0];
+            current = server;
+            return 0;
+        }
+        if (ends[0] >= 0)
+            motet__os_close(ends[0]);
+        motet_process_free(server->process);
+    }
+    motet__free(server);
+    return rc;
+}
+
+/* ---- a start ---- */
+
+static int prepare(struct motet__start *start)
+{
+    int rc = motet__spawn_check(start);
+
+    if (rc)
+        return rc;
+    if (start->options->n_fds > MOTET__MOST_FDS - OURS - 2)
+        return motet__explain(EINVAL,
+                              "a child of a server gets no more than %d descriptors: use "
+                              "MOTET_SPAWN",
+                              MOTET__MOST_FDS - OURS - 2);
+    start->process->report = motet_shared_alloc(sizeof *start->process->report);
+    return start->process->report ? motet__spawn_write(start) : errno;
+}
+
+/* Waits for the answer, or for the server's death: not for the end of its stream, which lasts as long as a
+ * child that it has just made has the other end too. */
+static int await(struct motet__server *server, struct answer *answer, int *fds, size_t *n)
+{
+    motet__pollfd both[2] = {{.fd = server->socket}, {.fd = server->process->pidfd}};
+
+    do
+        motet__os_poll_many(both, 2, MOTET__NEVER);
+    while (!both[0].revents && !both[1].revents);
+    return both[0].revents ? motet__os_receive(server->socket, answer, sizeof *answer, fds, n)
+                           : EPIPE;
+}
+
+/* Asks the server, and has its answer; EPIPE: it is dead. Under `lock`. */
+static int ask_locked(struct motet__start *start, const struct motet__ends *ends)
+{
+    int fds[MOTET__MOST_FDS] = {
+        [MESSAGE] = start->message, [LIFELINE] = ends->childs, [WORD] = ends->word};
+    struct request request = {.nonce = start->nonce, .report = start->process->report};
+    struct answer answer;
+    size_t n = OURS;
+    int here = motet__os_here();
+
+    if (here < 0)
+        return errno;
+    fds[HERE] = here;
+    if (motet__os_is_open(1))
+        fds[request.out = (int)n++] = 1;
+    if (motet__os_is_open(2))
+        fds[request.error = (int)n++] = 2;
+    for (size_t i = 0; i < start->options->n_fds; i++)
+        fds[n++] = start->options->fds[i];
+    int rc = motet__os_send(current->socket, &request, sizeof request, fds, n);
+    motet__os_close(here);
+    if (rc == 0)
+        rc = await(current, &answer, fds, &n);
+    if (rc)
+        return rc == EPROTO ? EMFILE : rc; /* there was no room for the pidfd */
+    if (answer.error)
+        return answer.error;
+    start->process->pid = answer.pid;
+    start->process->pidfd = motet__os_move_above(fds[0], 3);
+    return start->process->pidfd < 0 ? errno : 0;
+}
+
+/* One attempt. Under `lock`. */
+static int try_locked(struct motet__start *start)
+{
+    struct motet__ends ends;
+    int rc = current ? 0 : start_server_locked();
+
+    if (rc == 0)
+        rc = motet__os_ends_open(&ends, true);
+    if (rc)
+        return rc;
+    rc = ask_locked(start, &ends);
+    if (rc) {
+        motet__os_ends_close(&ends); /* which ends the child, if there is one */
+        return rc;
+    }
+    motet__os_ends_begin(&ends);
+    start->process->lifeline = ends.parents;
+    start->process->server = current;
+    motet__add(&current->refs, 1, RELAXED); /* one is held by `current` */
+    return 0;
+}
+
+static int begin_locked(struct motet__start *start)
+{
+    int rc;
+
+    motet__lock(&lock);
+    if (current && is_dead(current))
+        give_up_locked();
+    rc = try_locked(start);
+    for (int i = 0; rc == EPIPE && i < 3; i++) { /* killed meanwhile: another */
+        if (current)
+            give_up_locked();
+        rc = try_locked(start);
+    }
+    motet__unlock(&lock);
+    if (rc == EBADF)
+        return motet__explain(rc, "one of the descriptors that the child is to have is not open");
+    if (rc == EPIPE)
+        return motet__explain(ECHILD, "the server that starts children dies at once: see what it "
+                                      "says on stderr");
+    return rc;
+}
+
+static void done(struct motet__start *start)
+{
+    if (start->message >= 0)
+        motet__os_close(start->message);
+    if (!start->process->server) {
+        motet_shared_free(start->process->report);
+        start->process->report = NULL;
+    }
+}
+
+const struct motet__method motet__server_method = {prepare, begin_locked, done};
+
+/* ---- an end ---- */
+
+enum motet__ending motet__server_reap(struct motet_process *process, int *status)
+{
+    uint32_t value;
+
+    if (motet__os_poll(process->pidfd, 0) == ETIMEDOUT)
+        return MOTET__RUNNING;
+    /* It has ended; the server is about to say how. A server that is killed first says nothing: the
+     * sleep in shared memory ends by itself now and then, to look. */
+    while (!(value = motet__load(process->report, ACQUIRE)) && !is_dead(process->server))
+        motet__wait(process->report, 0, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
+    if (!value && !(value = motet__load(process->report, ACQUIRE)))
+        return motet__os_reap(process->pidfd, status);
+    *status = value & (WAS_KILLED - 1);
+    return value & WAS_KILLED ? MOTET__KILLED : MOTET__EXITED;
+}
+
+void motet__server_leave(struct motet_process *process)
+{
+    motet_shared_free(process->report);
+    process->report = NULL;
+    drop(process->server);
+    process->server = NULL;
+}
+
+void motet__server_forget(void)
+{
+    lock = (motet_lock)MOTET_LOCK_INIT;
+    if (!current)
+        return;
+    motet__os_close(current->socket);
+    motet__os_close(current->process->lifeline);
+    motet__os_close(current->process->pidfd);
+    current->process->pidfd = -1;
+    current = NULL;
+}
+
+void motet__server_end(void)
+{
+    struct motet__server *server;
+
+    motet__lock(&lock);
+    server = current;
+    current = NULL;
+    motet__unlock(&lock);
+    if (!server)
+        return;
+    motet__os_close(server->socket); /* by which it ends */
+    bury(server);
+}

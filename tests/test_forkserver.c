@@ -1,0 +1,470 @@
+/* Processes that a server forks: what spawn promises, and what becomes of them when the server is
+ * killed. */
+#include "harness.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "process/family.h"
+
+#define START_NEW(target, arg, ...)                                                                \
+    start_new((target), (arg), &(motet_process_options){.size = __VA_ARGS__})
+
+static motet_process *start_new(motet_target target, const void *arg,
+                                motet_process_options *options)
+{
+    options->method = MOTET_FORKSERVER;
+    motet_process *p = motet_process_start_with(target, arg, options);
+    if (!p)
+        FAIL("start: %s: %s", strerrorname_np(errno), motet_last_error());
+    return p;
+}
+
+static int end(motet_process *p)
+{
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    CHECK(!motet_process_is_alive(p));
+    int code = motet_process_exitcode(p);
+    motet_process_free(p);
+    return code;
+}
+
+static int run(motet_target target, const void *arg, size_t size)
+{
+    return end(START_NEW(target, arg, size));
+}
+
+static int return_it(void *arg)
+{
+    return *(int *)arg;
+}
+MOTET_TASK(return_it);
+
+static int live_on(void *arg)
+{
+    (void)arg;
+    for (;;)
+        pause();
+    return 0;
+}
+MOTET_TASK(live_on);
+
+static int return_server(void *arg)
+{
+    **(int **)arg = getppid();
+    return 0;
+}
+MOTET_TASK(return_server);
+
+/* The number of the server that starts children now. */
+static int server_pid(void)
+{
+    int *pid = motet_shared_alloc(sizeof *pid);
+
+    CHECK_INT(run(return_server, &pid, sizeof pid), 0);
+    int number = *pid;
+    motet_shared_free(pid);
+    return number;
+}
+
+static int count_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = -1; /* the one that we count with */
+    struct dirent *entry;
+
+    CHECK(dir != NULL);
+    while ((entry = readdir(dir)) != NULL)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+/* Each case ends its server, so that it leaves nothing. */
+#define SERVED(name)                                                                               \
+    static void name##_served(void);                                                               \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        name##_served();                                                                           \
+        motet__server_end();                                                                       \
+    }                                                                                              \
+    static void name##_served(void)
+
+SERVED(exit_codes)
+{
+    int code, server = server_pid();
+
+    CHECK(server != getpid());
+    for (code = 0; code < 40; code++) {
+        int exit_code = code * 7;
+        CHECK_INT(run(return_it, &exit_code, sizeof exit_code), exit_code & 255);
+    }
+    motet_process *p = START_NEW(live_on, NULL, 0);
+    CHECK(motet_process_is_alive(p));
+    CHECK_INT(motet_process_join(p, 0.01), ETIMEDOUT);
+    CHECK_INT(motet_process_exitcode(p), MOTET_NO_EXITCODE);
+    struct pollfd sentinel = {motet_process_sentinel(p), POLLIN, 0};
+    CHECK_INT(poll(&sentinel, 1, 0), 0);
+    CHECK_INT(motet_process_terminate(p), 0);
+    CHECK_INT(poll(&sentinel, 1, (int)harness_patience() * 1000), 1);
+    CHECK_INT(motet_process_exitcode(p), -SIGTERM); /* at once, when the sentinel says so */
+    CHECK_INT(motet_process_kill(p), 0);
+    CHECK_INT(end(p), -SIGTERM);
+    CHECK_INT(server_pid(), server);
+}
+
+struct big {
+    size_t size;
+    unsigned sum;
+    unsigned char bytes[];
+};
+
+static int sum_them(void *arg)
+{
+    struct big *big = arg;
+    unsigned sum = 0;
+
+    for (size_t i = 0; i < big->size; i++)
+        sum += big->bytes[i];
+    CHECK_INT(sum, big->sum);
+    return 3;
+}
+MOTET_TASK(sum_them);
+
+SERVED(arguments_of_every_size)
+{
+    for (size_t size = 1; size < 20000000; size = size * 7 + 1) {
+        struct big *big = calloc(1, sizeof *big + size);
+        big->size = size;
+        for (size_t i = 0; i < size; i++)
+            big->sum += big->bytes[i] = (unsigned char)(i * 11);
+        CHECK_INT(run(sum_them, big, sizeof *big + size), 3);
+        free(big);
+    }
+}
+
+struct late {
+    motet_lock lock;
+    long count;
+    unsigned char *bytes;
+};
+
+static int use_late(void *arg)
+{
+    struct late *late = *(struct late **)arg;
+
+    for (size_t i = 0; i < 10000000; i += 4096)
+        CHECK_INT(late->bytes[i], 99);
+    for (int i = 0; i < 1000; i++)
+        motet_with(&late->lock)
+            late->count++;
+    return 0;
+}
+MOTET_TASK(use_late);
+
+SERVED(memory_that_was_added_after_the_server)
+{
+    server_pid();
+    struct late *late = motet_shared_alloc(sizeof *late);
+    motet_process *p[3];
+
+    late->bytes = motet_shared_alloc(10000000);
+    memset(late->bytes, 99, 10000000);
+    for (int i = 0; i < 3; i++)
+        p[i] = START_NEW(use_late, &late, sizeof late);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(end(p[i]), 0);
+    CHECK_INT(late->count, 3000);
+    motet_shared_free(late->bytes);
+    motet_shared_free(late);
+}
+
+struct surroundings {
+    int fd, descriptors, parent;
+    char name[32];
+};
+
+static int check_surroundings(void *arg)
+{
+    struct surroundings *s = arg;
+    char text[100];
+    sigset_t mask;
+
+    CHECK_INT(count_descriptors(), s->descriptors);
+    CHECK_STR(getcwd(text, sizeof text), "/");
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    for (int i = 1; i < 32; i++) {
+        struct sigaction action;
+        CHECK(!sigismember(&mask, i));
+        if (sigaction(i, NULL, &action) == 0 && !HARNESS_ASAN && !HARNESS_TSAN)
+            CHECK(action.sa_handler == SIG_DFL);
+    }
+    CHECK_STR(motet_process_name(motet_current_process()), s->name);
+    CHECK_STR(motet_process_name(motet_parent_process()), "MainProcess");
+    CHECK_INT(motet_process_pid(motet_parent_process()), s->parent);
+    CHECK(motet_process_is_alive(motet_parent_process()));
+    if (s->fd >= 0)
+        CHECK_INT(write(s->fd, "x", 1), 1);
+    printf("out");
+    fprintf(stderr, "err");
+    return 0;
+}
+MOTET_TASK(check_surroundings);
+
+SERVED(descriptors_directory_names_and_output)
+{
+    int ends[2], high;
+    FILE *file = tmpfile();
+    char text[1000] = "", c;
+
+    server_pid(); /* from here on the server has what we no longer have */
+    CHECK_INT(chdir("/"), 0);
+    CHECK_INT(pipe(ends), 0);
+    motet_process *siblings[4];
+    for (int i = 0; i < 4; i++)
+        siblings[i] = START_NEW(live_on, NULL, 0);
+    for (int i = 0; i < 3; i++) { /* the last: a number that the server uses itself */
+        int saved[2] = {dup(1), dup(2)};
+        high = i == 0 ? -1 : fcntl(ends[1], F_DUPFD, i == 1 ? 70 : 3);
+        struct surroundings s = {high, high < 0 ? 5 : 6, getpid(), ""};
+        snprintf(s.name, sizeof s.name, "Process-%d", i + 6);
+        fflush(NULL);
+        dup2(fileno(file), 1);
+        dup2(fileno(file), 2);
+        motet_process *p = START_NEW(check_surroundings, &s, sizeof s,
+                                     .fds = high < 0 ? NULL : &high, .n_fds = high >= 0);
+        int code = end(p);
+        dup2(saved[0], 1);
+        dup2(saved[1], 2);
+        close(saved[0]);
+        close(saved[1]);
+        CHECK(pread(fileno(file), text, sizeof text - 1, 0) > 0);
+        if (code)
+            FAIL("%s", text);
+        CHECK_INT(strlen(text), (i + 1) * 6);
+        if (high >= 0) {
+            CHECK_INT(read(ends[0], &c, 1), 1);
+            close(high);
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(motet_process_kill(siblings[i]), 0);
+        CHECK_INT(end(siblings[i]), -SIGKILL);
+    }
+    int closed = high, many[300];
+    CHECK(motet_process_start(live_on, NULL, 0, .method = MOTET_FORKSERVER, .fds = &closed,
+                              .n_fds = 1) == NULL);
+    CHECK_INT(errno, EBADF);
+    for (int i = 0; i < 300; i++)
+        many[i] = 1;
+    CHECK(motet_process_start(live_on, NULL, 0, .method = MOTET_FORKSERVER, .fds = many,
+                              .n_fds = 300) == NULL);
+    CHECK_INT(errno, EINVAL);
+    CHECK_CONTAINS(motet_last_error(), "MOTET_SPAWN");
+    close(ends[0]);
+    close(ends[1]);
+    fclose(file);
+}
+
+/* ---- the server is killed ---- */
+
+static void check_code(int code, int expected)
+{
+    if (code != MOTET_EXITCODE_LOST)
+        CHECK_INT(code, expected);
+}
+
+static int wait_then_return(void *arg)
+{
+    CHECK_INT(motet_event_wait(*(motet_event **)arg, harness_patience()), 0);
+    return 6;
+}
+MOTET_TASK(wait_then_return);
+
+SERVED(children_outlive_a_server_that_is_killed)
+{
+    motet_event *event = motet_shared_alloc(sizeof *event);
+    motet_process *p = START_NEW(wait_then_return, &event, sizeof event);
+    motet_process *q = START_NEW(live_on, NULL, 0);
+    int server = server_pid(), code = 9;
+
+    CHECK_INT(kill(server, SIGKILL), 0);
+    CHECK_INT(run(return_it, &code, sizeof code), 9); /* by another */
+    int other = server_pid();
+    CHECK(other != server);
+    CHECK(motet_process_is_alive(p));
+    motet_event_set(event);
+    check_code(end(p), 6);
+    CHECK(motet_process_is_alive(q));
+    CHECK_INT(motet_process_kill(q), 0);
+    check_code(end(q), -SIGKILL);
+    CHECK_INT(server_pid(), other);
+    motet_shared_free(event);
+}
+
+/* Killed at any moment of a start: it is one child in any case. */
+static int count_and_return(void *arg)
+{
+    __atomic_add_fetch(*(long **)arg, 1, __ATOMIC_SEQ_CST);
+    return 5;
+}
+MOTET_TASK(count_and_return);
+
+static int stop; /* atomic */
+
+static int kill_servers(void *arg)
+{
+    uint64_t state = harness_seed();
+    int main_thread = getpid(); /* which starts them */
+
+    (void)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        char path[64], text[64] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%d/children", main_thread);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n > 0 && harness_random(&state) % 3 == 0)
+            kill(atoi(text), SIGKILL); /* the only child of ours that is not the server's */
+        struct timespec pause = {0, (long)(harness_random(&state) % 3000) * 1000};
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+SERVED(a_server_is_killed_at_any_moment)
+{
+    long *count = motet_shared_alloc(sizeof *count), n = stress(40);
+    struct worker *w;
+
+    server_pid();
+    w = THREADS.start(kill_servers, NULL, 0);
+    for (long i = 0; i < n; i++) {
+        motet_process *p =
+            motet_process_start(count_and_return, &count, sizeof count, .method = MOTET_FORKSERVER);
+        if (!p) { /* killed thrice in a row */
+            CHECK_INT(errno, ECHILD);
+            i--;
+            continue;
+        }
+        check_code(end(p), 5);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(worker_join(w), 0);
+    CHECK_INT(*count, n);
+    motet_shared_free(count);
+}
+
+/* ---- we are killed ---- */
+
+TEST(server_and_children_go_with_their_owner)
+{
+    for (long i = 0; i < stress(10); i++) {
+        int ends[2];
+        char c;
+        CHECK_INT(pipe2(ends, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            dup2(ends[1], 2); /* whoever lives has it */
+            for (int k = 0; k < 3; k++)
+                START_NEW(live_on, NULL, 0);
+            CHECK_INT(write(ends[1], "x", 1), 1);
+            live_on(NULL);
+        }
+        close(ends[1]);
+        CHECK_INT(read(ends[0], &c, 1), 1);
+        kill(pid, SIGKILL);
+        while (waitpid(pid, NULL, 0) < 0)
+            CHECK_INT(errno, EINTR);
+        struct pollfd in = {ends[0], POLLIN, 0};
+        CHECK_INT(poll(&in, 1, (int)harness_patience() * 1000 / 2), 1);
+        CHECK_INT(read(ends[0], &c, 1), 0);
+        close(ends[0]);
+    }
+}
+
+/* ---- the rest ---- */
+
+static int start_one_more(void *arg)
+{
+    int method = *(int *)arg, code = 8;
+
+    motet_process *p =
+        motet_process_start(return_it, &code, sizeof code, .method = (motet_start_method)method);
+    CHECK(p != NULL);
+    return end(p) + 1;
+}
+MOTET_TASK(start_one_more);
+
+SERVED(children_have_children_by_every_method)
+{
+    for (int method = MOTET_FORK; method <= MOTET_FORKSERVER; method++) {
+        CHECK_INT(run(start_one_more, &method, sizeof method), 9);
+        /* And a fork of ours has a server of its own. */
+        motet_process *p = motet_process_start(start_one_more, &method, sizeof method);
+        CHECK_INT(end(p), 9);
+    }
+}
+
+static int start_some(void *arg)
+{
+    (void)arg;
+    for (long i = 0; i < stress(50); i++) {
+        int code = (int)i % 100;
+        CHECK_INT(run(return_it, &code, sizeof code), code);
+    }
+    return 0;
+}
+
+SERVED(many_threads_start_at_once)
+{
+    struct worker *w[4];
+
+    server_pid();
+    for (int i = 0; i < 4; i++)
+        w[i] = THREADS.start(start_some, NULL, 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(worker_join(w[i]), 0);
+}
+
+SERVED(starts_leave_nothing)
+{
+    server_pid();
+    int before = count_descriptors();
+
+    for (long i = 0; i < stress(100); i++) {
+        int code = 1;
+        CHECK_INT(run(return_it, &code, sizeof code), 1);
+    }
+    CHECK(count_descriptors() <= before + 1); /* that of a thread that waits */
+    for (long i = 0; i < stress(50); i++)
+        motet_process_free(START_NEW(live_on, NULL, 0, .daemon = true));
+    motet_process *all[200];
+    int n = motet_active_children(all, 200);
+    CHECK_INT(n, stress(50) < 200 ? stress(50) : n);
+    for (int i = 0; i < n && i < 200; i++) {
+        motet_process_kill(all[i]);
+        motet_process_free(all[i]);
+    }
+    WAIT_UNTIL(motet_active_children(NULL, 0) == 0);
+    CHECK(count_descriptors() <= before + 1);
+}
+
+/* With its children ended at exit, the server is too: the harness looks. */
+static int leave_them(void *arg)
+{
+    (void)arg;
+    motet_process_free(START_NEW(live_on, NULL, 0, .daemon = true));
+    return 2;
+}
+
+TEST(exit_ends_the_server)
+{
+    motet_process *p = motet_process_start(leave_them, NULL, 0);
+    CHECK_INT(end(p), 2);
+}

@@ -1,0 +1,248 @@
+#!/bin/sh
+# Programs that start processes by spawn and forkserver, as users write them: what works however they are
+# linked and started, and what is said when it cannot.
+cd "$(dirname "$0")/.." || exit 1
+passed=0 failed=0
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+export LC_ALL=C
+include=$PWD/include build=$(cd "$MOTET_BUILD" && pwd)
+
+# is LABEL EXPECTED ACTUAL
+is()
+{
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+    else
+        printf 'FAIL %s\n--- expected:\n%s\n--- but it is:\n%s\n' "$1" "$2" "$3"
+        failed=$((failed + 1))
+    fi
+}
+
+# has LABEL PART TEXT
+has()
+{
+    case $3 in
+    *"$2"*) passed=$((passed + 1)) ;;
+    *)
+        printf 'FAIL %s\n--- expected to contain:\n%s\n--- but it is:\n%s\n' "$1" "$2" "$3"
+        failed=$((failed + 1))
+        ;;
+    esac
+}
+
+run()
+{
+    timeout 120 "$@" 2>&1
+    code=$?
+    [ $code -eq 0 ] || echo "exit $code"
+}
+
+cat >"$scratch/program.c" <<'END'
+#include <motet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int answer(void *arg)
+{
+    return *(int *)arg + VALUE;
+}
+MOTET_TASK(answer);
+
+static int start(motet_start_method method)
+{
+    int n = 40;
+    motet_process_options options = {};
+    options.size = sizeof n;
+    options.method = method;
+    motet_process *p = motet_process_start_with(answer, &n, &options);
+    if (!p) {
+        printf("%s\n", motet_last_error());
+        return 1;
+    }
+    motet_process_join(p, MOTET_FOREVER);
+    printf("%d\n", motet_process_exitcode(p));
+    motet_process_free(p);
+    return 0;
+}
+
+#ifdef EARLY
+__attribute__((constructor)) static void too_early(void)
+{
+    start(MOTET_FORK);
+}
+#endif
+
+int main(int argc, char **argv)
+{
+#ifndef NO_MAIN
+    MOTET_MAIN(argc, argv);
+#endif
+    (void)argc, (void)argv;
+    if (argc > 1 && motet_set_executable(argv[1]) != 0)
+        return 1;
+    return start(MOTET_SPAWN) || start(MOTET_FORKSERVER);
+}
+END
+
+# compile NAME COMPILER [OPTION...]: a program of that name
+compile()
+{
+    name=$1
+    shift
+    "$@" -Wall -Wextra -I"$include" -o "$scratch/$name" "$scratch/program.c" \
+        ${library-"$build/libmotet.a"} || exit 1
+}
+
+both='42
+42'
+compile program gcc -O2 -DVALUE=2
+is "with the static library" "$both" "$(run "$scratch/program")"
+
+if [ -f "$build/libmotet.so" ]; then
+    library="-L$build -lmotet -Wl,-rpath,$build" compile shared gcc -O2 -DVALUE=2
+    is "with the shared library" "$both" "$(run "$scratch/shared")"
+fi
+compile lto gcc -O2 -flto -DVALUE=2
+is "optimised when it is linked" "$both" "$(run "$scratch/lto")"
+compile sections gcc -O2 -ffunction-sections -fdata-sections -Wl,--gc-sections -DVALUE=2
+is "without sections that nobody uses" "$both" "$(run "$scratch/sections")"
+compile fixed gcc -no-pie -DVALUE=2
+is "at a fixed address" "$both" "$(run "$scratch/fixed")"
+if gcc -static -DVALUE=2 -I"$include" -o "$scratch/static" "$scratch/program.c" \
+    "$build/libmotet.a" 2>/dev/null; then
+    is "linked statically" "$both" "$(run "$scratch/static")"
+fi
+cp "$scratch/program.c" "$scratch/program.cc"
+library="-x none $build/libmotet.a" compile plus g++ -x c++ -DVALUE=2
+is "in C++" "$both" "$(run "$scratch/plus")"
+
+cp "$scratch/program" "$scratch/stripped"
+strip "$scratch/stripped"
+is "stripped" "$both" "$(run "$scratch/stripped")"
+is "by a relative path" "$both" "$(cd "$scratch" && run ./program)"
+is "by a search" "$both" "$(PATH=$scratch:$PATH run program)"
+
+# ---- the file is replaced while the program runs: the child is the old program
+cat >"$scratch/wait.c" <<'END'
+#include <motet.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int say(void *arg)
+{
+    (void)arg;
+    puts("the old one");
+    return 0;
+}
+MOTET_TASK(say);
+
+int main(int argc, char **argv)
+{
+    char line[10];
+    MOTET_MAIN(argc, argv);
+    puts("ready");
+    fflush(stdout);
+    if (!fgets(line, sizeof line, stdin))
+        return 1;
+    motet_process *p = motet_process_start(say, NULL, 0, .method = MOTET_SPAWN);
+    motet_process_join(p, MOTET_FOREVER);
+    return motet_process_exitcode(p);
+}
+END
+gcc -I"$include" -o "$scratch/wait" "$scratch/wait.c" "$build/libmotet.a" || exit 1
+mkfifo "$scratch/in" "$scratch/out"
+"$scratch/wait" <"$scratch/in" >"$scratch/out" &
+exec 3>"$scratch/in" 4<"$scratch/out"
+read -r line <&4
+rm "$scratch/wait"
+printf '#!/bin/sh\necho the new one\n' >"$scratch/wait"
+chmod +x "$scratch/wait"
+echo go >&3
+read -r line <&4
+is "the file was replaced" "the old one" "$line"
+exec 3>&- 4<&-
+wait
+
+# ---- a target in an object that was loaded later
+cat >"$scratch/plugin.c" <<'END'
+#include <motet.h>
+
+static int in_plugin(void *arg)
+{
+    return *(int *)arg * 2;
+}
+MOTET_TASK(in_plugin);
+
+motet_target get(void);
+motet_target get(void)
+{
+    return in_plugin;
+}
+END
+cat >"$scratch/host.c" <<'END'
+#include <dlfcn.h>
+#include <motet.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    int n = 21;
+    MOTET_MAIN(argc, argv);
+    for (int i = 0; i < 3; i++) {
+        void *object = dlopen(argv[1], RTLD_NOW);
+        motet_target (*get)(void);
+        *(void **)&get = object ? dlsym(object, "get") : NULL;
+        if (!get)
+            return 1;
+        motet_process *p =
+            motet_process_start(get(), &n, sizeof n, .method = i ? MOTET_FORKSERVER : MOTET_SPAWN);
+        motet_process_join(p, MOTET_FOREVER);
+        printf("%d\n", motet_process_exitcode(p));
+        dlclose(object); /* it is forgotten, and can be loaded again */
+    }
+    return 0;
+}
+END
+if [ -f "$build/libmotet.so" ]; then
+    gcc -shared -fPIC -I"$include" -o "$scratch/plugin.so" "$scratch/plugin.c" &&
+        gcc -I"$include" -o "$scratch/host" "$scratch/host.c" -L"$build" -lmotet \
+            -Wl,-rpath,"$build" || exit 1
+    is "a target in a plug-in" "42
+42
+42" "$(run "$scratch/host" "$scratch/plugin.so")"
+fi
+
+# ---- what cannot be, and what helps
+compile nomain gcc -DNO_MAIN -DVALUE=2
+has "without MOTET_MAIN" "MOTET_MAIN(argc, argv)" "$(run "$scratch/nomain")"
+compile early gcc -DEARLY -DVALUE=2
+out=$(run "$scratch/early")
+has "a constructor starts processes: not in the child" "cannot begin: it" "$out"
+has "which ends" "127" "$out"
+
+loader=$(readelf -l "$scratch/program" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')
+has "started by the loader" "motet_set_executable" "$(run "$loader" "$scratch/program")"
+is "started by the loader, but named" "$both" \
+    "$(run "$loader" "$scratch/program" "$scratch/program")"
+
+compile other gcc -DVALUE=3
+is "another program with the same target" '43
+43' "$(run "$scratch/program" "$scratch/other")"
+sed 's/answer/question/' "$scratch/program.c" >"$scratch/question.c"
+mv "$scratch/question.c" "$scratch/program.c"
+compile question gcc -DVALUE=3
+has "another program without the target" "does not know its target by MOTET_TASK: answer" \
+    "$(run "$scratch/program" "$scratch/question")"
+
+# ---- under valgrind, with and without its following the children
+if command -v valgrind >/dev/null; then
+    is "under valgrind" "$both" "$(run valgrind -q "$scratch/program")"
+    # It knows no pidfd_open(), so what it runs cannot fork.
+    is "under valgrind, children too" 42 \
+        "$(run valgrind -q --trace-children=yes "$scratch/program" | head -1)"
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
