@@ -51,7 +51,7 @@ judge "the check build is whole" 0
 
 build buffer tests/check/buffer.c
 build right tests/check/buffer.c -DRIGHT
-for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES STACK FOREIGN HOURS; do
+for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES STACK FOREIGN HOURS MESSAGES; do
     build $name tests/check/programs.c -D$name
 done
 
@@ -88,6 +88,9 @@ run random:20 FOREIGN
 judge "a thread of the program's own" 1 "that motet did not start" "exit status is 3"
 run random:50 HOURS
 judge "hours of waiting" 0 "nothing found"
+
+run random:300 MESSAGES
+judge "messages, which the program frees" 0 "nothing found"
 
 # The string makes the same run, in the process itself, which stops where it fails.
 run random:2000 buffer

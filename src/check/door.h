@@ -85,6 +85,7 @@ int64_t motet__now(void);
 void *motet__alloc(size_t size);
 void *motet__zalloc(size_t size);
 void motet__free(void *p);
+void *motet__hand_out(void *p, size_t size);
 
 struct motet__self;
 struct motet__self *motet__check_self(void);

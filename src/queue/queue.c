@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "queue/body.h"
 #include "queue/fifo.h"
 #include "queue/message.h"
@@ -751,7 +752,7 @@ int motet_queue_get_bytes(motet_queue *queue, void **data, size_t *size, double 
     int rc = data && size ? get_bytes(queue, &parcel, timeout) : EINVAL;
 
     if (rc == 0) {
-        *data = parcel.data;
+        *data = motet__hand_out(parcel.data, parcel.size);
         *size = parcel.size;
     }
     return rc;

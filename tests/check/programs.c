@@ -178,6 +178,32 @@ static int first(void *arg)
     return motet_sleep(3600) || motet_event_wait(&event, 7200) != ETIMEDOUT;
 }
 #define SECOND first
+
+#elif defined(MESSAGES) /* whoever gets one frees it */
+static motet_queue *queue;
+
+static int first(void *arg)
+{
+    (void)arg;
+    return motet_queue_put_bytes(queue, "hello", 6, MOTET_FOREVER) ||
+           motet_queue_put_bytes(queue, NULL, 0, MOTET_FOREVER);
+}
+
+static int second(void *arg)
+{
+    (void)arg;
+    for (size_t wanted = 6, size; wanted != SIZE_MAX; wanted = wanted ? 0 : SIZE_MAX) {
+        void *data;
+        if (motet_queue_get_bytes(queue, &data, &size, MOTET_FOREVER))
+            return 1;
+        assert(size == wanted && memcmp(data, "hello", size) == 0);
+        free(data);
+    }
+    return 0;
+}
+#define SECOND second
+#define AT_BEGIN queue = motet_queue_open(.bytes = true)
+#define AT_END motet_queue_free(queue)
 #endif
 
 #ifndef ARG
@@ -186,6 +212,9 @@ static int first(void *arg)
 
 int main(void)
 {
+#ifdef AT_BEGIN
+    AT_BEGIN;
+#endif
     motet_thread *a = motet_thread_start(first, ARG, .name = "first");
     motet_thread *b = motet_thread_start(SECOND, ARG, .name = "second");
 
