@@ -298,11 +298,30 @@ static int open_large_queue(void)
     return open_queue(true, 100000);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const long *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+MOTET_TASK(by_size); /* so that its name is kept with the queue */
+
+static int open_ordered_queue(void)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(long), .order = MOTET_PRIORITY,
+                                      .compare = by_size, .shared = true);
+    int rc = q ? 0 : errno;
+
+    motet_queue_free(q);
+    return rc;
+}
+
 TEST(opening_queues)
 {
     sweep(open_private_queue, 2);
     sweep(open_shared_queue, 1);
     sweep(open_large_queue, 1);
+    sweep(open_ordered_queue, 1);
 }
 
 /* Whatever fails, a put is in or is not; and what is in comes out. */

@@ -31,7 +31,8 @@
  *
  * With .shared = true the queue lies in shared memory and serves this process and its children.
  * There a process may be killed in the middle of any call: what was put is still there, once, and
- * the others go on.
+ * the others go on. Children made by spawn or forkserver may use it too, by the same pointer; they
+ * have the compare of a queue with MOTET_PRIORITY by its name, so `MOTET_TASK(by_number);` goes with it.
  *
  * A queue without a maxsize is what Python calls a SimpleQueue: a put never waits.
  *
@@ -70,7 +71,8 @@ typedef struct motet_queue_options {
     motet_compare compare; /* for MOTET_PRIORITY, which must have it */
     bool shared;           /* true: for this process and its children */
     bool bytes;            /* true: messages of any length, and no item_size */
-    bool eof; /* true: a get learns when nobody is left who may put; shared ones only */
+    bool eof; /* true: a get learns when nobody is left who may put; shared ones only, and not for
+                 children made by spawn or forkserver */
 } motet_queue_options;
 
 /* Opens a queue: motet_queue_open(.item_size = …, .maxsize = …, .order = …, .shared = …).
@@ -84,7 +86,10 @@ MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options)
 
 /* Copies *item in, waiting while the queue is full. The macro passes sizeof *item along.
  * 0; ETIMEDOUT; ECANCELED; EPIPE when shut down; EMSGSIZE when the item has not the queue's item
- * size; ENOMEM (the item is not in it; never in a bounded queue of up to 1 MiB of items); EINVAL. Python: Queue.put, put_nowait. */
+ * size; ENOMEM (the item is not in it; never in a bounded queue of up to 1 MiB of items); EINVAL.
+ * In a process with another image of the program than the opener's, which motet_last_error tells more
+ * of: EINVAL when the queue's compare is not known by MOTET_TASK, as of gets and shutdown too; ENOTSUP
+ * of a queue with .eof, as of gets and done_putting. Python: Queue.put, put_nowait. */
 #ifndef __cplusplus
 #define motet_queue_put(queue, item, timeout)                                                      \
     motet_queue_put_with((queue), (item), MOTET_SIZE_OF(item), (timeout))
@@ -189,8 +194,9 @@ MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
  *
  * It is as with the writing end of a pipe: the process that opened the queue has it, and all that are
  * started by one that has it, whatever they are for; one that is started after its parent said so has
- * not. So whoever only gets says so at the beginning. Saying it again is fine.
- * 0; EINVAL for a queue without .eof. Python has nothing like it. */
+ * not. So whoever only gets says so at the beginning. Saying it again is fine. Children made by spawn or
+ * forkserver have not the pipe, and can use no such queue: puts and gets say ENOTSUP there.
+ * 0; EINVAL for a queue without .eof; ENOTSUP. Python has nothing like it. */
 MOTET_API int motet_queue_done_putting(motet_queue *queue);
 
 /* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. The memory

@@ -145,7 +145,12 @@ struct motet_queue {
     struct motet__line line;
 };
 
-/* The queue's compare in this process, or NULL where it is not registered. */
+/* Whether it was opened in another image of the program, so that functions lie elsewhere here, and
+ * descriptors are not the same. */
+bool motet__queue_is_foreign(const motet_queue *queue);
+
+/* The queue's compare in this process, or NULL where it is not registered. In another image it is looked
+ * up each time: a cache would have to know when a queue is freed by another process. */
 motet_compare motet__queue_compare(const motet_queue *queue);
 
 /* A zeroed block in the queue's kind of memory, its address stored in *where. If that is in shared

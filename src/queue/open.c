@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/registry.h"
 #include "motet/shared.h"
 #include "process/process.h"
 #include "queue/body.h"
@@ -134,11 +135,36 @@ static bool make_sense(const motet_queue_options *options)
 
 /* ---- the handle ------------------------------------------------------------------------------- */
 
+bool motet__queue_is_foreign(const motet_queue *queue)
+{
+    return queue->body->scope == MOTET__SHARED && queue->image != motet__os_image();
+}
+
 motet_compare motet__queue_compare(const motet_queue *queue)
 {
-    if (motet__likely(queue->body->scope != MOTET__SHARED || queue->image == motet__os_image()))
+    if (motet__likely(!motet__queue_is_foreign(queue)))
         return queue->compare;
-    return NULL;
+    if (!queue->name)
+        return NULL;
+    const char *file = queue->name + strlen(queue->name) + 1;
+    return (motet_compare)motet__function_named(queue->name, file, MOTET__COMPARE);
+}
+
+/* Writes down what others know compare by, if it is registered: forks need no name. 0 or ENOMEM. */
+static int name_compare(motet_queue *queue)
+{
+    const struct motet__function *function =
+        motet__function_of((motet__any_function)queue->compare, MOTET__COMPARE);
+
+    if (!function)
+        return 0;
+    size_t name = strlen(function->name) + 1, file = strlen(function->file) + 1;
+    queue->name = motet_shared_alloc(name + file);
+    if (!queue->name)
+        return ENOMEM;
+    memcpy(queue->name, function->name, name);
+    memcpy(queue->name + name, function->file, file);
+    return 0;
 }
 
 /* Fills the handle in: 0 or an errno value. */
@@ -153,7 +179,8 @@ static int set_up(motet_queue *queue, struct motet__body *body, const motet_queu
     queue->later = motet__zalloc(sizeof *queue->later); /* now, because freeing must not fail */
     if (!queue->later)
         return ENOMEM;
-    return options->eof ? motet__line_open(&queue->line) : 0;
+    int rc = options->order == MOTET_PRIORITY ? name_compare(queue) : 0;
+    return rc || !options->eof ? rc : motet__line_open(&queue->line);
 }
 
 static int open_queue(const motet_queue_options *options, motet_queue **queue)

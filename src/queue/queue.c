@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "queue/body.h"
 #include "queue/fifo.h"
@@ -553,7 +554,32 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
 /* 0, or EINVAL where this process does not know the queue's compare. */
 static int check_compare(const motet_queue *queue)
 {
-    return queue->body->order != MOTET_PRIORITY || motet__queue_compare(queue) ? 0 : EINVAL;
+    if (queue->body->order != MOTET_PRIORITY || motet__queue_compare(queue))
+        return 0;
+    const char *name = queue->name ? queue->name : "compare";
+    return motet__explain(
+        EINVAL,
+        "the queue was opened by a process with another image of the program, and "
+        "its %s is not known by name here: write MOTET_TASK(%s); after its "
+        "definition, at file scope",
+        name, name);
+}
+
+/* 0, or ENOTSUP: this process has not the descriptors by which an .eof queue learns who may put. */
+static int check_line(const motet_queue *queue)
+{
+    if (!queue->line.id || !motet__queue_is_foreign(queue))
+        return 0;
+    return motet__explain(ENOTSUP, "a queue with .eof serves the process that opened it and those "
+                                   "made by fork: a child made by spawn or forkserver does not "
+                                   "count as one that may put. Open it without .eof");
+}
+
+static int check_image(const motet_queue *queue)
+{
+    int rc = check_line(queue);
+
+    return rc ? rc : check_compare(queue);
 }
 
 /* Of items of that size, 0: of messages. */
@@ -568,7 +594,9 @@ static inline int check(const motet_queue *queue, const void *items, size_t size
         return EINVAL;
     if (motet__unlikely(size != queue->body->accepts))
         return EMSGSIZE;
-    return motet__unlikely(queue->body->order == MOTET_PRIORITY) ? check_compare(queue) : 0;
+    if (motet__likely(queue->body->order != MOTET_PRIORITY && !queue->line.id))
+        return 0;
+    return check_image(queue);
 }
 
 static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadline, bool *slept)
@@ -868,7 +896,9 @@ int motet_queue_done_putting(motet_queue *queue)
     if (!queue || !queue->line.id)
         return EINVAL;
 
-    int rc = enter(queue, &queue->body->put.lock, MOTET__NEVER);
+    int rc = check_image(queue);
+    if (rc == 0)
+        rc = enter(queue, &queue->body->put.lock, MOTET__NEVER);
     if (rc == 0) {
         motet__line_done(&queue->line);
         leave(queue, &queue->body->put.lock);

@@ -1,0 +1,366 @@
+/* Shared queues between a process and children that have another image of the program, where functions
+ * lie elsewhere and descriptors are not the same. */
+#include "harness.h"
+
+#include <signal.h>
+
+#include "process/family.h"
+
+enum { SOME = 40, BETWEEN = 300 };
+
+static const motet_start_method methods[] = {MOTET_SPAWN, MOTET_FORKSERVER};
+
+/* Each case by both methods; it ends its server, so that it leaves nothing. */
+#define BY_BOTH(name)                                                                              \
+    static void name##_by(motet_start_method method);                                              \
+    TEST(name)                                                                                     \
+    {                                                                                              \
+        for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)                              \
+            name##_by(methods[i]);                                                                 \
+        motet__server_end();                                                                       \
+    }                                                                                              \
+    static void name##_by(motet_start_method method)
+
+static motet_process *start(motet_start_method method, motet_target target, motet_queue *q)
+{
+    motet_process *p = motet_process_start(target, &q, sizeof q, .method = method);
+
+    if (!p)
+        FAIL("start: %s: %s", strerrorname_np(errno), motet_last_error());
+    return p;
+}
+
+static int end(motet_process *p)
+{
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    int code = motet_process_exitcode(p);
+    motet_process_free(p);
+    return code;
+}
+
+static int run(motet_start_method method, motet_target target, motet_queue *q)
+{
+    return end(start(method, target, q));
+}
+
+static int down(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+
+    return (x < y) - (x > y);
+}
+MOTET_TASK(down);
+
+static int longest(const void *a, const void *b)
+{
+    const struct motet_bytes *x = a, *y = b;
+
+    return (x->size < y->size) - (x->size > y->size);
+}
+MOTET_TASK(longest);
+
+static int nameless(const void *a, const void *b)
+{
+    return down(a, b);
+}
+
+static motet_queue *open_ints(enum motet_queue_order order, size_t maxsize)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(int), .maxsize = maxsize, .order = order,
+                                      .compare = down, .shared = true);
+    CHECK(q != NULL);
+    return q;
+}
+
+/* ---- items ---- */
+
+static int put_some(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+
+    for (int i = 0; i < SOME; i++)
+        CHECK_INT(motet_queue_put(q, &(int){i * 7 % SOME}, MOTET_FOREVER), 0);
+    return 0;
+}
+MOTET_TASK(put_some);
+
+/* The i-th that comes out of what put_some put. */
+static int expected(enum motet_queue_order order, int i)
+{
+    return order == MOTET_FIFO   ? i * 7 % SOME
+           : order == MOTET_LIFO ? (SOME - 1 - i) * 7 % SOME
+                                 : SOME - 1 - i;
+}
+
+static void get_some(motet_queue *q, enum motet_queue_order order)
+{
+    int item;
+
+    for (int i = 0; i < SOME; i++) {
+        CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), 0);
+        CHECK_INT(item, expected(order, i));
+        CHECK_INT(motet_queue_task_done(q), 0);
+    }
+    CHECK_INT(motet_queue_get(q, &item, 0), ETIMEDOUT);
+}
+
+static int get_fifo(void *arg)
+{
+    get_some(*(motet_queue **)arg, MOTET_FIFO);
+    return 0;
+}
+MOTET_TASK(get_fifo);
+
+static int get_lifo(void *arg)
+{
+    get_some(*(motet_queue **)arg, MOTET_LIFO);
+    return 0;
+}
+MOTET_TASK(get_lifo);
+
+static int get_priority(void *arg)
+{
+    get_some(*(motet_queue **)arg, MOTET_PRIORITY);
+    return 0;
+}
+MOTET_TASK(get_priority);
+
+static const motet_target getters[] = {get_fifo, get_lifo, get_priority};
+
+BY_BOTH(the_child_puts_and_gets_in_every_order)
+{
+    for (enum motet_queue_order order = MOTET_FIFO; order <= MOTET_PRIORITY; order++)
+        for (int bounded = 0; bounded < 2; bounded++) {
+            motet_queue *q = open_ints(order, bounded ? SOME : 0);
+            CHECK_INT(run(method, put_some, q), 0);
+            get_some(q, order);
+            put_some(&q);
+            CHECK_INT(run(method, getters[order], q), 0);
+            CHECK_INT(run(method, put_some, q), 0); /* from one child to another */
+            CHECK_INT(run(method, getters[order], q), 0);
+            CHECK_INT(motet_queue_unfinished(q), 0);
+            motet_queue_free(q);
+        }
+}
+
+/* Gets, and puts twice as much back, until it is refused. */
+static int double_them(void *arg)
+{
+    motet_queue **q = *(motet_queue ***)arg;
+    int item, rc;
+
+    while ((rc = motet_queue_get(q[0], &item, MOTET_FOREVER)) == 0)
+        CHECK_INT(motet_queue_put(q[1], &(int){2 * item}, MOTET_FOREVER), 0);
+    return rc;
+}
+MOTET_TASK(double_them);
+
+/* Both sides sleep and are woken, many times. */
+BY_BOTH(each_waits_for_the_other)
+{
+    motet_queue **q = motet_shared_alloc(2 * sizeof *q);
+
+    for (enum motet_queue_order order = MOTET_FIFO; order <= MOTET_PRIORITY; order++) {
+        q[0] = open_ints(order, 3);
+        q[1] = open_ints(order, 1);
+        motet_process *p = motet_process_start(double_them, &q, sizeof q, .method = method);
+        CHECK(p != NULL);
+        for (int i = 0, item; i < BETWEEN; i++) {
+            CHECK_INT(motet_queue_put(q[0], &i, MOTET_FOREVER), 0);
+            CHECK_INT(motet_queue_get(q[1], &item, MOTET_FOREVER), 0);
+            CHECK_INT(item, 2 * i);
+        }
+        CHECK_INT(motet_queue_shutdown(q[0], false), 0);
+        CHECK_INT(end(p), EPIPE);
+        motet_queue_free(q[0]);
+        motet_queue_free(q[1]);
+    }
+    motet_shared_free(q);
+}
+
+/* ---- messages ---- */
+
+static int echo(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+    struct {
+        void *data;
+        size_t size;
+    } got[3];
+
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(motet_queue_get_bytes(q, &got[i].data, &got[i].size, MOTET_FOREVER), 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(motet_queue_put_bytes(q, got[i].data, got[i].size, MOTET_FOREVER), 0);
+        free(got[i].data);
+    }
+    return 0;
+}
+MOTET_TASK(echo);
+
+static void put_text(motet_queue *q, const char *text)
+{
+    CHECK_INT(motet_queue_put_bytes(q, text, strlen(text), MOTET_FOREVER), 0);
+}
+
+static void get_text(motet_queue *q, const char *text)
+{
+    char got[100];
+    size_t size;
+
+    CHECK_INT(motet_queue_get_bytes_into(q, got, sizeof got, &size, 0), 0);
+    CHECK_INT(size, strlen(text));
+    CHECK(memcmp(got, text, size) == 0);
+}
+
+BY_BOTH(messages_there_and_back)
+{
+    /* A stack that is emptied onto itself is turned over twice. */
+    static const char *const out[][3] = {
+        {"as", "long as", ""}, {"as", "long as", ""}, {"long as", "as", ""}};
+
+    for (enum motet_queue_order order = MOTET_FIFO; order <= MOTET_PRIORITY; order++) {
+        motet_queue *q =
+            motet_queue_open(.bytes = true, .order = order, .compare = longest, .shared = true);
+        CHECK(q != NULL);
+        put_text(q, "as");
+        put_text(q, "long as");
+        put_text(q, "");
+        CHECK_INT(run(method, echo, q), 0);
+        for (int i = 0; i < 3; i++)
+            get_text(q, out[order][i]);
+        motet_queue_free(q);
+    }
+}
+
+/* ---- a compare that is not known ---- */
+
+static int is_told_what_is_missing(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+    int item = 5;
+
+    CHECK_STR(motet_last_error(), "");
+    CHECK_INT(motet_queue_put(q, &item, MOTET_FOREVER), EINVAL);
+    CHECK_CONTAINS(motet_last_error(), "MOTET_TASK(compare)");
+    CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), EINVAL);
+    CHECK_INT(motet_queue_shutdown(q, true), EINVAL);
+    CHECK_INT(motet_queue_size(q), 1); /* what needs no compare goes on */
+    CHECK_INT(motet_queue_task_done(q), 0);
+    return 0;
+}
+MOTET_TASK(is_told_what_is_missing);
+
+BY_BOTH(a_compare_that_is_not_registered)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(int), .order = MOTET_PRIORITY,
+                                      .compare = nameless, .shared = true);
+    int item;
+
+    CHECK(q != NULL);
+    CHECK_INT(motet_queue_put(q, &(int){3}, 0), 0);
+    CHECK_INT(run(method, is_told_what_is_missing, q), 0);
+    CHECK_INT(motet_queue_join(q, 0), 0);
+    CHECK_INT(motet_queue_get(q, &item, 0), 0); /* here it is known */
+    CHECK_INT(item, 3);
+    motet_queue_free(q);
+}
+
+/* ---- one that the child opened ---- */
+
+static int open_one(void *arg)
+{
+    motet_queue **q = *(motet_queue ***)arg;
+
+    q[0] = open_ints(MOTET_PRIORITY, 0);
+    q[1] = open_ints(MOTET_FIFO, 0);
+    put_some(&q[0]);
+    CHECK_INT(motet_queue_put(q[1], &(int){1}, 0), 0);
+    for (;;)
+        motet_sleep(MOTET_FOREVER);
+    return 0;
+}
+MOTET_TASK(open_one);
+
+BY_BOTH(a_queue_that_the_child_opened)
+{
+    motet_queue **q = motet_shared_alloc(2 * sizeof *q);
+    motet_process *p = motet_process_start(open_one, &q, sizeof q, .method = method);
+
+    CHECK(p != NULL);
+    WAIT_UNTIL(motet_queue_size(__atomic_load_n(&q[1], __ATOMIC_SEQ_CST)) == 1);
+    get_some(q[0], MOTET_PRIORITY);
+    motet_process_kill(p);
+    CHECK_INT(end(p), -SIGKILL);
+    put_some(&q[0]); /* it does without its opener */
+    get_some(q[0], MOTET_PRIORITY);
+    motet_shared_free(q);
+}
+
+/* ---- .eof ---- */
+
+static int is_told_that_it_does_not_count(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+    int item = 5;
+    size_t n;
+
+    CHECK_INT(motet_queue_put(q, &item, MOTET_FOREVER), ENOTSUP);
+    CHECK_CONTAINS(motet_last_error(), ".eof");
+    CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), ENOTSUP);
+    CHECK_INT(motet_queue_get_many(q, &item, 1, &n, MOTET_FOREVER), ENOTSUP);
+    CHECK_INT(motet_queue_done_putting(q), ENOTSUP);
+    CHECK_INT(item, 5);
+    motet_queue_free(q); /* closes nothing of the others' */
+    return 0;
+}
+MOTET_TASK(is_told_that_it_does_not_count);
+
+BY_BOTH(those_with_eof_are_for_forks)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(int), .shared = true, .eof = true);
+    int item;
+
+    CHECK(q != NULL);
+    CHECK_INT(motet_queue_put(q, &(int){3}, 0), 0);
+    CHECK_INT(run(method, is_told_that_it_does_not_count, q), 0);
+    CHECK_INT(motet_queue_put(q, &(int){4}, 0), 0);
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    CHECK_INT(motet_queue_get(q, &item, 0), 0);
+    CHECK_INT(motet_queue_get(q, &item, 0), 0);
+    CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), EPIPE);
+    motet_queue_free(q);
+}
+
+/* ---- a death ---- */
+
+static int put_for_ever(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+
+    for (int i = 0;; i++)
+        CHECK_INT(motet_queue_put(q, &(int){i % 1000}, MOTET_FOREVER), 0);
+    return 0;
+}
+MOTET_TASK(put_for_ever);
+
+/* Whoever comes next repairs, for which it needs the compare: another child, or we. */
+BY_BOTH(a_child_that_is_killed_harms_nobody)
+{
+    for (int round = 0; round < 6; round++) {
+        motet_queue *q = open_ints(MOTET_PRIORITY, 50);
+        motet_process *p = start(method, put_for_ever, q);
+        int item;
+
+        WAIT_UNTIL(motet_queue_size(q) > 0);
+        for (int i = 0; i < 100 * round; i++)
+            CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), 0);
+        motet_process_kill(p);
+        CHECK_INT(end(p), -SIGKILL);
+        for (int last = 1000; motet_queue_get(q, &item, 0) == 0; last = item)
+            CHECK(item <= last);
+        CHECK_INT(run(method, put_some, q), 0);
+        CHECK_INT(run(method, get_priority, q), 0);
+        motet_queue_free(q);
+    }
+}
