@@ -1084,3 +1084,15 @@ TEST(a_named_file_is_adopted_as_a_segment)
     munmap(barrier, PAGE);
     close(fd);
 }
+
+TEST(what_an_earlier_call_had_to_say_is_forgotten)
+{
+    CHECK(!motet_shared_memory_open("two/parts"));
+    CHECK_CONTAINS(motet_last_error(), "two/parts");
+    CHECK(!motet_shared_memory_open("motet-test-that-nobody-made"));
+    CHECK_INT(errno, ENOENT);
+    CHECK_STR(motet_last_error(), "");
+    CHECK(!motet_shared_memory_open("two/parts"));
+    CHECK(!motet_process_start(NULL, NULL, 0));
+    CHECK_STR(motet_last_error(), "");
+}

@@ -43,8 +43,9 @@
  *               process, or the pool's workers, are not children of the calling process
  *
  * Threads: every call may be made from any thread at any time unless it says otherwise.
- * Signals: none ends a wait or shortens it. In a handler motet_event_set may be called, nothing else. A
- * handler of sigaction() may leave a wait by siglongjmp(), the wait then being as if never made; but
+ * Signals: none ends a wait or shortens it. A handler that sigaction() was given may call motet_event_set and
+ * motet_interrupt_main, nothing else (those of motet_signal are called outside it, and may do
+ * anything). A handler of sigaction() may leave a wait by siglongjmp(), the wait then being as if never made; but
  * not one that stands in a line: a condition's, a barrier's, a banker's.
  * No call is a cancellation point of pthread_cancel(), and asynchronous cancellation of a thread that
  * is in one is not allowed: motet_thread_cancel is what ends waits.
@@ -128,9 +129,9 @@ MOTET_API void motet__function_remove(struct motet__function *function);
 /* The version of the library that runs, such as "0.1.0". Never freed. */
 MOTET_API const char *motet_version(void);
 
-/* More about the calling thread's last failure that had more to say than its errno value: what went
- * wrong, and what to do. "" when there was none in this process. Failures that have nothing to add
- * leave it as it is. Valid until the thread's next failed call. */
+/* More than an errno value tells about a failure of the calling thread in this process: what went
+ * wrong, and what to do. "" when there is nothing to add. Those calls can have more to say whose
+ * descriptions name it; ask right after one has failed. Valid until the thread's next one of them. */
 MOTET_API const char *motet_last_error(void);
 
 /* How many processors this process may use: those of its affinity mask, and no more than the CPU

@@ -44,8 +44,8 @@ MOTET_API int motet_future_wait(motet_future *future, double timeout);
 MOTET_API bool motet_future_done(const motet_future *future);
 MOTET_API bool motet_future_running(const motet_future *future);
 
-/* Why it failed, in a sentence without a full stop: who, how and which task. NULL when it has not
- * failed or has not ended. Valid until the future is freed. Python: Future.exception. */
+/* Why it failed, in a sentence without a full stop: who, how and which task. "the task has
+ * not ended" when that is so, as after ETIMEDOUT; NULL when it has succeeded. Valid until the future is freed. Python: Future.exception. */
 MOTET_API const char *motet_future_error(motet_future *future);
 
 /* Gives up the handle, not the work. NULL is fine. */

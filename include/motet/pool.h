@@ -47,7 +47,7 @@ typedef enum motet_pool_kind {
 typedef struct motet_pool_options {
     char motet__none; /* so that the macro may be called with no option at all */
     motet_pool_kind kind;
-    int workers;      /* how many; 0: motet_cpu_count() */
+    int workers;      /* how many, at most 32768; 0: motet_cpu_count() */
     const char *name; /* copied; its workers are NAME-1, NAME-2, …; NULL or "": Pool-1, … */
 } motet_pool_options;
 

@@ -28,6 +28,11 @@ int motet__explain(int error, const char *format, ...)
     return error;
 }
 
+void motet__explain_nothing(void)
+{
+    last.text[0] = '\0';
+}
+
 const char *motet_last_error(void)
 {
     return last.forks == motet__forks ? last.text : "";

@@ -6,4 +6,7 @@
  * Leaves errno as it is, allocates nothing. */
 int motet__explain(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* With this a call begins that may explain: what an earlier one said is not about this. */
+void motet__explain_nothing(void);
+
 #endif

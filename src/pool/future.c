@@ -90,8 +90,10 @@ const char *motet_future_error(motet_future *future)
 {
     char text[256];
 
-    if (!motet_future_done(future))
+    if (!future)
         return NULL;
+    if (!motet_future_done(future))
+        return "the task has not ended";
     int error = outcome(future);
     if (error == 0)
         return NULL;

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/thread.h"
 #include "shared/arena.h"
@@ -473,6 +474,7 @@ motet_process *motet_process_start_with(motet_target target, const void *arg,
     struct motet__start start = {.target = target, .arg = arg, .options = options, .message = -1};
     int rc = target && valid(arg, options) ? 0 : EINVAL;
 
+    motet__explain_nothing();
     if (rc == 0) {
         motet__spawn_guard();
         motet__once_run(&once, set_up);

@@ -91,9 +91,12 @@ static motet_shared_memory *finish(motet_shared_memory *memory, bool made, bool 
 motet_shared_memory *motet_shared_memory_create_with(const motet_shared_memory_options *options)
 {
     const char *name = options ? options->name : NULL;
-    int rc = !options || options->size == 0 ? EINVAL : name ? check_name(&name) : 0;
+    int rc = !options || options->size == 0 ? EINVAL : 0;
     motet_shared_memory *memory = NULL;
 
+    motet__explain_nothing();
+    if (rc == 0 && name)
+        rc = check_name(&name);
     if (rc == 0)
         rc = check_system();
     if (rc == 0)
@@ -114,9 +117,10 @@ motet_shared_memory *motet_shared_memory_create_with(const motet_shared_memory_o
 motet_shared_memory *motet_shared_memory_open_with(const motet_shared_memory_options *options)
 {
     const char *name = options ? options->name : NULL;
-    int rc = check_name(&name);
     motet_shared_memory *memory = NULL;
 
+    motet__explain_nothing();
+    int rc = check_name(&name);
     if (rc == 0)
         rc = check_system();
     if (rc == 0)
@@ -131,6 +135,7 @@ motet_shared_memory *motet_shared_memory_open_with(const motet_shared_memory_opt
 
 int motet_shared_memory_close(motet_shared_memory *memory)
 {
+    motet__explain_nothing();
     if (!memory)
         return 0;
     struct motet__segment *segment = &memory->segment;
@@ -147,6 +152,7 @@ int motet_shared_memory_close(motet_shared_memory *memory)
 
 int motet_shared_memory_unlink(motet_shared_memory *memory)
 {
+    motet__explain_nothing();
     return memory ? motet__segment_unlink(&memory->segment, memory->name) : EINVAL;
 }
 
@@ -189,6 +195,7 @@ int motet_shared_adopt(void *base, size_t size)
     bool named;
     int rc = check_range(base, size);
 
+    motet__explain_nothing();
     if (rc)
         return rc;
     if (motet__mapping(base, size, &named) != 0)
