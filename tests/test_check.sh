@@ -51,9 +51,11 @@ judge "the check build is whole" 0
 
 build buffer tests/check/buffer.c
 build right tests/check/buffer.c -DRIGHT
-for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES STACK FOREIGN HOURS MESSAGES; do
+for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES STACK FOREIGN HOURS SHARED; do
     build $name tests/check/programs.c -D$name
 done
+build MESSAGES tests/check/programs.c -DMESSAGES=0
+build SHARED_MESSAGES tests/check/programs.c -DMESSAGES=1
 
 # The same library, each strategy.
 for how in random:2000 pct:3:2000 dfs:1; do
@@ -89,8 +91,12 @@ judge "a thread of the program's own" 1 "that motet did not start" "exit status 
 run random:50 HOURS
 judge "hours of waiting" 0 "nothing found"
 
-run random:300 MESSAGES
-judge "messages, which the program frees" 0 "nothing found"
+for program in MESSAGES SHARED_MESSAGES; do
+    run random:300 $program
+    judge "messages, which the program frees: $program" 0 "nothing found"
+done
+run random:300,delays=10 SHARED
+judge "shared memory" 0 "nothing found"
 
 # The string makes the same run, in the process itself, which stops where it fails.
 run random:2000 buffer

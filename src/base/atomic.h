@@ -28,6 +28,9 @@
 
 #define motet__load(p, order) __atomic_load_n((p), (order))
 #define motet__store(p, v, order) __atomic_store_n((p), (v), (order))
+/* Of a word that is plain but for this, under some lock: in one piece, for the sake of whoever comes
+ * after a death. */
+#define motet__store_whole(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define motet__swap(p, v, order) __atomic_exchange_n((p), (v), (order))
 #define motet__add(p, v, order) __atomic_fetch_add((p), (v), (order)) /* all four return the old */
 #define motet__sub(p, v, order) __atomic_fetch_sub((p), (v), (order))

@@ -61,6 +61,8 @@ void motet__check_pause(const struct motet__place *place);
     MOTET__RESULT_(p, motet__check_load((p), sizeof *(p), (order), MOTET__PLACE(#p)))
 #define motet__store(p, v, order)                                                                  \
     motet__check_store((p), sizeof *(p), MOTET__BITS_(v), (order), MOTET__PLACE(#p))
+#define MOTET__WHOLE (-1) /* an order: relaxed, and never late, for the thread reads it plainly */
+#define motet__store_whole(p, v) motet__store(p, v, MOTET__WHOLE)
 #define motet__swap(p, v, order) MOTET__CHANGE_(p, MOTET__SWAP, v, order)
 #define motet__add(p, v, order) MOTET__CHANGE_(p, MOTET__ADD, v, order)
 #define motet__sub(p, v, order) MOTET__CHANGE_(p, MOTET__SUB, v, order)

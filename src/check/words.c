@@ -7,7 +7,8 @@
  * or SEQ_CST store, by its going to sleep or waking others, and at its end. That is what x86 does. It
  * shows where a SEQ_CST is missing between a store and a load. What lies in the thread's own stack is
  * stored at once, and all that waits with it: of the stores that the compiler makes nothing is known
- * here, and when the function had returned, a late one would overwrite what lies there then.
+ * here, and when the function had returned, a late one would overwrite what lies there then. So is
+ * what the thread is going to read plainly, motet__store_whole: that would not find it in the line.
  *
  * Clocks. What weaker orders fail to order, on processors that do more than that, is found by
  * vector clocks, whatever the schedule: each thread counts its own releases and knows how far it has
@@ -221,7 +222,7 @@ static bool delay(struct check_thread *me, const volatile void *p, int order, bo
 {
     struct check *c = motet__check;
 
-    if (order == SEQ_CST || in_own_stack(me, p))
+    if (order == SEQ_CST || order == MOTET__WHOLE || in_own_stack(me, p))
         return false;
     if (me->delays)
         return true; /* or it would overtake */

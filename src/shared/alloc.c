@@ -143,11 +143,10 @@ static inline uint64_t length_of(uint64_t word)
     }
 }
 
-/* Relaxed: under arena->lock. Atomic so that it is one store. */
 static inline void set_word(uint32_t i, uint64_t word)
 {
     then();
-    motet__store(&motet__layout.words[i], word, RELAXED);
+    motet__store_whole(&motet__layout.words[i], word);
     then();
 }
 
@@ -203,14 +202,14 @@ static void log_begin(struct motet__log *log, uint32_t op, uint32_t chunk, void 
     log->block = block;
     log->where = where;
     then();
-    motet__store(&log->op, op, RELAXED);
+    motet__store_whole(&log->op, op);
     then();
 }
 
 static void log_end(struct motet__log *log)
 {
     then();
-    motet__store(&log->op, NONE, RELAXED);
+    motet__store_whole(&log->op, NONE);
     then();
 }
 
@@ -261,7 +260,7 @@ static uint32_t join_free(struct motet__arena *arena, uint32_t i, uint32_t lengt
     if (arena->hint > i) /* it may have been the mark */
         arena->hint = i;
     then();
-    motet__store(&arena->mark, i, RELAXED);
+    motet__store_whole(&arena->mark, i);
     then();
     return 0;
 }
@@ -298,7 +297,7 @@ static uint32_t extend(struct motet__arena *arena, uint32_t n)
         make_present(&motet__layout.words[i], sizeof(uint64_t)))
         return NOWHERE;
     set_word(i, make_word(FREE, n));
-    motet__store(&arena->mark, i + n, RELAXED);
+    motet__store_whole(&arena->mark, i + n);
     then();
     return i;
 }
@@ -502,7 +501,7 @@ static void write_bit(struct motet__chunk *head, uint32_t bit, bool set)
     uint64_t *word = &head->bitmap[bit / 64], mask = UINT64_C(1) << bit % 64;
 
     then();
-    motet__store(word, set ? *word | mask : *word & ~mask, RELAXED);
+    motet__store_whole(word, set ? *word | mask : *word & ~mask);
     then();
 }
 

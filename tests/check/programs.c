@@ -179,6 +179,23 @@ static int first(void *arg)
 }
 #define SECOND first
 
+#elif defined(SHARED) /* shared memory, of which some is taken and given back */
+static int first(void *arg)
+{
+    char *block[3];
+
+    (void)arg;
+    for (size_t i = 0; i < 3; i++) {
+        block[i] = motet_shared_alloc(i < 2 ? 40 : 5000);
+        assert(block[i] && block[i][39] == 0);
+        block[i][39] = 1;
+    }
+    for (size_t i = 0; i < 3; i++)
+        assert(motet_shared_free(block[i]) == 0);
+    return 0;
+}
+#define SECOND first
+
 #elif defined(MESSAGES) /* whoever gets one frees it */
 static motet_queue *queue;
 
@@ -202,7 +219,7 @@ static int second(void *arg)
     return 0;
 }
 #define SECOND second
-#define AT_BEGIN queue = motet_queue_open(.bytes = true)
+#define AT_BEGIN queue = motet_queue_open(.bytes = true, .shared = MESSAGES)
 #define AT_END motet_queue_free(queue)
 #endif
 
