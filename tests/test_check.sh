@@ -16,12 +16,12 @@ build() # PROGRAM SOURCE [FLAG ...]
         exit 1
 }
 
-# run SETTINGS PROGRAM: what it says is in $scratch/said, its status in $status.
+# run SETTINGS PROGRAM [ARGUMENT ...]: what it says is in $scratch/said, its status in $status.
 run()
 {
     # In a shell of its own, which says nothing of aborts.
-    sh -c '[ -z "$1" ] || export MOTET_CHECK="$1"; "$2" >"$3" 2>&1 </dev/null; exit $?' \
-        sh "$1" "$scratch/$2" "$scratch/said" 2>/dev/null
+    sh -c '[ -z "$1" ] || export MOTET_CHECK="$1"; said=$2; shift 2; "$@" >"$said" 2>&1 </dev/null
+        exit $?' sh "$1" "$scratch/said" "$scratch/$2" "${@:3}" 2>/dev/null
     status=$?
 }
 
@@ -115,6 +115,8 @@ judge "the schedule again, step by step" 0
 run "$again" right
 judge "the schedule, of the right program" 0 "the sum is 6"
 
+run random:2000 buffer one "it's two" ""
+judge "the arguments, for the shell" 1 "^again: .*/buffer one 'it'.''s two' ''\$"
 run "" right
 judge "without MOTET_CHECK it runs once" 0 "the sum is 6"
 run random:3,output right

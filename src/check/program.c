@@ -6,6 +6,7 @@
  * from the constructor, and exits when it has its answer. What both know is in struct check, which
  * they share. */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -299,7 +300,21 @@ static void show_output(void)
     }
 }
 
-static void tell(struct check *c, struct check_search *search_, const char *program)
+/* As the shell reads it as one word. */
+static void print_word(const char *word)
+{
+    bool plain = *word != '\0';
+
+    for (const char *at = word; *at; at++)
+        plain &= isalnum((unsigned char)*at) || strchr("%+,-./:=@_", *at);
+    fputs(plain ? "" : "'", stderr);
+    for (; *word; word++)
+        fputs(*word == '\'' ? "'\\''" : (char[]){*word, '\0'}, stderr);
+    fputs(plain ? "" : "'", stderr);
+}
+
+/* argv ends with a NULL. */
+static void tell(struct check *c, struct check_search *search_, char **argv)
 {
     const struct check_budget *b = &c->budget;
 
@@ -307,12 +322,17 @@ static void tell(struct check *c, struct check_search *search_, const char *prog
     show_output();
     fprintf(stderr, "again: MOTET_CHECK=\"replay=");
     motet__check_print_list(c, stderr);
-    fprintf(stderr, ",spurious=%d,timeouts=%d,delays=%d,failures=%d\" %s\n", b->spurious,
-            b->timeouts, b->delays, b->failures, program);
+    fprintf(stderr, ",spurious=%d,timeouts=%d,delays=%d,failures=%d\"", b->spurious, b->timeouts,
+            b->delays, b->failures);
+    for (; *argv; argv++) {
+        fputc(' ', stderr);
+        print_word(*argv);
+    }
+    fputc('\n', stderr);
 }
 
 /* Runs until one fails, or all have passed. Returns only in the children. */
-static void explore(struct check *c, const char *program)
+static void explore(struct check *c, char **argv)
 {
     struct check_search search_ = {
         .run = run_child, .end = motet__check_seconds() + how.seconds, .most = how.runs};
@@ -333,7 +353,7 @@ static void explore(struct check *c, const char *program)
     fprintf(stderr, "motet check: run %llu failed\n", (unsigned long long)search_.runs);
     if (motet__check_confirm(c, &search_))
         motet__check_shrink(c, &search_);
-    tell(c, &search_, program);
+    tell(c, &search_, argv);
     _exit(1);
 }
 
@@ -341,6 +361,7 @@ __attribute__((constructor(101))) static void motet__program(int argc, char **ar
 {
     const char *text = getenv("MOTET_CHECK");
 
+    (void)argc;
     if (&motet__check_by_models)
         return;
     motet__check_open(true);
@@ -356,7 +377,7 @@ __attribute__((constructor(101))) static void motet__program(int argc, char **ar
         return;
     }
     c->reduce = how.strategy == DEPTH_FIRST;
-    explore(c, argc > 0 ? argv[0] : "program");
+    explore(c, argv);
 }
 
 void motet__program_link(void)
