@@ -51,7 +51,7 @@ judge "the check build is whole" 0
 
 build buffer tests/check/buffer.c
 build right tests/check/buffer.c -DRIGHT
-for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES STACK FOREIGN HOURS SHARED; do
+for name in OPPOSITE_ORDERS ASSERTION STATUS ENDLESS LOCALS VARIABLES STACK FOREIGN HOURS SHARED DUMP; do
     build $name tests/check/programs.c -D$name
 done
 build MESSAGES tests/check/programs.c -DMESSAGES=0
@@ -91,6 +91,8 @@ judge "a thread of the program's own" 1 "that motet did not start" "exit status 
 run random:50 HOURS
 judge "hours of waiting" 0 "nothing found"
 
+run random:300,timeouts=0 DUMP
+judge "a dump of who waits" 0 "nothing found"
 for program in MESSAGES SHARED_MESSAGES; do
     run random:300 $program
     judge "messages, which the program frees: $program" 0 "nothing found"

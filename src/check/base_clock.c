@@ -12,3 +12,10 @@ int64_t motet__now(void)
         motet__check_point(MOTET__PLACE(""));
     return c->now;
 }
+
+int64_t motet__now_roughly(void)
+{
+    struct check *c = motet__check;
+
+    return c && c->current ? c->now : CHECK_EPOCH;
+}

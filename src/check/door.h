@@ -82,6 +82,7 @@ void motet__check_writes(const volatile void *p, const struct motet__place *plac
 /* ---- time, memory, threads -------------------------------------------------------------------- */
 
 int64_t motet__now(void);
+int64_t motet__now_roughly(void);            /* by which nothing is decided: no point */
 #define MOTET__CHECK_NO_TIME (INT64_MAX / 4) /* from now: never */
 
 void *motet__alloc(size_t size);

@@ -168,6 +168,7 @@ static void begin(struct check *c)
     atexit(at_exit);
     struct check_thread *first = motet__check_start(NULL, NULL, 0);
     motet__check_name(first, "main");
+    first->self.name = "MainThread";
     motet__main_self = &first->self;
     c->current = first;
 }

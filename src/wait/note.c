@@ -9,14 +9,33 @@ enum { NONE, WAITS, READ };
 
 void (*motet__on_long_wait)(struct motet__self *self);
 
-#ifndef MOTET_CHECK
+/* The steps of note_state. In the check build one thread runs at a time, and a wait is to be no longer
+ * for its note: each atomic access would be one more place where others may go on. */
+#ifdef MOTET_CHECK
+static bool step(uint32_t *state, uint32_t *from, uint32_t to, int order)
+{
+    bool same = *state == *from;
+
+    (void)order;
+    if (same)
+        *state = to;
+    else
+        *from = *state;
+    return same;
+}
+#define set(word, value, order) (*(word) = (value))
+#else
+#define step(state, from, to, order) motet__cas(state, from, to, order)
+#define set(word, value, order) motet__store(word, value, order)
+#endif
+
 /* Takes the note back, once nobody reads it. True: there was one. */
 static bool take_back(struct motet__self *self)
 {
     uint32_t state = WAITS;
 
     /* Acquire: the reader has done with it, and with the object. */
-    while (!motet__cas(&self->note_state, &state, NONE, ACQUIRE)) {
+    while (!step(&self->note_state, &state, NONE, ACQUIRE)) {
         if (state == NONE)
             return false;
         motet__futex_wait(&self->note_state, READ, MOTET__NEVER, false);
@@ -28,8 +47,8 @@ static bool take_back(struct motet__self *self)
 static void put(struct motet__self *self, const struct motet__note *note)
 {
     self->note = *note;
-    motet__store(&self->note_turn, self->note_turn + 1, RELAXED);
-    motet__store(&self->note_state, WAITS, RELEASE); /* pairs with the acquire in read_note */
+    set(&self->note_turn, self->note_turn + 1, RELAXED);
+    set(&self->note_state, WAITS, RELEASE); /* pairs with the acquire in read_note */
 }
 
 void motet__note_begin(struct motet__note *outer, const struct motet__waitable *kind,
@@ -42,8 +61,10 @@ void motet__note_begin(struct motet__note *outer, const struct motet__waitable *
     if (motet__unlikely(take_back(self)))
         *outer = self->note;
     put(self, &note);
+#ifndef MOTET_CHECK /* which finds deadlocks by itself */
     if (motet__unlikely(motet__on_long_wait != NULL) && deadline == MOTET__NEVER)
         motet__on_long_wait(self);
+#endif
 }
 
 void motet__note_end(const struct motet__note *outer)
@@ -54,7 +75,6 @@ void motet__note_end(const struct motet__note *outer)
     if (motet__unlikely(outer->kind != NULL))
         put(self, outer);
 }
-#endif
 
 int motet__wait_noted(const struct motet__waitable *kind, const void *object, uint32_t *word,
                       uint32_t expected, int64_t deadline, unsigned how)
@@ -79,7 +99,7 @@ static void read_note(struct motet__self *self, struct motet__glimpse *glimpse)
     uint32_t state = WAITS;
 
     /* Under the list's lock: nobody else reads. */
-    if (!motet__cas(&self->note_state, &state, READ, ACQUIRE))
+    if (!step(&self->note_state, &state, READ, ACQUIRE))
         return;
     const struct motet__waitable *kind = self->note.kind;
     glimpse->waits = true;
@@ -89,7 +109,7 @@ static void read_note(struct motet__self *self, struct motet__glimpse *glimpse)
         kind->describe(self->note.object, glimpse->text, sizeof glimpse->text);
     if (kind->holder)
         glimpse->holder = kind->holder(self->note.object);
-    motet__store(&self->note_state, WAITS, RELEASE); /* pairs with the acquire in take_back */
+    set(&self->note_state, WAITS, RELEASE); /* pairs with the acquire in take_back */
     motet__wake(&self->note_state, 1, MOTET__PRIVATE);
 }
 

@@ -44,22 +44,9 @@ struct motet__waitable {
  * there is a second thread; NULL: nobody wants to know. */
 extern void (*motet__on_long_wait)(struct motet__self *self);
 
-#ifdef MOTET_CHECK /* which tells by itself who waits, and would take each access for a choice */
-static inline void motet__note_begin(struct motet__note *outer, const struct motet__waitable *kind,
-                                     const void *object, int64_t deadline)
-{
-    (void)outer, (void)kind, (void)object, (void)deadline;
-}
-
-static inline void motet__note_end(const struct motet__note *outer)
-{
-    (void)outer;
-}
-#else
 void motet__note_begin(struct motet__note *outer, const struct motet__waitable *kind,
                        const void *object, int64_t deadline);
 void motet__note_end(const struct motet__note *outer);
-#endif
 
 /* Sleeps until *word is not `expected` any more, with a note of it: 0, ETIMEDOUT or ECANCELED. */
 int motet__wait_noted(const struct motet__waitable *kind, const void *object, uint32_t *word,

@@ -179,6 +179,30 @@ static int first(void *arg)
 }
 #define SECOND first
 
+#elif defined(DUMP) /* says who waits for what */
+static int first(void *arg)
+{
+    (void)arg;
+    return motet_event_wait(&event, MOTET_FOREVER);
+}
+
+static int second(void *arg)
+{
+    char *text;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+
+    (void)arg;
+    motet_sleep(1); /* until nobody can go on */
+    assert(motet_dump(stream) == 0 && fclose(stream) == 0);
+    puts(text);
+    assert(strstr(text, "first (") && strstr(text, "waits for event"));
+    assert(strstr(text, "MainThread (") && strstr(text, "waits for thread"));
+    free(text);
+    return motet_event_set(&event);
+}
+#define SECOND second
+
 #elif defined(SHARED) /* shared memory, of which some is taken and given back */
 static int first(void *arg)
 {
