@@ -79,10 +79,10 @@ static void has_asked(void *scene)
                                        .usual = usual_};                                           \
     SWEEP(name_)
 
-START_SWEEP(spawn, "by spawn", NULL, spawns, nothing_is_left, 5003)
+START_SWEEP(spawn, "by spawn", NULL, spawns, nothing_is_left, 10007)
 START_SWEEP(forkserver_first, "by the fork server, the first", NULL, asks_the_server,
-            a_record_is_left, 8009)
-START_SWEEP(forkserver, "by the fork server", has_asked, asks_the_server, a_record_is_left, 2503)
+            a_record_is_left, 16001)
+START_SWEEP(forkserver, "by the fork server", has_asked, asks_the_server, a_record_is_left, 5003)
 
 /* ---- the child, or the server ---- */
 

@@ -107,7 +107,7 @@ static void check_messages(struct trial *t, int first, bool getting)
 
 static void sweep_messages(enum motet_queue_order order, bool getting)
 {
-    long stride = sweep_stride(order == MOTET_FIFO ? 29 : 97);
+    long stride = sweep_stride(order == MOTET_FIFO ? 149 : 487);
 
     for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
         size_t blocks = count_blocks();
@@ -165,7 +165,7 @@ TEST(killed_while_getting_a_message_from_a_pile, .limit = 240)
  * 2 KB here: beyond, a copy may be one instruction a byte, and each is a step.) */
 TEST(killed_while_getting_a_large_message, .limit = 240)
 {
-    long stride = sweep_stride(29);
+    long stride = sweep_stride(149);
     size_t blocks = count_blocks();
     bool finished = false;
 
@@ -189,7 +189,7 @@ TEST(killed_while_getting_a_large_message, .limit = 240)
 /* Freed by the next one that comes, not only when the queue goes. */
 TEST(a_dead_getters_message_is_freed_soon, .limit = 240)
 {
-    long stride = sweep_stride(53);
+    long stride = sweep_stride(263);
     bool finished = false;
 
     for (long n = sweep_first(stride); !finished; n += stride) {
@@ -262,7 +262,7 @@ static void check_batch(struct trial *t, long before, bool getting)
 
 static void sweep_batches(enum motet_queue_order order, size_t maxsize, long before, bool getting)
 {
-    long stride = sweep_stride(order == MOTET_FIFO ? 31 : 151);
+    long stride = sweep_stride(order == MOTET_FIFO ? 157 : 757);
     size_t blocks = count_blocks();
     bool finished = false;
 
