@@ -145,7 +145,7 @@ static size_t freed_or_not(void *scene, bool whole, long n)
     return 0;
 }
 
-/* Once: a second victim would lose the block of the first. */
+/* Once: a second victim would lose the block of the first, or free a block that by now is the survivor's. */
 #define MEMORY_SWEEP(name_, what_, ready_, act_, check_, once_)                                    \
     static const struct sweep name_ = {.name = "shared " what_,                                    \
                                        .ready = ready_,                                            \
@@ -161,4 +161,4 @@ MEMORY_SWEEP(alloc_large, "alloc into, large", large, allocs_into, there_or_not,
 MEMORY_SWEEP(free_small, "free from, small", one_small, frees_from, gone_or_not, false)
 MEMORY_SWEEP(free_large, "free from, large", one_large, frees_from, gone_or_not, false)
 MEMORY_SWEEP(plain_alloc, "alloc, large", large, allocs, lost_or_not, true)
-MEMORY_SWEEP(plain_free, "free, large", one_plain, frees, freed_or_not, false)
+MEMORY_SWEEP(plain_free, "free, large", one_plain, frees, freed_or_not, true)
