@@ -1,4 +1,5 @@
-/* Processes: handles, how they ended, and that none is left behind. start.c has how they begin.
+/* Processes: handles, how they ended, and that none is left behind. fork.c, spawn.c and server.c have how
+ * they begin.
  *
  * The family is the list of this process's children that have not ended as far as we know, in the order
  * of their numbers. A child is in it from its start until its end has been seen, whatever becomes of its

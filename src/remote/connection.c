@@ -139,14 +139,18 @@ static int end(motet_connection *connection, struct motet__direction *way, int r
     return rc;
 }
 
-int motet__begin_recv(motet_connection *connection, int64_t deadline)
+int motet__begin_recv(motet_connection *connection, double timeout, int64_t *deadline)
 {
-    return begin(connection, &connection->in.way, connection->readable, deadline);
+    int rc = connection ? motet__deadline(timeout, deadline) : EINVAL;
+
+    return rc ? rc : begin(connection, &connection->in.way, connection->readable, *deadline);
 }
 
-int motet__begin_send(motet_connection *connection, int64_t deadline)
+int motet__begin_send(motet_connection *connection, double timeout, int64_t *deadline)
 {
-    return begin(connection, &connection->out.way, connection->writable, deadline);
+    int rc = connection ? motet__deadline(timeout, deadline) : EINVAL;
+
+    return rc ? rc : begin(connection, &connection->out.way, connection->writable, *deadline);
 }
 
 int motet__end_recv(motet_connection *connection, int rc)

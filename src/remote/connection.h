@@ -51,11 +51,12 @@ int motet__connection_enter(motet_connection *connection);
 void motet__connection_leave(motet_connection *connection);
 bool motet__connection_closing(const motet_connection *connection);
 
-/* Begins a call that receives or sends: enters, and takes the direction's lock. 0; EBADF, also for
- * the wrong direction; what the direction has failed with; ETIMEDOUT, ECANCELED; EDEADLK: this thread is
- * in such a call already, and runs a handler of a signal. */
-int motet__begin_recv(motet_connection *connection, int64_t deadline);
-int motet__begin_send(motet_connection *connection, int64_t deadline);
+/* Begins a call that receives or sends: the timeout becomes a deadline; enters, and takes the
+ * direction's lock. 0; EINVAL for NULL or a timeout that is none; EBADF, also for the wrong direction;
+ * what the direction has failed with; ETIMEDOUT, ECANCELED; EDEADLK: this thread is in such a call
+ * already, and runs a handler of a signal. */
+int motet__begin_recv(motet_connection *connection, double timeout, int64_t *deadline);
+int motet__begin_send(motet_connection *connection, double timeout, int64_t *deadline);
 
 /* Ends it. Returns rc. */
 int motet__end_recv(motet_connection *connection, int rc);

@@ -217,11 +217,10 @@ static int collect(motet_connection *connection, int64_t deadline)
 int motet_connection_recv(motet_connection *connection, void **data, size_t *size, double timeout)
 {
     int64_t deadline;
-    int rc = motet__deadline(timeout, &deadline);
 
-    if (rc || !connection || !data || !size)
+    if (!data || !size)
         return EINVAL;
-    rc = motet__begin_recv(connection, deadline);
+    int rc = motet__begin_recv(connection, timeout, &deadline);
     if (rc)
         return rc;
     struct motet__incoming *in = &connection->in;
@@ -290,11 +289,10 @@ int motet_connection_recv_into(motet_connection *connection, void *buffer, size_
                                double timeout)
 {
     int64_t deadline;
-    int rc = motet__deadline(timeout, &deadline);
 
-    if (rc || !connection || (!buffer && size))
+    if (!buffer && size)
         return EINVAL;
-    rc = motet__begin_recv(connection, deadline);
+    int rc = motet__begin_recv(connection, timeout, &deadline);
     if (rc)
         return rc;
     struct motet__incoming *in = &connection->in;
@@ -323,11 +321,8 @@ static int drop_fd(struct motet__incoming *in)
 int motet_connection_skip(motet_connection *connection, double timeout)
 {
     int64_t deadline;
-    int rc = motet__deadline(timeout, &deadline);
+    int rc = motet__begin_recv(connection, timeout, &deadline);
 
-    if (rc || !connection)
-        return EINVAL;
-    rc = motet__begin_recv(connection, deadline);
     if (rc)
         return rc;
     rc = motet__recv_header(connection, deadline);
@@ -425,11 +420,10 @@ int motet_connection_send(motet_connection *connection, const void *data, size_t
 {
     unsigned char header[MOTET__LONG_HEADER];
     int64_t deadline;
-    int rc = motet__deadline(timeout, &deadline);
 
-    if (rc || !connection || (!data && size) || size > LONGEST)
+    if ((!data && size) || size > LONGEST)
         return EINVAL;
-    rc = motet__begin_send(connection, deadline);
+    int rc = motet__begin_send(connection, timeout, &deadline);
     if (rc)
         return rc;
     struct iovec whole[2] = {{header, make_header(header, size)}, {(void *)data, size}};
@@ -445,11 +439,8 @@ int motet_connection_send(motet_connection *connection, const void *data, size_t
 int motet_connection_flush(motet_connection *connection, double timeout)
 {
     int64_t deadline;
-    int rc = motet__deadline(timeout, &deadline);
+    int rc = motet__begin_send(connection, timeout, &deadline);
 
-    if (rc || !connection)
-        return EINVAL;
-    rc = motet__begin_send(connection, deadline);
     if (rc)
         return rc;
     return motet__end_send(connection, motet__send_rest(connection, deadline));

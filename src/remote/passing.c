@@ -28,11 +28,8 @@ static int send_fd(motet_connection *connection, int fd, int64_t deadline)
 int motet_connection_send_fd(motet_connection *connection, int fd, double timeout)
 {
     int64_t deadline;
-    int rc = motet__deadline(timeout, &deadline);
+    int rc = motet__begin_send(connection, timeout, &deadline);
 
-    if (rc || !connection)
-        return EINVAL;
-    rc = motet__begin_send(connection, deadline);
     if (rc)
         return rc;
     rc = connection->channel.passes_fds ? send_fd(connection, fd, deadline) : EOPNOTSUPP;
@@ -102,11 +99,11 @@ static int recv_fd(motet_connection *connection, int *fd, int64_t deadline)
 int motet_connection_recv_fd(motet_connection *connection, int *fd, double timeout)
 {
     int64_t deadline;
-    int found, rc = motet__deadline(timeout, &deadline);
+    int found;
 
-    if (rc || !connection || !fd)
+    if (!fd)
         return EINVAL;
-    rc = motet__begin_recv(connection, deadline);
+    int rc = motet__begin_recv(connection, timeout, &deadline);
     if (rc)
         return rc;
     rc = recv_fd(connection, &found, deadline);
