@@ -1,8 +1,8 @@
 /* Processes that a server forks: what spawn promises, and what becomes of them when the server is
  * killed. */
-#include "harness.h"
+#define NEW_IMAGE_METHOD MOTET_FORKSERVER
+#include "new_image.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,48 +10,6 @@
 #include <time.h>
 
 #include "process/family.h"
-
-#define START_NEW(target, arg, ...)                                                                \
-    start_new((target), (arg), &(motet_process_options){.size = __VA_ARGS__})
-
-static motet_process *start_new(motet_target target, const void *arg,
-                                motet_process_options *options)
-{
-    options->method = MOTET_FORKSERVER;
-    motet_process *p = motet_process_start_with(target, arg, options);
-    if (!p)
-        FAIL("start: %s: %s", strerrorname_np(errno), motet_last_error());
-    return p;
-}
-
-static int end(motet_process *p)
-{
-    CHECK_INT(motet_process_join(p, harness_patience()), 0);
-    CHECK(!motet_process_is_alive(p));
-    int code = motet_process_exitcode(p);
-    motet_process_free(p);
-    return code;
-}
-
-static int run(motet_target target, const void *arg, size_t size)
-{
-    return end(START_NEW(target, arg, size));
-}
-
-static int return_it(void *arg)
-{
-    return *(int *)arg;
-}
-MOTET_TASK(return_it);
-
-static int live_on(void *arg)
-{
-    (void)arg;
-    for (;;)
-        pause();
-    return 0;
-}
-MOTET_TASK(live_on);
 
 static int return_server(void *arg)
 {
@@ -69,19 +27,6 @@ static int server_pid(void)
     int number = *pid;
     motet_shared_free(pid);
     return number;
-}
-
-static int count_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = -1; /* the one that we count with */
-    struct dirent *entry;
-
-    CHECK(dir != NULL);
-    while ((entry = readdir(dir)) != NULL)
-        n += entry->d_name[0] != '.';
-    closedir(dir);
-    return n;
 }
 
 /* Each case ends its server, so that it leaves nothing. */
@@ -194,7 +139,7 @@ static int check_surroundings(void *arg)
     char text[100];
     sigset_t mask;
 
-    CHECK_INT(count_descriptors(), s->descriptors);
+    CHECK_INT(harness_descriptors(), s->descriptors);
     CHECK_STR(getcwd(text, sizeof text), "/");
     sigprocmask(SIG_SETMASK, NULL, &mask);
     for (int i = 1; i < 32; i++) {
@@ -435,13 +380,13 @@ SERVED(many_threads_start_at_once)
 SERVED(starts_leave_nothing)
 {
     server_pid();
-    int before = count_descriptors();
+    int before = harness_descriptors();
 
     for (long i = 0; i < stress(100); i++) {
         int code = 1;
         CHECK_INT(run(return_it, &code, sizeof code), 1);
     }
-    CHECK(count_descriptors() <= before + 1); /* that of a thread that waits */
+    CHECK(harness_descriptors() <= before + 1); /* that of a thread that waits */
     for (long i = 0; i < stress(50); i++)
         motet_process_free(START_NEW(live_on, NULL, 0, .daemon = true));
     motet_process *all[200];
@@ -452,7 +397,7 @@ SERVED(starts_leave_nothing)
         motet_process_free(all[i]);
     }
     WAIT_UNTIL(motet_active_children(NULL, 0) == 0);
-    CHECK(count_descriptors() <= before + 1);
+    CHECK(harness_descriptors() <= before + 1);
 }
 
 /* With its children ended at exit, the server is too: the harness looks. */

@@ -1,7 +1,6 @@
 /* Named segments of shared memory, and mappings of the user's own. */
 #include "harness.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -47,18 +46,6 @@ static const char *path_of(const char *name)
 
     snprintf(path, sizeof path, "/dev/shm/%s", name);
     return path;
-}
-
-static int open_files(void)
-{
-    int n = 0;
-    DIR *dir = opendir("/proc/self/fd");
-
-    CHECK(dir);
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static motet_shared_memory *create(const char *name, size_t size)
@@ -108,7 +95,7 @@ TEST(segments_are_as_large_as_asked_for)
     const size_t sizes[] = {1, 2, 4095, 4096, 4097, 100000, 5000000};
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        int files = open_files();
+        int files = harness_descriptors();
         motet_shared_memory *m = create(name_of("a"), sizes[i]);
         CHECK_INT(motet_shared_memory_size(m), sizes[i]);
         CHECK_STR(motet_shared_memory_name(m), name_of("a"));
@@ -123,7 +110,7 @@ TEST(segments_are_as_large_as_asked_for)
         CHECK(is_filled(same, sizes[i], 7));
         same[0] = 1;
         CHECK_INT(data[0], 1);
-        CHECK_INT(open_files(), files); /* none for a segment */
+        CHECK_INT(harness_descriptors(), files); /* none for a segment */
         CHECK_INT(motet_shared_memory_close(other), 0);
         remove_it(m);
         no_open(name_of("a"), ENOENT);
@@ -389,7 +376,7 @@ static const char *refused_name, *there_name;
 static void with_refusal(long i)
 {
     const struct refusal *r = &refusals[i];
-    int files = open_files(), nr_create = 0, nr_open = 0;
+    int files = harness_descriptors(), nr_create = 0, nr_open = 0;
 
     refuse(r->number, r->error);
     errno = 0;
@@ -404,7 +391,7 @@ static void with_refusal(long i)
         remove_it(made);
     CHECK_INT(motet_shared_memory_close(there), 0);
     if (r->number != SYS_openat)
-        CHECK_INT(open_files(), files);
+        CHECK_INT(harness_descriptors(), files);
     CHECK(access(path_of(refused_name), F_OK) != 0);
 }
 
@@ -520,7 +507,7 @@ TEST(a_dev_shm_for_readers)
 TEST(as_many_as_there_is_room_for)
 {
     static motet_shared_memory *m[MOTET__RANGES_MAX + 1];
-    int n = 0, files = open_files();
+    int n = 0, files = harness_descriptors();
 
     motet_shared_memory *first = create(name_of("a"), 1);
     while (n < MOTET__RANGES_MAX && (m[n] = motet_shared_memory_open(name_of("a"))))
@@ -530,7 +517,7 @@ TEST(as_many_as_there_is_room_for)
     CHECK_CONTAINS(motet_last_error(), "segments are open");
     no_create(name_of("b"), 1, ENOMEM);
     no_open(name_of("b"), ENOENT); /* nor did it get a name */
-    CHECK_INT(open_files(), files);
+    CHECK_INT(harness_descriptors(), files);
     while (n > 0)
         CHECK_INT(motet_shared_memory_close(m[--n]), 0);
     remove_it(create(name_of("b"), 1));

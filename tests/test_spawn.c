@@ -1,6 +1,7 @@
 /* Processes that begin with a new image of the program: what reaches them, what does not, and what is
  * said when they cannot be. */
-#include "harness.h"
+#define NEW_IMAGE_METHOD MOTET_SPAWN
+#include "new_image.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,48 +18,6 @@
 #include "base/registry.h"
 #include "base/spawn.h"
 #include "process/launch.h"
-
-#define START_NEW(target, arg, ...)                                                                \
-    start_new((target), (arg), &(motet_process_options){.size = __VA_ARGS__})
-
-static motet_process *start_new(motet_target target, const void *arg,
-                                motet_process_options *options)
-{
-    options->method = MOTET_SPAWN;
-    motet_process *p = motet_process_start_with(target, arg, options);
-    if (!p)
-        FAIL("start: %s: %s", strerrorname_np(errno), motet_last_error());
-    return p;
-}
-
-/* Its exit code. */
-static int end(motet_process *p)
-{
-    CHECK_INT(motet_process_join(p, harness_patience()), 0);
-    int code = motet_process_exitcode(p);
-    motet_process_free(p);
-    return code;
-}
-
-static int run(motet_target target, const void *arg, size_t size)
-{
-    return end(START_NEW(target, arg, size));
-}
-
-static int return_it(void *arg)
-{
-    return *(int *)arg;
-}
-MOTET_TASK(return_it);
-
-static int live_on(void *arg)
-{
-    (void)arg;
-    for (;;)
-        pause();
-    return 0;
-}
-MOTET_TASK(live_on);
 
 TEST(runs_a_function_in_another_image)
 {
