@@ -472,16 +472,16 @@ MOTET_TASK(compare);
 
 TEST(functions_are_known_as_what_they_are)
 {
-    motet__any_function fn = (motet__any_function)return_it;
+    motet__any_function fn = (motet__any_function)a_task;
 
-    CHECK(motet__function_named("return_it", NULL, MOTET__TARGET) == fn);
-    CHECK(motet__function_named("return_it", __FILE__, MOTET__TARGET) == fn);
-    CHECK(motet__function_named("return_it", "other.c", MOTET__TARGET) == NULL);
-    CHECK(motet__function_named("return_it", NULL, MOTET__TASK) == NULL);
-    CHECK(motet__function_named("return_i", NULL, MOTET__TARGET) == NULL);
-    CHECK_STR(motet__function_of(fn, MOTET__TARGET)->name, "return_it");
-    CHECK(motet__function_of(fn, MOTET__TASK) == NULL);
-    CHECK_STR(motet__function_of((motet__any_function)a_task, MOTET__TASK)->name, "a_task");
+    CHECK(motet__function_named("a_task", NULL, MOTET__TASK) == fn);
+    CHECK(motet__function_named("a_task", __FILE__, MOTET__TASK) == fn);
+    CHECK(motet__function_named("a_task", "other.c", MOTET__TASK) == NULL);
+    CHECK(motet__function_named("a_task", NULL, MOTET__TARGET) == NULL);
+    CHECK(motet__function_named("a_tas", NULL, MOTET__TASK) == NULL);
+    CHECK_STR(motet__function_of(fn, MOTET__TASK)->name, "a_task");
+    CHECK(motet__function_of(fn, MOTET__TARGET) == NULL);
+    CHECK_STR(motet__function_of((motet__any_function)return_it, MOTET__TARGET)->name, "return_it");
     CHECK_STR(motet__function_of((motet__any_function)compare, MOTET__COMPARE)->name, "compare");
     CHECK(motet__function_of((motet__any_function)not_registered, MOTET__TARGET) == NULL);
 }
