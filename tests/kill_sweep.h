@@ -39,7 +39,7 @@ struct sweep {
     motet_target company; /* its argument is the address of the scene's address */
     bool once;            /* a second victim would find nothing to do */
     size_t size;          /* of the scene */
-    long usual;           /* a kill in so many instructions, without the knobs; 0: 199 */
+    long usual;           /* a kill in so many instructions, without the knobs; 0: 499 */
 };
 
 /* What the leader of the victim's family gets; in shared memory, with the scene. */
@@ -174,7 +174,7 @@ static inline long sweep_role(const struct sweep *sweep, enum sweep_role role,
 {
     static const char *const names[] = {"child", "parent", "second"};
     static uint64_t chance;
-    long stride = sweep_stride(sweep->usual ? sweep->usual : 199), points = 0, longest = 0;
+    long stride = sweep_stride(sweep->usual ? sweep->usual : 499), points = 0, longest = 0;
     /* How long the second goes on depends on where the first has died. */
     long least = role == AS_SECOND ? taken : 0;
     struct kill k = {.finished = false};

@@ -153,7 +153,7 @@ static size_t freed_or_not(void *scene, bool whole, long n)
                                        .check = check_,                                            \
                                        .once = once_,                                              \
                                        .size = sizeof(struct scene),                               \
-                                       .usual = 211};                                              \
+                                       .usual = 499};                                              \
     SWEEP(name_)
 
 MEMORY_SWEEP(alloc_small, "alloc into, small", small, allocs_into, there_or_not, true)

@@ -79,10 +79,10 @@ static void has_asked(void *scene)
                                        .usual = usual_};                                           \
     SWEEP(name_)
 
-START_SWEEP(spawn, "by spawn", NULL, spawns, nothing_is_left, 10007)
+START_SWEEP(spawn, "by spawn", NULL, spawns, nothing_is_left, 40009)
 START_SWEEP(forkserver_first, "by the fork server, the first", NULL, asks_the_server,
-            a_record_is_left, 16001)
-START_SWEEP(forkserver, "by the fork server", has_asked, asks_the_server, a_record_is_left, 5003)
+            a_record_is_left, 64007)
+START_SWEEP(forkserver, "by the fork server", has_asked, asks_the_server, a_record_is_left, 20011)
 
 /* ---- the child, or the server ---- */
 
@@ -109,7 +109,7 @@ static void has_two_children(void *arg)
 static void sweep_births(const char *name, struct kill *k, long most)
 {
     uint64_t chance = harness_seed();
-    long points = getenv("MOTET_SWEEP") ? 1000 : stress(4), hit = 0;
+    long points = getenv("MOTET_SWEEP") ? 1000 : stress(2), hit = 0;
 
     for (long i = 0; i < points; i++) {
         k->steps = (long)(harness_random(&chance) % (uint64_t)(i % 2 ? most : most / 50));

@@ -496,7 +496,7 @@ static size_t set_or_not(void *scene, bool whole, long n)
 
 static const struct sweep event_set = {
     "event set, two sleep",     two_wait_for_event,           NULL,       sets, set_or_not,
-    .company = waits_for_event, .size = sizeof(struct scene), .usual = 11};
+    .company = waits_for_event, .size = sizeof(struct scene), .usual = 37};
 SWEEP(event_set)
 
 static void waits_a_moment_for_event(void *scene)
@@ -590,7 +590,7 @@ static size_t given_or_not(void *scene, bool whole, long n)
 
 static const struct sweep semaphore_release = {
     "semaphore release of two, two sleep", two_want_permits, NULL,        gives_two, given_or_not,
-    .size = sizeof(struct scene),          .usual = 11,      .once = true};
+    .size = sizeof(struct scene),          .usual = 37,      .once = true};
 SWEEP(semaphore_release)
 
 static void one_permit(void *scene)

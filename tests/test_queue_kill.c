@@ -16,26 +16,6 @@ static size_t count_blocks(void)
     return usage.blocks;
 }
 
-/* How many instructions apart the kills of a sweep are. */
-static long stride(void)
-{
-    if (getenv("MOTET_SWEEP"))
-        return sweep_stride(31);
-    const char *knob = getenv("MOTET_STRESS");
-    long n = 31 / (knob && *knob ? strtol(knob, NULL, 0) : 1);
-
-    return (n < 1 ? 1 : n) * (HARNESS_TSAN ? 199 : HARNESS_ASAN ? 13 : 1);
-}
-
-static long first(void)
-{
-    static uint64_t state;
-
-    if (!state)
-        state = harness_seed();
-    return (long)(harness_random(&state) % (uint64_t)stride());
-}
-
 /* ---- what a queue should hold ---- */
 
 static long key_of(long number)
@@ -172,13 +152,13 @@ static void sweep(enum motet_queue_order order, const struct setting *settings, 
                   void (*ready)(struct trial *, long), void (*act)(void *),
                   void (*check)(struct trial *))
 {
-    long step = order == MOTET_FIFO ? stride() : 5 * stride();
+    long step = sweep_stride(order == MOTET_FIFO ? 97 : 997);
     void **into = motet_shared_alloc(sizeof *into);
 
     for (size_t s = 0; s < n_settings; s++) {
         size_t blocks = count_blocks();
         bool finished = false;
-        for (long n = first(); !finished; n += step) {
+        for (long n = sweep_first(step); !finished; n += step) {
             struct trial t = begin(order, &settings[s]);
             t.into = into;
             *into = NULL;
@@ -378,7 +358,7 @@ static void die_again_and_again(enum motet_queue_order order, const struct setti
 
     for (size_t s = 0; s < n_settings; s++) {
         size_t blocks = count_blocks();
-        for (long i = 0; i < stress(6); i++) {
+        for (long i = 0; i < stress(2); i++) {
             struct trial t = begin(order, &settings[s]);
             for (int deaths = 0; deaths < 4; deaths++)
                 killstep(deaths % 2 ? get_next : put_and_get, &t,

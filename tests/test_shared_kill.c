@@ -375,7 +375,7 @@ TEST(death_of_who_repairs, .limit = 600)
         set_scene(&scenes[s]);
         CHECK(kill_after(scenes[s].operation, LONG_MAX, &all));
         clear_scene();
-        for (long n = stress(10); n > 0; n--)
+        for (long n = stress(4); n > 0; n--)
             kill_thrice(&scenes[s], all.pending, &random);
     }
     end();

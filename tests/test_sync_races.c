@@ -34,7 +34,7 @@ TEST(a_permit_snatched_from_a_waiter_costs_it_no_later_wake_up)
 {
     between_set_up();
     struct semaphore_case c = {0};
-    SWEEP(b, 1, .first = semaphore_acquires, .second = semaphore_is_snatched, .arg = &c)
+    SWEEP(b, 3, .first = semaphore_acquires, .second = semaphore_is_snatched, .arg = &c)
     {
         c.semaphore = (motet_semaphore)MOTET_SEMAPHORE_INIT(0); /* knows of no sleepers */
         between_start(&b);
@@ -103,7 +103,7 @@ TEST(a_lock_snatched_from_a_waiter_costs_it_no_later_wake_up)
 {
     between_set_up();
     struct lock_case c = {.lock = MOTET_LOCK_INIT};
-    SWEEP(b, 1, .first = lock_acquires, .second = lock_is_snatched, .arg = &c)
+    SWEEP(b, 3, .first = lock_acquires, .second = lock_is_snatched, .arg = &c)
     {
         CHECK_INT(motet_lock_acquire(&c.lock, MOTET_FOREVER), 0);
         between_start(&b);
@@ -187,7 +187,7 @@ TEST(a_lock_survives_a_timeout_a_release_and_a_newcomer_at_once)
             latest = n;
     }
     CHECK(latest >= 0);
-    long stride = sweep_stride(1);
+    long stride = sweep_stride(3);
     for (long gap = 1 + sweep_first(stride);; gap += stride) {
         struct between b = {.calls = 1,
                             .brief = true,
@@ -248,7 +248,7 @@ TEST(an_rlock_is_not_mistaken_for_ones_own)
 {
     between_set_up();
     struct rlock_case c = {.lock = MOTET_RLOCK_INIT};
-    SWEEP(b, 1, .first = rlock_acquires_releases, .second = rlock_is_tried, .arg = &c)
+    SWEEP(b, 3, .first = rlock_acquires_releases, .second = rlock_is_tried, .arg = &c)
     {
         CHECK_INT(motet_rlock_acquire(&c.lock, 0), 0); /* it has been ours */
         CHECK_INT(motet_rlock_release(&c.lock), 0);
@@ -290,7 +290,7 @@ TEST(a_condition_is_not_mistaken_for_ones_own)
     motet_lock lock = MOTET_LOCK_INIT;
     for (int own = 0; own < 2; own++) {
         struct owned_case c = {.condition = MOTET_CONDITION_INIT(own ? NULL : &lock)};
-        SWEEP(b, 2, .first = condition_acquires, .second = condition_is_notified_unheld, .arg = &c)
+        SWEEP(b, 11, .first = condition_acquires, .second = condition_is_notified_unheld, .arg = &c)
         {
             CHECK_INT(motet_condition_acquire(&c.condition, 0), 0);
             CHECK_INT(motet_condition_release(&c.condition), 0);
@@ -321,7 +321,7 @@ TEST(an_event_set_and_cleared_is_not_missed_by_one_who_waits)
     between_set_up();
     motet_event event = MOTET_EVENT_INIT;
     bool began = false; /* the instruction has been passed after which it counts as waiting */
-    SWEEP(b, 2, .first = event_waits, .second = event_flashes, .arg = &event)
+    SWEEP(b, 5, .first = event_waits, .second = event_flashes, .arg = &event)
     {
         between_start(&b);
         if (between_settles(&b)) {
@@ -374,7 +374,7 @@ TEST(a_notify_reaches_whoever_waits_at_whatever_instruction)
 {
     between_set_up();
     struct condition_case c = {.timeout = MOTET_FOREVER};
-    SWEEP(b, 5, .first = condition_waits, .second = condition_notifies, .arg = &c)
+    SWEEP(b, 11, .first = condition_waits, .second = condition_notifies, .arg = &c)
     {
         c.notified = c.waiting = false;
         between_start(&b);
@@ -394,7 +394,7 @@ TEST(a_condition_wait_is_notified_or_times_out_never_both)
     between_set_up();
     struct condition_case c = {.timeout = 0.0003};
     bool both[2] = {false, false};
-    SWEEP(b, 7, .brief = true, .first = condition_waits, .second = condition_notifies, .arg = &c)
+    SWEEP(b, 13, .brief = true, .first = condition_waits, .second = condition_notifies, .arg = &c)
     {
         c.notified = c.waiting = false;
         between_start(&b);
@@ -441,7 +441,7 @@ static void thread_ends(void *arg)
 TEST(a_join_does_not_miss_the_end)
 {
     between_set_up();
-    SWEEP(b, 2, .first = joins, .second = thread_ends)
+    SWEEP(b, 5, .first = joins, .second = thread_ends)
     {
         struct join_case c = {.go = MOTET_EVENT_INIT};
         c.thread = motet_thread_start(waits_for_go, &c);
@@ -477,7 +477,7 @@ static int ends(void *arg)
 TEST(two_who_join_do_not_both_reap)
 {
     between_set_up();
-    SWEEP(b, 1, .first = joins, .second = joins_and_starts)
+    SWEEP(b, 3, .first = joins, .second = joins_and_starts)
     {
         struct join_case c = {.go = MOTET_EVENT_INIT};
         c.thread = motet_thread_start(ends, NULL);
@@ -631,7 +631,7 @@ TEST(a_cancellation_is_not_lost_at_any_instruction_of_a_wait)
     CHECK_INT(motet_lock_acquire(&c.lock, 0), 0);
     CHECK_INT(motet_rlock_acquire(&c.rlock, 0), 0);
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
-        SWEEP(b, 8, .first = cancelled_waits, .second = is_cancelled, .arg = &c)
+        SWEEP(b, 23, .first = cancelled_waits, .second = is_cancelled, .arg = &c)
         {
             c.wait = waits[i].wait;
             c.between = &b;
@@ -704,7 +704,7 @@ TEST(a_lock_may_be_freed_by_the_next_holder)
     between_set_up();
     struct gone_case c = {0};
     bool gone = false;
-    SWEEP(b, 1, .first = gone_lock_releases, .second = lock_goes, .arg = &c)
+    SWEEP(b, 3, .first = gone_lock_releases, .second = lock_goes, .arg = &c)
     {
         c.lock = page();
         c.gone = false;
@@ -802,7 +802,7 @@ TEST(an_event_may_be_freed_by_one_who_waited)
     between_set_up();
     struct gone_case c = {0};
     for (int sleepers = 0; sleepers < 2; sleepers++)
-        SWEEP(b, 1, .first = gone_event_sets, .second = event_goes, .arg = &c)
+        SWEEP(b, 3, .first = gone_event_sets, .second = event_goes, .arg = &c)
         {
             c.event = page();
             if (sleepers) /* leaves word of a sleeper behind */
@@ -837,7 +837,7 @@ TEST(a_semaphore_may_be_freed_by_the_one_who_got_its_permit)
     between_set_up();
     struct gone_case c = {0};
     for (int sleepers = 0; sleepers < 2; sleepers++)
-        SWEEP(b, 1, .first = gone_semaphore_releases, .second = semaphore_goes, .arg = &c)
+        SWEEP(b, 3, .first = gone_semaphore_releases, .second = semaphore_goes, .arg = &c)
         {
             c.semaphore = page();
             if (sleepers) /* one that is on its way out */
