@@ -81,11 +81,12 @@ void motet__os_thread_name(uint32_t tid, const char *name)
 
     strncpy(cut, name, sizeof cut - 1);
     cut[sizeof cut - 1] = '\0';
+    /* By number: the sanitizers' prctl takes a lock that a thread beside the fork that made us may have
+     * held; and open(), write() and close() are where pthread_cancel() strikes. */
     if (tid == motet__self()->tid) {
-        prctl(PR_SET_NAME, cut);
+        syscall(SYS_prctl, PR_SET_NAME, cut);
         return;
     }
-    /* By number: open(), write() and close() are where pthread_cancel() strikes. */
     snprintf(path, sizeof path, "/proc/self/task/%u/comm", (unsigned)tid);
     long fd = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
     if (fd >= 0) {
