@@ -171,6 +171,30 @@ jobs_read_nothing_of_ours()
 3"
 }
 
+slots()
+{
+    # No two at a time have the same one, or mkdir fails.
+    seq 60 | "$motet" map -j 3 sh -c '
+        mkdir "$1/$2" || exit 1
+        echo $2
+        rmdir "$1/$2"' sh "$dir" {%} >"$out" 2>"$err"
+    is $? 0
+    is "$(cat "$err")" ""
+    is "$(sort -u "$out" | tr -d '123\n')" ""
+    is "$(wc -l <"$out")" 60
+}
+
+numbers_in_the_environment()
+{
+    MOTET_JOB=outer MOTET_SLOT=outer MAP_TEST=kept "$motet" map -j 1 -k sh -c '
+        echo $MOTET_JOB $MOTET_SLOT $MAP_TEST $1
+        env | grep -c "^MOTET_[JS][OL]"' sh "{#} {%}" ::: a b >"$out"
+    is "$(cat "$out")" "1 1 kept 1 1
+2
+2 1 kept 2 1
+2"
+}
+
 run arguments
 run lines_of_standard_input
 run lines_of_a_pipe
@@ -186,4 +210,6 @@ run no_shell
 run an_item_too_long_or_with_a_nul_fails_alone
 run the_longest_item
 run jobs_read_nothing_of_ours
+run slots
+run numbers_in_the_environment
 finish

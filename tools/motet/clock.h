@@ -1,4 +1,6 @@
-/* Seconds on the monotonic clock, which is what every limit of a run is kept on. */
+/* Seconds: on the monotonic clock, which is what every limit and duration of a run is kept on, and since
+ * 1970, which is for people only.
+ */
 #ifndef TOOL_CLOCK_H
 #define TOOL_CLOCK_H
 
@@ -9,6 +11,14 @@ static inline double clock_now(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static inline double clock_wall(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -190,8 +191,10 @@ static void note_end(struct job *job, const siginfo_t *info)
 static void tend(struct job *job, struct child *child)
 {
     struct watch w = {.job = job, .child = child, .quiet = true};
+    double began = clock_now();
     siginfo_t info;
 
+    job->began = clock_wall();
     enter(&w, RUNNING, job->crew->timeout);
     while (!over(&w))
         watch_once(&w);
@@ -202,7 +205,8 @@ static void tend(struct job *job, struct child *child)
     if (w.phase >= ENDING || stop_asked())
         signal_all(&w, SIGKILL);
     family_free(&w.escaped);
-    child_reap(child, w.exited, &info);
+    child_reap(child, w.exited, &info, &job->used);
+    job->seconds = clock_now() - began;
     note_end(job, &info);
     child_release(child);
 }
@@ -237,20 +241,27 @@ static bool may_pass(int error)
     return error == EMFILE || error == ENFILE || error == EAGAIN || error == ENOMEM;
 }
 
+/* Whether no more jobs shall start. */
+static bool is_closed(const struct crew *crew)
+{
+    return stop_asked() || motet_event_is_set(&crew->closed);
+}
+
 /* Spawns while no job is running, one worker at a time: two that each take half of what is left
  * would both fail. What others may give back is waited for a little, but not again for each job when
  * that was in vain. */
-static int start_alone(struct job *job, struct child *child)
+static int start_alone(struct job *job, char *const environment[], struct child *child)
 {
     static const double pauses[] = {0.01, 0.1, 0.3, 0.6, 1.0};
     struct crew *crew = job->crew;
     int rc = EAGAIN;
 
     motet_lock_acquire(&crew->alone, MOTET_FOREVER);
-    for (size_t i = 0; i < sizeof pauses / sizeof *pauses && may_pass(rc) && !stop_asked(); i++) {
+    for (size_t i = 0; i < sizeof pauses / sizeof *pauses && may_pass(rc) && !is_closed(crew);
+         i++) {
         if (!crew->hopeless)
             motet_sleep(pauses[i]);
-        rc = spawn(job->argv, child);
+        rc = spawn(job->argv, environment, child);
     }
     crew->hopeless = may_pass(rc);
     motet_lock_release(&crew->alone);
@@ -258,31 +269,64 @@ static int start_alone(struct job *job, struct child *child)
 }
 
 /* Spawns. What the system has too little of for the moment, a job that ends may give back. */
-static int start(struct job *job, struct child *child)
+static int start(struct job *job, char *const environment[], struct child *child)
 {
     for (;;) {
-        int rc = spawn(job->argv, child);
+        int rc = spawn(job->argv, environment, child);
 
-        if (!may_pass(rc) || stop_asked())
+        if (!may_pass(rc) || is_closed(job->crew))
             return rc;
         if (!wait_for_room(job->crew))
-            return start_alone(job, child);
+            return start_alone(job, environment, child);
     }
 }
 
 static void run_command(struct job *job)
 {
+    struct crew *crew = job->crew;
+    char **environment = environment_for(&crew->environment, job->number, job->slot);
     struct child child;
-    int rc = start(job, &child);
+    int rc = environment ? start(job, environment, &child) : ENOMEM;
 
+    free(environment);
     if (rc) {
-        job->outcome = stop_asked() && may_pass(rc) ? JOB_NOT_STARTED : JOB_CANNOT_RUN;
+        job->outcome = is_closed(crew) && may_pass(rc) ? JOB_NOT_STARTED : JOB_CANNOT_RUN;
         job->code = rc;
         return;
     }
-    count_running(job->crew, 1);
+    count_running(crew, 1);
     tend(job, &child);
-    count_running(job->crew, -1);
+    count_running(crew, -1);
+}
+
+static int take_slot(struct crew *crew)
+{
+    motet_lock_acquire(&crew->lock, MOTET_FOREVER);
+    int slot = crew->slots[--crew->free_slots];
+    motet_lock_release(&crew->lock);
+    return slot;
+}
+
+static void give_slot(struct crew *crew, int slot)
+{
+    motet_lock_acquire(&crew->lock, MOTET_FOREVER);
+    crew->slots[crew->free_slots++] = slot;
+    motet_lock_release(&crew->lock);
+}
+
+static void run_in_slot(struct job *job)
+{
+    struct crew *crew = job->crew;
+
+    job->slot = take_slot(crew);
+    job->argv = template_expand(crew->template, job->item, job->number, job->slot);
+    if (job->argv && !job->problem) {
+        run_command(job);
+    } else {
+        job->outcome = JOB_CANNOT_RUN;
+        job->code = ENOMEM;
+    }
+    give_slot(crew, job->slot);
 }
 
 int job_run(const void *arg, void *result)
@@ -292,10 +336,8 @@ int job_run(const void *arg, void *result)
     struct crew *crew = job->crew;
 
     (void)result;
-    if (job->problem)
-        job->outcome = JOB_CANNOT_RUN;
-    else if (!stop_asked())
-        run_command(job);
+    if (!is_closed(crew))
+        run_in_slot(job);
     /* The queue has room for all jobs there are at a time, so it does not wait. From here on the job
      * is the main thread's. */
     while (motet_queue_put(crew->done, &job, MOTET_FOREVER) == ENOMEM)
@@ -304,6 +346,20 @@ int job_run(const void *arg, void *result)
         /* Full, so it is readable. */
     }
     return 0;
+}
+
+struct job *job_new(struct crew *crew, unsigned long long number, const struct item *item)
+{
+    size_t size = strlen(item->text) + 1;
+    struct job *job = calloc(1, sizeof *job + size);
+
+    if (!job)
+        return NULL;
+    job->crew = crew;
+    job->number = number;
+    job->problem = item->problem;
+    memcpy(job->item, item->text, size);
+    return job;
 }
 
 void job_free(struct job *job)
@@ -316,25 +372,38 @@ void job_free(struct job *job)
     free(job);
 }
 
-int crew_init(struct crew *crew, double timeout, size_t unreaped)
+static int open_slots(struct crew *crew, int workers)
 {
-    *crew = (struct crew){.timeout = timeout};
+    crew->slots = calloc((size_t)workers, sizeof *crew->slots);
+    if (!crew->slots)
+        return ENOMEM;
+    while (crew->free_slots < workers) {
+        crew->slots[crew->free_slots] = workers - crew->free_slots;
+        crew->free_slots++;
+    }
+    return 0;
+}
+
+int crew_init(struct crew *crew, int workers, size_t unreaped)
+{
+    int rc = environment_init(&crew->environment);
+
+    if (!rc)
+        rc = open_slots(crew, workers);
+    if (rc)
+        return rc;
     motet_condition_init(&crew->room, &crew->lock);
     crew->done = motet_queue_open(.item_size = sizeof(struct job *), .maxsize = unreaped);
     if (!crew->done)
         return errno;
     crew->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (crew->done_fd < 0) {
-        int rc = errno;
-
-        motet_queue_free(crew->done);
-        return rc;
-    }
-    return 0;
+    return crew->done_fd < 0 ? errno : 0;
 }
 
 void crew_free(struct crew *crew)
 {
     motet_queue_free(crew->done);
     close(crew->done_fd);
+    free(crew->slots);
+    environment_free(&crew->environment);
 }

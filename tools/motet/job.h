@@ -5,13 +5,17 @@
 #define TOOL_JOB_H
 
 #include <stdbool.h>
+#include <sys/resource.h>
 
 #include <motet.h>
 
 #include "capture.h"
+#include "environment.h"
+#include "items.h"
+#include "template.h"
 
 enum outcome {
-    JOB_NOT_STARTED, /* the run was stopped first */
+    JOB_NOT_STARTED, /* no more jobs were wanted */
     JOB_CANNOT_RUN,  /* code: an errno value, or `problem` says why */
     JOB_EXITED,      /* code: its status */
     JOB_KILLED,      /* code: the signal */
@@ -22,41 +26,58 @@ enum outcome {
 
 struct job {
     struct crew *crew;
-    unsigned long long number; /* from 1, in the order of the items */
-    char **argv;
-    const char *problem; /* why it cannot run, known beforehand; NULL */
+    unsigned long long number; /* of the item, from 1 */
+    const char *problem;       /* why it cannot run, known beforehand; NULL */
+
+    int slot;    /* from 1 to the number of workers; no two jobs that run have the same */
+    char **argv; /* NULL before it runs */
+
     enum outcome outcome;
     int code;
     bool core_dumped;
+    double began;   /* seconds since 1970; 0 when no command ran */
+    double seconds; /* that it took */
+    struct rusage used;
     struct capture out, err;
 
-    motet_future *future; /* main thread only, as is `ended`: it has come back from the pool */
-    bool ended;
+    char item[];
 };
 
 /* What the jobs of a run share. */
 struct crew {
-    double timeout;    /* seconds for a job, MOTET_FOREVER; constant, as are the next two */
+    /* Constant, and filled in before crew_init: */
+    const struct template *template;
+    double timeout; /* seconds for a job, MOTET_FOREVER */
+
+    /* Constant after crew_init: */
+    struct environment environment;
     motet_queue *done; /* of struct job *: those that have ended */
     int done_fd;       /* an eventfd, written after each put */
 
+    motet_event closed; /* no more jobs shall start */
+
     motet_lock lock;
     motet_condition room; /* on the lock: a job has ended, and what it used is free */
-    int running;          /* children there are; under the lock, as is the next */
+    int running;          /* children there are; under the lock, as is all to the next empty line */
     int waiting;          /* workers waiting for room */
+    int *slots;           /* the free ones, the next on top */
+    int free_slots;
 
     motet_lock alone; /* held to start a job while none is running and there is too little room */
     bool hopeless;    /* under it: there was too little for a single job, last time */
 };
 
 /* For `workers` jobs at a time, and at most `unreaped` of them begun and not taken from `done`.
- * 0 or an errno value. */
-int crew_init(struct crew *crew, double timeout, size_t unreaped);
+ * 0 or an errno value; what there is
+ * of it is not taken down again then. */
+int crew_init(struct crew *crew, int workers, size_t unreaped);
 void crew_free(struct crew *crew);
+
+/* Main thread. NULL: no memory. */
+struct job *job_new(struct crew *crew, unsigned long long number, const struct item *item);
+void job_free(struct job *job);
 
 /* The task: its argument is a struct job *. */
 int job_run(const void *arg, void *result);
-
-void job_free(struct job *job);
 
 #endif

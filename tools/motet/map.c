@@ -79,17 +79,11 @@ static void give_up(struct map *m, const char *what, int error)
 
 static void submit(struct map *m, const struct item *item)
 {
-    struct job *job = calloc(1, sizeof *job);
+    struct job *job = job_new(&m->crew, m->made + 1, item);
     motet_future *future = NULL;
 
-    if (job) {
-        job->crew = &m->crew;
-        job->number = m->made + 1;
-        job->problem = item->problem;
-        job->argv = template_expand(&m->template, item->text, job->number);
-        if (job->argv)
-            future = motet_pool_submit(m->pool, job_run, &job, 0, .name = "job");
-    }
+    if (job)
+        future = motet_pool_submit(m->pool, job_run, &job, 0, .name = "job");
     if (!future) {
         job_free(job);
         give_up(m, "cannot go on", ENOMEM);
@@ -258,8 +252,11 @@ static int open_run(struct map *m)
         rc = stop_open();
     if (!rc)
         rc = spawn_open(m->workers, m->template.arguments);
-    if (!rc)
-        rc = crew_init(&m->crew, m->options.timeout, pool_room(m));
+    if (!rc) {
+        m->crew.template = &m->template;
+        m->crew.timeout = m->options.timeout;
+        rc = crew_init(&m->crew, m->workers, pool_room(m));
+    }
     if (!rc) {
         m->pool = motet_pool_open(.kind = MOTET_THREADS, .workers = m->workers, .name = "map");
         rc = m->pool ? 0 : errno;

@@ -27,6 +27,7 @@ static const char help[] =
     "  {}    the item                       {/}   the last part of its path\n"
     "  {.}   without its extension          {//}  the directory of its path\n"
     "  {#}   the number of the job, from 1  {/.}  the last part, without its extension\n"
+    "  {%}   the number of its slot: from 1 to N, and no other job has it at the same time\n"
     "\n"
     "  -j N           run N jobs at a time (as many as there are usable processors)\n"
     "  -k             write the outputs in the order of the items\n"

@@ -16,7 +16,7 @@ static void name_command(char *const argv[], char *text, size_t size)
     const size_t end = size - sizeof "…";
     size_t n = 0;
 
-    for (int i = 0; argv[i]; i++) {
+    for (int i = 0; argv && argv[i]; i++) {
         if (i > 0 && n < end)
             text[n++] = ' ';
         for (const char *s = argv[i]; *s; s++) {

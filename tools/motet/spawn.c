@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "stop.h"
@@ -30,7 +30,7 @@ enum {
     LEASH_NUMBER = 60,
     FDS_PER_JOB =
         7 + 2,         /* a child's, those of its ends while it starts; files of captured output */
-    STACK = 64 * 1024, /* of the child: glibc's execvp keeps a path and a copy of argv on it */
+    STACK = 64 * 1024, /* of the child: glibc's execvpe keeps a path and a copy of argv on it */
 };
 
 static int null_fd = -1; /* constant after spawn_open, as is all below */
@@ -72,7 +72,7 @@ int spawn_open(int workers, size_t arguments)
 
 /* What the child finds prepared. It runs in our memory: this is shared, not copied. */
 struct birth {
-    char *const *argv;
+    char *const *argv, *const *environment;
     int out, err;
     int leash, holder;
     int error; /* set by the child when it does not become the command */
@@ -119,7 +119,7 @@ __attribute__((no_sanitize("address", "thread"))) static int child_main(void *ar
         sigprocmask(SIG_SETMASK, &none, NULL);
         if (files_raised)
             setrlimit(RLIMIT_NOFILE, &files);
-        execvp(b->argv[0], b->argv);
+        execvpe(b->argv[0], b->argv, b->environment);
     }
     b->error = errno ? errno : ECANCELED;
     _exit(127);
@@ -144,7 +144,7 @@ static int clone_child(struct birth *b, struct child *child)
         siginfo_t info;
 
         rc = b->error;
-        child_reap(child, true, &info);
+        child_reap(child, true, &info, NULL);
         close(child->pidfd);
     }
     free(stack);
@@ -157,7 +157,7 @@ static void close_pipe(const int ends[2])
     close(ends[1]);
 }
 
-int spawn(char *const argv[], struct child *child)
+int spawn(char *const argv[], char *const environment[], struct child *child)
 {
     int out[2], err[2], leash[2];
     int rc;
@@ -173,7 +173,7 @@ int spawn(char *const argv[], struct child *child)
         goto no_leash;
     }
 
-    struct birth birth = {argv, out[1], err[1], leash[0], leash[1], 0};
+    struct birth birth = {argv, environment, out[1], err[1], leash[0], leash[1], 0};
     rc = clone_child(&birth, child);
     if (rc)
         goto no_child;
@@ -199,11 +199,13 @@ void child_signal(const struct child *child, int signum)
     kill(-child->pid, signum);
 }
 
-void child_reap(const struct child *child, bool wait, siginfo_t *info)
+void child_reap(const struct child *child, bool wait, siginfo_t *info, struct rusage *used)
 {
+    int flags = WEXITED | (wait ? 0 : WNOHANG);
+
     info->si_pid = 0;
-    while (waitid((idtype_t)P_PIDFD, (id_t)child->pidfd, info, WEXITED | (wait ? 0 : WNOHANG)) &&
-           errno == EINTR)
+    /* The call itself: the C library's waitid leaves out the last argument. */
+    while (syscall(SYS_waitid, P_PIDFD, child->pidfd, info, flags, used) && errno == EINTR)
         ;
 }
 

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 
@@ -25,16 +26,16 @@ struct child {
 /* Once, in the main thread, before any spawn: for `workers` children at a time. 0 or errno. */
 int spawn_open(int workers, size_t arguments);
 
-/* Runs argv[0], looked for as execvp does. 0 when it runs; else the errno value of what failed, in us
+/* Runs argv[0], looked for as execvpe does. 0 when it runs; else the errno value of what failed, in us
  * or in the child before it became the command, and there is no child. */
-int spawn(char *const argv[], struct child *child);
+int spawn(char *const argv[], char *const environment[], struct child *child);
 
 /* Sends a signal to all of the child's process group. Only before child_reap. */
 void child_signal(const struct child *child, int signum);
 
 /* Waits for the end of the child (or, !wait, only looks) and tells how it ended: *info as waitid says
- * it, si_pid 0 when it has not ended. */
-void child_reap(const struct child *child, bool wait, siginfo_t *info);
+ * it, si_pid 0 when it has not ended; *used, if not NULL, what it and those it waited for have used. */
+void child_reap(const struct child *child, bool wait, siginfo_t *info, struct rusage *used);
 
 /* Lets go of the child, and of what it left running: from now on they outlive us. */
 void child_release(struct child *child);

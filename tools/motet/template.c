@@ -9,14 +9,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { ITEM, STEM, BASE, DIRECTORY, BASE_STEM, NUMBER, TEXT, END_OF_ARGUMENT, VALUES = TEXT };
+enum kind {
+    ITEM,
+    STEM,
+    BASE,
+    DIRECTORY,
+    BASE_STEM,
+    NUMBER,
+    SLOT,
+    TEXT,
+    END_OF_ARGUMENT,
+    VALUES = TEXT
+};
 
 static const struct {
     const char *text;
     enum kind kind;
 } placeholders[] = {
-    {"{}", ITEM},        {"{.}", STEM},       {"{/}", BASE},
-    {"{//}", DIRECTORY}, {"{/.}", BASE_STEM}, {"{#}", NUMBER},
+    {"{}", ITEM},        {"{.}", STEM},   {"{/}", BASE}, {"{//}", DIRECTORY},
+    {"{/.}", BASE_STEM}, {"{#}", NUMBER}, {"{%}", SLOT},
 };
 
 struct slice {
@@ -140,9 +151,10 @@ static struct slice stem_of(struct slice path)
     return end > name ? (struct slice){path.start, end - 1} : path;
 }
 
-char **template_expand(const struct template *t, const char *item, unsigned long long number)
+char **template_expand(const struct template *t, const char *item, unsigned long long number,
+                       int slot)
 {
-    char digits[24];
+    char digits[24], slot_digits[12];
     struct slice whole = {item, strlen(item)};
     struct slice base = base_of(whole);
     struct slice values[VALUES] = {
@@ -152,6 +164,7 @@ char **template_expand(const struct template *t, const char *item, unsigned long
         [DIRECTORY] = directory_of(whole),
         [BASE_STEM] = stem_of(base),
         [NUMBER] = {digits, (size_t)snprintf(digits, sizeof digits, "%llu", number)},
+        [SLOT] = {slot_digits, (size_t)snprintf(slot_digits, sizeof slot_digits, "%d", slot)},
     };
     size_t size = (t->arguments + 1) * sizeof(char *);
 

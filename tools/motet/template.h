@@ -6,6 +6,7 @@
  *     {//} what comes before it        photos
  *     {/.} the last part, no extension a.tar
  *     {#}  the number of the job       1
+ *     {%}  the number of its slot      1
  *
  * All other braces stay as they are. A command without any placeholder gets the item as its last
  * argument.
@@ -29,7 +30,7 @@ int template_init(struct template *template, char *const command[], size_t argum
 void template_free(struct template *template);
 
 /* The argument vector for an item, NULL at its end, in one piece of memory for free(); or NULL. */
-char **template_expand(const struct template *template, const char *item,
-                       unsigned long long number);
+char **template_expand(const struct template *template, const char *item, unsigned long long number,
+                       int slot);
 
 #endif
