@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "motet/shared.h"
+#include "pool/desk.h"
 #include "shared/arena.h"
 #include "wait/dump.h"
 
@@ -62,6 +63,7 @@ static void free_crew(unsigned scope, struct motet__crew *crew)
     if (!crew)
         return;
     motet_queue_free(crew->queue);
+    motet__desks_free(crew->desks);
     if (scope == MOTET__SHARED)
         motet_shared_free(crew);
     else
@@ -84,7 +86,7 @@ static void print_pool(FILE *stream, const motet_pool *pool)
 
     fprintf(stream, "  pool %s: %u worker %s, %s, %zu tasks queued\n", pool->name,
             pool->crew->count, threads ? "threads" : "processes",
-            phases[motet__load(&pool->crew->phase, RELAXED)], motet_queue_size(pool->crew->queue));
+            phases[motet__load(&pool->crew->phase, RELAXED)], motet__crew_size(pool->crew));
 }
 
 /* A dump is for those who are stuck: the lock is waited for with a limit, and not held while the
@@ -232,7 +234,7 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task)
     motet__store(&task->refs, 2, RELEASE); /* the queue's and the caller's; nobody has seen it */
     int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
-        rc = motet_queue_put(pool->crew->queue, &task, MOTET_FOREVER);
+        rc = motet__crew_put(pool->crew, task);
     if (rc) {
         motet__task_drop(task);
         motet__task_drop(task);
@@ -305,7 +307,7 @@ bool motet__pool_cancel_all(motet_pool *pool)
     if (!raise_phase(pool, MOTET__CREW_TERMINATED))
         return false;
     motet_queue_shutdown(pool->crew->queue, false); /* nothing comes in any more */
-    while (motet_queue_get(pool->crew->queue, &task, 0) == 0) {
+    while ((task = motet__crew_take(pool->crew))) {
         motet__task_leave_queue(task, MOTET__CANCELLED, 0);
         motet__task_drop(task);
     }

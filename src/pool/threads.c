@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "pool/desk.h"
 #include "pool/pool.h"
 #include "thread/thread.h"
 
@@ -64,12 +65,17 @@ static int thread_start(motet_pool *pool)
     int rc = 0;
 
     pool->left = count;
-    if (!(pool->staff = motet__zalloc(sizeof(struct staff) + count * sizeof(motet_thread *))))
+    pool->crew->desks = motet__desks_new(count);
+    pool->staff = motet__zalloc(sizeof(struct staff) + count * sizeof(motet_thread *));
+    if (!pool->crew->desks || !pool->staff) {
+        motet__free(pool->staff);
         return ENOMEM;
+    }
     for (uint32_t i = 0; i < count && rc == 0; i++)
         rc = start_one(pool, pool->staff, i);
     if (rc) {
         motet_queue_shutdown(pool->crew->queue, true); /* which ends those that run */
+        motet__desks_wake(pool->crew->desks);
         thread_finish(pool);
     }
     return rc;
@@ -79,6 +85,7 @@ static void thread_phase_changed(motet_pool *pool)
 {
     struct staff *staff = pool->staff;
 
+    motet__desks_wake(pool->crew->desks);
     if (motet__load(&pool->crew->phase, ACQUIRE) == MOTET__CREW_TERMINATED)
         for (uint32_t i = 0; i < staff->started; i++)
             motet_thread_cancel(staff->threads[i]);

@@ -2,7 +2,28 @@
 
 #include <errno.h>
 
+#include "pool/desk.h"
 #include "queue/queue.h"
+
+int motet__crew_put(struct motet__crew *crew, struct motet_future *task)
+{
+    return crew->desks ? motet__desks_put(crew, task)
+                       : motet_queue_put(crew->queue, &task, MOTET_FOREVER);
+}
+
+struct motet_future *motet__crew_take(struct motet__crew *crew)
+{
+    struct motet_future *task;
+
+    if (motet_queue_get(crew->queue, &task, 0) == 0)
+        return task;
+    return crew->desks ? motet__desks_take(crew->desks) : NULL;
+}
+
+size_t motet__crew_size(const struct motet__crew *crew)
+{
+    return motet_queue_size(crew->queue) + (crew->desks ? motet__desks_size(crew->desks) : 0);
+}
 
 /* Takes the task out of the state QUEUED, as its runner. */
 static bool claim(struct motet__worker *worker, struct motet_future *task)
@@ -30,10 +51,19 @@ static void run_claimed(struct motet__worker *worker, struct motet_future *task)
     worker->running = outer;
 }
 
+/* Gets the next task into worker->popped. False: there will be none. */
+static bool get(struct motet__worker *worker)
+{
+    if (!worker->crew->desks)
+        return motet_queue_get(worker->crew->queue, &worker->popped, MOTET_FOREVER) == 0;
+    worker->popped = motet__desk_next(worker);
+    return worker->popped != NULL;
+}
+
 void motet__worker_live(struct motet__worker *worker)
 {
     motet__self()->worker = worker;
-    while (motet_queue_get(worker->crew->queue, &worker->popped, MOTET_FOREVER) == 0) {
+    while (get(worker)) {
         struct motet_future *task = worker->popped;
         bool mine = claim(worker, task);
         if (mine)
@@ -51,10 +81,17 @@ bool motet__worker_help(struct motet_future *task)
 {
     struct motet__worker *worker = motet__self()->worker;
 
-    if (!worker || worker->crew != task->crew || !claim(worker, task))
+    if (!worker || worker->crew != task->crew)
         return false;
-    run_claimed(worker, task);
-    return true;
+    bool desk = worker->crew->desks, entry = desk && motet__desk_take_back(worker, task);
+    bool mine = claim(worker, task);
+    if (mine)
+        run_claimed(worker, task);
+    if (entry)
+        motet__task_drop(task);
+    if (mine && desk)
+        motet__desk_tidy(worker, !entry);
+    return mine;
 }
 
 bool motet__worker_is_at(const struct motet_future *task)

@@ -29,11 +29,12 @@ struct motet__worker {
 
 /* What the workers of a pool share. */
 struct motet__crew {
-    motet_queue *queue; /* of tasks; constant */
-    uint32_t phase;     /* atomic, only grows */
-    uint32_t hiring;    /* atomic: see above; slept on */
-    int error;          /* why it could not be hired the last time; released by `hiring` */
-    uint32_t count;     /* constant */
+    motet_queue *queue;         /* of tasks; for threads, those from outside; constant */
+    struct motet__desks *desks; /* of threads: see desk.h; else NULL; constant */
+    uint32_t phase;             /* atomic, only grows */
+    uint32_t hiring;            /* atomic: see above; slept on */
+    int error;                  /* why it could not be hired the last time; released by `hiring` */
+    uint32_t count;             /* constant */
     struct motet__worker workers[];
 };
 
@@ -42,7 +43,16 @@ static inline bool motet__crew_terminated(const struct motet__crew *crew)
     return motet__load(&crew->phase, RELAXED) == MOTET__CREW_TERMINATED;
 }
 
-/* The life of a worker: runs tasks until the queue is shut down and empty, or it is cancelled. */
+/* Brings a task to the workers: 0, EPIPE after the queue was shut down, ENOMEM. */
+int motet__crew_put(struct motet__crew *crew, struct motet_future *task);
+
+/* Takes a task that no worker has taken yet, or NULL. */
+struct motet_future *motet__crew_take(struct motet__crew *crew);
+
+/* How many such there are, about. */
+size_t motet__crew_size(const struct motet__crew *crew);
+
+/* The life of a worker: runs tasks until the queue is shut down and nothing is left to do. */
 void motet__worker_live(struct motet__worker *worker);
 
 /* Runs a task in place, if nobody has begun it and the calling thread is a worker of its crew. */

@@ -1,0 +1,90 @@
+/* What a worker thread still has to do: its owner adds tasks at one end and may take the newest back,
+ * everybody takes the oldest at the other.
+ *
+ *   top     the oldest entry's number. Only grows; whoever moves it from n to n + 1, by a CAS, has
+ *           taken entry n: the owner as well as others
+ *   bottom  the number that the next entry gets. Changed by the owner alone. There are
+ *           bottom - top entries; while the owner takes the newest back, it seems one less
+ *   ring    where entry n lies: slot n modulo the size. Changed by the owner alone, to a larger copy
+ *
+ * The owner that takes the newest first says so, by lowering `bottom`, and then reads `top`; who takes
+ * the oldest reads `top`, then `bottom`, and then says so by its CAS. All of these are SEQ_CST, so
+ * either the other one sees `bottom` lowered and stays away from that entry, or the owner sees what was
+ * taken. Only for the last entry is that not enough, and there the owner takes part in the CAS.
+ *
+ * A slot is written again only when `top` has passed its old entry. One who read the old pointer, or
+ * read it in a ring that has been replaced (those stay until the end), then fails in its CAS.
+ */
+#ifndef MOTET_POOL_DEQUE_H
+#define MOTET_POOL_DEQUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+
+struct motet_future;
+
+struct motet__ring {
+    int64_t mask;              /* its size less one */
+    struct motet__ring *older; /* the one it replaced */
+    struct motet_future *slot[];
+};
+
+struct motet__deque {
+    _Alignas(64) int64_t top;    /* atomic */
+    _Alignas(64) int64_t bottom; /* atomic */
+    struct motet__ring *ring;    /* atomic */
+    int64_t top_seen;            /* the owner's: what `top` was at least */
+};
+
+/* 0 or ENOMEM. */
+int motet__deque_init(struct motet__deque *deque);
+
+/* When nobody uses it any more, and it is empty. */
+void motet__deque_destroy(struct motet__deque *deque);
+
+/* For the owner: makes room for n more entries. False: there is no memory. */
+bool motet__deque_make_room(struct motet__deque *deque, size_t n);
+
+/* For the owner: adds n tasks, the oldest first, for which there is room. */
+void motet__deque_push(struct motet__deque *deque, struct motet_future *const *tasks, size_t n);
+
+/* For the owner: takes the newest entry, or NULL when there is none. */
+struct motet_future *motet__deque_pop(struct motet__deque *deque);
+
+/* The oldest entry, or NULL. By anybody. */
+struct motet_future *motet__deque_take(struct motet__deque *deque);
+
+/* For the owner: whether the newest entry is that task, if it is there still. */
+static inline bool motet__deque_newest_is(const struct motet__deque *deque,
+                                          const struct motet_future *task)
+{
+    /* Relaxed, all three: only the owner changes them. */
+    int64_t newest = motet__load(&deque->bottom, RELAXED) - 1;
+    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
+
+    return motet__load(&ring->slot[newest & ring->mask], RELAXED) == task;
+}
+
+/* For the owner: has the processor fetch what the n-th entry after the oldest points to. */
+static inline void motet__deque_fetch(const struct motet__deque *deque, int64_t n)
+{
+    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
+    int64_t entry = motet__load(&deque->top, RELAXED) + n;
+
+    /* Perhaps one that is gone, or none: this is a hint. */
+    motet__prefetch_to_write(motet__load(&ring->slot[entry & ring->mask], RELAXED));
+}
+
+/* How many entries there are, about. SEQ_CST: to one about to sleep this is its last look. */
+static inline size_t motet__deque_size(const struct motet__deque *deque)
+{
+    int64_t top = motet__load(&deque->top, SEQ_CST);
+    int64_t bottom = motet__load(&deque->bottom, SEQ_CST);
+
+    return bottom > top ? (size_t)(bottom - top) : 0;
+}
+
+#endif

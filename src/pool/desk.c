@@ -1,0 +1,260 @@
+#include "pool/desk.h"
+
+#include "base/memory.h"
+#include "wait/spin.h"
+
+enum {
+    BATCH = 64,    /* tasks that a worker takes from the queue at once */
+    FAIRNESS = 64, /* after so many, it looks into the queue before it looks at its desk */
+    AHEAD = 2,     /* the record of the task after the next is fetched meanwhile */
+};
+
+/* Aligned: desks change lines that only their owner has. */
+struct motet__desks *motet__desks_new(uint32_t count)
+{
+    size_t size = sizeof(struct motet__desks) + count * sizeof(struct motet__desk);
+    struct motet__desks *desks = motet__zalloc_aligned(64, size);
+
+    if (!desks)
+        return NULL;
+    for (; desks->count < count; desks->count++)
+        if (motet__deque_init(&desks->desk[desks->count].deque) != 0) {
+            motet__desks_free(desks);
+            return NULL;
+        }
+    return desks;
+}
+
+void motet__desks_free(struct motet__desks *desks)
+{
+    if (!desks)
+        return;
+    for (uint32_t i = 0; i < desks->count; i++)
+        motet__deque_destroy(&desks->desk[i].deque);
+    motet__free(desks);
+}
+
+static struct motet__desk *desk_of(const struct motet__worker *worker)
+{
+    return &worker->crew->desks->desk[worker->number - 1];
+}
+
+size_t motet__desks_size(const struct motet__desks *desks)
+{
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < desks->count; i++)
+        size += motet__deque_size(&desks->desk[i].deque);
+    return size;
+}
+
+struct motet_future *motet__desks_take(struct motet__desks *desks)
+{
+    struct motet_future *task = NULL;
+
+    for (uint32_t i = 0; i < desks->count && !task; i++)
+        task = motet__deque_take(&desks->desk[i].deque);
+    return task;
+}
+
+/* ---- bringing --------------------------------------------------------------------------------- */
+
+int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
+{
+    struct motet__desks *desks = crew->desks;
+    struct motet__worker *worker = motet__self()->worker;
+    uint32_t searching;
+
+    if (worker && worker->crew == crew && motet__deque_make_room(&desk_of(worker)->deque, 1)) {
+        motet__deque_push(&desk_of(worker)->deque, &task, 1);
+        searching = motet__load(&desks->searching, SEQ_CST);
+    } else {
+        int rc = motet_queue_put(crew->queue, &task, MOTET_FOREVER);
+        if (rc)
+            return rc;
+        searching = motet__or(&desks->searching, 0, SEQ_CST);
+    }
+    if (searching == 0)
+        motet__ec_notify(&desks->idle, 1, MOTET__PRIVATE);
+    return 0;
+}
+
+void motet__desks_wake(struct motet__desks *desks)
+{
+    motet__or(&desks->searching, 0, SEQ_CST); /* as after a put */
+    motet__ec_notify(&desks->idle, UINT32_MAX, MOTET__PRIVATE);
+}
+
+/* ---- finding ---------------------------------------------------------------------------------- */
+
+/* The oldest on its own desk. */
+static struct motet_future *take_own(struct motet__desk *desk)
+{
+    struct motet_future *task = motet__deque_take(&desk->deque);
+
+    if (task)
+        motet__deque_fetch(&desk->deque, AHEAD);
+    return task;
+}
+
+/* How many to take from the queue: the others want some too. */
+static size_t share(const struct motet__crew *crew)
+{
+    size_t n = motet_queue_size(crew->queue);
+
+    if (n > 1 && (n /= crew->count) == 0)
+        return 1;
+    return n < BATCH ? n : BATCH;
+}
+
+/* Lays some tasks from the queue on the desk, and returns the first. */
+static struct motet_future *take_from_queue(struct motet__worker *worker)
+{
+    struct motet__deque *deque = &desk_of(worker)->deque;
+    struct motet_future *tasks[BATCH];
+    size_t n = share(worker->crew), got;
+
+    if (n == 0)
+        return NULL;
+    if (!motet__deque_make_room(deque, n))
+        n = 1;
+    if (motet_queue_get_many(worker->crew->queue, tasks, n, &got, 0) != 0)
+        return NULL;
+    if (got > 1)
+        motet__deque_push(deque, tasks + 1, got - 1);
+    return tasks[0];
+}
+
+/* Whoever is at a long task keeps what lies on its desk waiting, while others go on with younger tasks
+ * from the queue. So we watch one desk at a time: if nothing has left it since we looked last, we take
+ * from it. */
+static struct motet_future *relieve(struct motet__worker *worker)
+{
+    struct motet__desks *desks = worker->crew->desks;
+    struct motet__desk *desk = desk_of(worker);
+    struct motet__deque *watched = &desks->desk[desk->suspect].deque;
+    struct motet_future *task = NULL;
+
+    if (motet__load(&watched->top, RELAXED) == desk->suspect_top)
+        task = motet__deque_take(watched);
+    if (!task) {
+        desk->suspect = desk->suspect + 1 < desks->count ? desk->suspect + 1 : 0;
+        watched = &desks->desk[desk->suspect].deque;
+    }
+    desk->suspect_top = motet__load(&watched->top, RELAXED); /* a guess is enough */
+    return task;
+}
+
+static struct motet_future *take_from_others(struct motet__worker *worker)
+{
+    struct motet__desks *desks = worker->crew->desks;
+    struct motet_future *task = NULL;
+
+    for (uint32_t i = worker->number, n = 1; n < desks->count && !task; i++, n++)
+        task = motet__deque_take(&desks->desk[i % desks->count].deque);
+    return task;
+}
+
+/* What is to be done next, if there is anything. */
+static struct motet_future *look(struct motet__worker *worker)
+{
+    struct motet__desk *desk = desk_of(worker);
+    struct motet_future *task = NULL;
+
+    /* Or a task that always submits the next would keep all others waiting for ever. */
+    if (++desk->turns % FAIRNESS == 0)
+        task = take_from_queue(worker);
+    if (!task)
+        task = take_own(desk);
+    if (!task)
+        task = relieve(worker);
+    if (!task)
+        task = take_from_queue(worker);
+    return task ? task : take_from_others(worker);
+}
+
+/* ---- searching and sleeping ------------------------------------------------------------------- */
+
+/* One who has found something wakes another if there is more: while it searched, nobody else did. */
+static void pass_on(struct motet__crew *crew)
+{
+    if (!motet_queue_empty(crew->queue) || motet__desks_size(crew->desks))
+        motet__ec_notify(&crew->desks->idle, 1, MOTET__PRIVATE);
+}
+
+/* Half of the workers at most: the others would only be in their way. */
+static bool may_search(const struct motet__desks *desks)
+{
+    return motet__load(&desks->searching, RELAXED) < (desks->count + 1) / 2;
+}
+
+/* Looks round for some microseconds. */
+static struct motet_future *search(struct motet__worker *worker)
+{
+    struct motet_future *task = NULL;
+
+    for (struct motet__spin spin = motet__spin_for_reply(0); !task && motet__spin_goes_on(&spin);)
+        if ((task = look(worker)))
+            motet__spin_paid(&spin);
+    return task;
+}
+
+struct motet_future *motet__desk_next(struct motet__worker *worker)
+{
+    struct motet__crew *crew = worker->crew;
+    struct motet__desks *desks = crew->desks;
+    struct motet_future *task = look(worker);
+
+    while (!task) {
+        uint32_t counted = may_search(desks);
+        if (counted) {
+            motet__add(&desks->searching, 1, SEQ_CST);
+            if ((task = search(worker))) {
+                if (motet__sub(&desks->searching, 1, SEQ_CST) == 1)
+                    pass_on(crew);
+                return task;
+            }
+        }
+        uint32_t key = motet__ec_prepare(&desks->idle);
+        motet__sub(&desks->searching, counted, SEQ_CST);  /* even if that is 0: see desk.h */
+        bool over = motet_queue_is_shutdown(crew->queue); /* before the look: then all are in */
+        if ((task = look(worker)))
+            pass_on(crew);
+        else if (over)
+            return NULL;
+        else /* not even the end of a cancelled thread: its pool is to end it */
+            motet__ec_wait(&desks->idle, key, MOTET__NEVER, MOTET__UNCANCELLED);
+    }
+    return task;
+}
+
+/* ---- waiting for what one has submitted ------------------------------------------------------- */
+
+bool motet__desk_take_back(struct motet__worker *worker, struct motet_future *task)
+{
+    struct motet__deque *deque = &desk_of(worker)->deque;
+
+    return motet__deque_newest_is(deque, task) && motet__deque_pop(deque) != NULL;
+}
+
+/* Takes such entries away that lie on top: a task that for hours submits some and waits for them, the
+ * first one first, would else leave them all behind. An entry that is still wanted is laid back. */
+void motet__desk_tidy(struct motet__worker *worker, bool entry_left)
+{
+    struct motet__desk *desk = desk_of(worker);
+    struct motet_future *task;
+
+    desk->left_behind += entry_left;
+    while (motet__unlikely(desk->left_behind)) {
+        if (!(task = motet__deque_pop(&desk->deque))) {
+            desk->left_behind = 0; /* others took them */
+            break;
+        }
+        if (!motet__task_ended(motet__load(&task->state, RELAXED))) {
+            motet__deque_push(&desk->deque, &task, 1); /* into the place where it was */
+            break;
+        }
+        motet__task_drop(task);
+        desk->left_behind--;
+    }
+}

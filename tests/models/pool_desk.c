@@ -1,0 +1,277 @@
+/* How tasks come to the threads of a pool: none is lost, none comes twice, and no worker sleeps while
+ * there is one. */
+#include "check/model.h"
+
+#include "base/atomic.h"
+#include "pool/desk.h"
+
+enum { TASKS_MOST = 4 };
+
+static struct motet_future *task[TASKS_MOST]; /* nothing of them is used but their addresses */
+static uint32_t taken[TASKS_MOST];            /* atomic */
+
+static void make_tasks(void)
+{
+    for (int i = 0; i < TASKS_MOST; i++)
+        task[i] = model_alloc(sizeof *task[i]);
+}
+
+static void note_taken(struct motet_future *one)
+{
+    for (int i = 0; i < TASKS_MOST; i++)
+        if (task[i] == one) {
+            motet__add(&taken[i], 1, RELAXED);
+            return;
+        }
+    FAIL("a task that nobody brought");
+}
+
+static void expect_all_taken(int n)
+{
+    for (int i = 0; i < n; i++)
+        CHECK_INT(taken[i], 1);
+}
+
+/* ---- the deque -------------------------------------------------------------------------------- */
+
+static struct motet__deque deque;
+
+static void open_deque(void)
+{
+    make_tasks();
+    CHECK_INT(motet__deque_init(&deque), 0);
+}
+
+static void take_rest(void)
+{
+    struct motet_future *one;
+
+    while ((one = motet__deque_take(&deque)))
+        note_taken(one);
+    CHECK(!motet__deque_pop(&deque));
+    motet__deque_destroy(&deque);
+}
+
+static void push(int i)
+{
+    CHECK(motet__deque_make_room(&deque, 1));
+    motet__deque_push(&deque, &task[i], 1);
+}
+
+static void pop(void *arg)
+{
+    struct motet_future *one = motet__deque_pop(&deque);
+
+    (void)arg;
+    if (one)
+        note_taken(one);
+}
+
+static void take(void *arg)
+{
+    struct motet_future *one = motet__deque_take(&deque);
+
+    (void)arg;
+    if (one)
+        note_taken(one);
+}
+
+static void push_and_pop_one(void *arg)
+{
+    push(0);
+    pop(arg);
+}
+
+MODEL(deque_the_last_entry, .preemptions = 4, .delays = 2)
+{
+    open_deque();
+    model_thread("owner", push_and_pop_one, NULL);
+    model_thread("thief", take, NULL);
+    model_run();
+    take_rest();
+    expect_all_taken(1);
+}
+
+static void push_and_pop_some(void *arg)
+{
+    push(1);
+    push(2); /* a larger ring */
+    pop(arg);
+    push(3);
+    pop(arg);
+}
+
+MODEL(deque_owner_and_thieves, .preemptions = 3, .delays = 1)
+{
+    open_deque();
+    push(0);
+    model_thread("owner", push_and_pop_some, NULL);
+    model_thread("thief", take, NULL);
+    model_thread("thief", take, NULL);
+    model_run();
+    take_rest();
+    expect_all_taken(4);
+}
+
+static void take_back(void *arg)
+{
+    (void)arg;
+    push(0);
+    push(1);
+    if (motet__deque_newest_is(&deque, task[1]) && motet__deque_pop(&deque))
+        note_taken(task[1]);
+    if (motet__deque_newest_is(&deque, task[0]) && motet__deque_pop(&deque))
+        note_taken(task[0]);
+}
+
+MODEL(deque_the_newest_is_taken_back, .preemptions = 4)
+{
+    open_deque();
+    model_thread("owner", take_back, NULL);
+    model_thread("thief", take, NULL);
+    model_thread("thief", take, NULL);
+    model_run();
+    take_rest();
+    expect_all_taken(2);
+}
+
+/* ---- workers that sleep ----------------------------------------------------------------------- */
+
+static struct motet__crew *crew;
+
+static void open_crew(uint32_t workers)
+{
+    make_tasks();
+    crew = model_alloc(sizeof *crew + workers * sizeof(struct motet__worker));
+    crew->count = workers;
+    crew->queue = motet_queue_open(.item_size = sizeof(struct motet_future *));
+    crew->desks = motet__desks_new(workers);
+    CHECK(crew->queue && crew->desks);
+    for (uint32_t i = 0; i < workers; i++) {
+        crew->workers[i].crew = crew;
+        crew->workers[i].number = i + 1;
+    }
+}
+
+static void close_crew(int tasks)
+{
+    CHECK_INT(motet__crew_size(crew), 0);
+    expect_all_taken(tasks);
+    motet__desks_free(crew->desks);
+    motet_queue_free(crew->queue);
+}
+
+static void bring(int i)
+{
+    CHECK_INT(motet__crew_put(crew, task[i]), 0);
+}
+
+static void shut_down(void)
+{
+    CHECK_INT(motet_queue_shutdown(crew->queue, false), 0);
+    motet__desks_wake(crew->desks);
+}
+
+static void work(void *arg)
+{
+    struct motet_future *one;
+
+    motet__self()->worker = arg;
+    while ((one = motet__desk_next(arg)))
+        note_taken(one);
+    motet__self()->worker = NULL;
+}
+
+static void bring_two(void *arg)
+{
+    (void)arg;
+    bring(0);
+    bring(1);
+    shut_down();
+}
+
+MODEL(desk_one_worker, .preemptions = 3, .delays = 1, .leaks = true)
+{
+    open_crew(1);
+    model_thread("worker", work, &crew->workers[0]);
+    model_thread("bringer", bring_two, NULL);
+    model_run();
+    close_crew(2);
+}
+
+MODEL(desk_two_workers, .leaks = true)
+{
+    open_crew(2);
+    model_thread("worker", work, &crew->workers[0]);
+    model_thread("worker", work, &crew->workers[1]);
+    model_thread("bringer", bring_two, NULL);
+    model_run();
+    close_crew(2);
+}
+
+/* A worker brings tasks, and is then busy until others have done them. */
+static motet_event done;
+
+static void work_until_done(void *arg)
+{
+    motet__self()->worker = arg;
+    for (int i = 0; i < 2; i++) {
+        struct motet_future *one = motet__desk_next(arg);
+        CHECK(one);
+        note_taken(one);
+    }
+    motet__self()->worker = NULL;
+    motet_event_set(&done);
+}
+
+static void bring_and_wait(void *arg)
+{
+    motet__self()->worker = arg;
+    bring(0);
+    bring(1);
+    CHECK_INT(motet_event_wait(&done, MOTET_FOREVER), 0);
+    motet__self()->worker = NULL;
+}
+
+MODEL(desk_of_one_who_is_busy, .preemptions = 3, .leaks = true)
+{
+    open_crew(2);
+    model_thread("busy", bring_and_wait, &crew->workers[0]);
+    model_thread("worker", work_until_done, &crew->workers[1]);
+    model_run();
+    close_crew(2);
+}
+
+/* Each of two tasks goes on only when the other one has begun: so one who found something must not keep
+ * the other worker asleep. */
+static uint32_t begun;
+static motet_event both;
+
+static void begin_one(void *arg)
+{
+    motet__self()->worker = arg;
+    struct motet_future *one = motet__desk_next(arg);
+    CHECK(one);
+    note_taken(one);
+    if (motet__add(&begun, 1, SEQ_CST) == 1)
+        motet_event_set(&both);
+    CHECK_INT(motet_event_wait(&both, MOTET_FOREVER), 0);
+    motet__self()->worker = NULL;
+}
+
+static void bring_two_from_outside(void *arg)
+{
+    (void)arg;
+    bring(0);
+    bring(1);
+}
+
+MODEL(desk_who_finds_one_passes_the_search_on, .preemptions = 3, .leaks = true)
+{
+    open_crew(2);
+    model_thread("worker", begin_one, &crew->workers[0]);
+    model_thread("worker", begin_one, &crew->workers[1]);
+    model_thread("bringer", bring_two_from_outside, NULL);
+    model_run();
+    close_crew(2);
+}

@@ -1,0 +1,214 @@
+/* What pools of threads promise about order, and about who does what when some are busy. */
+#include "pools.h"
+
+static motet_pool *pool;
+
+/* ---- order ---- */
+
+static int order[64];
+static int n_order; /* atomic */
+
+static int note(const void *arg, void *result)
+{
+    (void)result;
+    order[__atomic_fetch_add(&n_order, 1, __ATOMIC_SEQ_CST)] = *(const int *)arg;
+    return 0;
+}
+
+static void submit_note(int n)
+{
+    motet_future *f = motet_pool_submit(pool, note, &n, 0);
+
+    CHECK(f != NULL);
+    motet_future_free(f);
+}
+
+static int note_and_submit(const void *arg, void *result)
+{
+    note(arg, result);
+    for (int i = 0; i < 5; i++)
+        submit_note(*(const int *)arg * 100 + i);
+    return 0;
+}
+
+/* One worker does all in the order in which it was submitted, by whomever. */
+TEST(one_worker_keeps_the_order)
+{
+    int first = 1;
+
+    pool = open_pool(&THREADS, 1);
+    motet_future *f = motet_pool_submit(pool, note_and_submit, &first, 0);
+    CHECK_INT(motet_future_wait(f, harness_patience()), 0);
+    motet_future_free(f);
+    for (int i = 2; i < 20; i++)
+        submit_note(i);
+    close_pool(pool);
+    CHECK_INT(n_order, 24);
+    CHECK_INT(order[0], 1);
+    for (int i = 0; i < 5; i++)
+        CHECK_INT(order[1 + i], 100 + i);
+    for (int i = 2; i < 20; i++)
+        CHECK_INT(order[4 + i], i);
+}
+
+/* ---- nobody is kept waiting for ever ---- */
+
+static int stop; /* atomic */
+
+static int submit_again(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    if (__atomic_load_n(&stop, __ATOMIC_SEQ_CST))
+        return 0;
+    motet_future *f = motet_pool_submit(pool, submit_again, NULL, 0);
+    CHECK(f != NULL);
+    motet_future_free(f);
+    return 0;
+}
+
+static int set_stop(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+/* A task that always submits the next leaves its only worker time for others. */
+TEST(an_endless_chain_lets_others_in)
+{
+    pool = open_pool(&THREADS, 1);
+    motet_future *chain = motet_pool_submit(pool, submit_again, NULL, 0);
+    motet_future *end = motet_pool_submit(pool, set_stop, NULL, 0);
+    CHECK(chain && end);
+    CHECK_INT(motet_future_wait(end, harness_patience()), 0);
+    motet_future_free(chain);
+    motet_future_free(end);
+    close_pool(pool);
+}
+
+static motet_event begun, may_end;
+static long done; /* atomic */
+
+static int be_long(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    motet_event_set(&begun);
+    return motet_event_wait(&may_end, harness_patience());
+}
+
+static int be_short(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    __atomic_add_fetch(&done, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static void submit_short(void)
+{
+    motet_future *f = motet_pool_submit(pool, be_short, NULL, 0);
+
+    CHECK(f != NULL);
+    motet_future_free(f);
+}
+
+/* Whoever is at a long task keeps none of the short ones, whether they were submitted before it began
+ * or after. */
+TEST(a_long_task_holds_up_no_others)
+{
+    pool = open_pool(&THREADS, 2);
+    for (int round = 0; round < 20; round++) {
+        done = 0;
+        motet_event_clear(&begun);
+        motet_event_clear(&may_end);
+        for (int i = 0; i < 100; i++)
+            submit_short();
+        motet_future *f = motet_pool_submit(pool, be_long, NULL, 0);
+        for (int i = 0; i < 100; i++)
+            submit_short();
+        CHECK_INT(motet_event_wait(&begun, harness_patience()), 0);
+        WAIT_UNTIL(__atomic_load_n(&done, __ATOMIC_SEQ_CST) == 200);
+        motet_event_set(&may_end);
+        CHECK_INT(motet_future_result(f, NULL, harness_patience()), 0);
+        motet_future_free(f);
+    }
+    close_pool(pool);
+}
+
+/* ---- a worker that is busy ---- */
+
+static int submit_and_stay(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    for (int i = 0; i < 10; i++)
+        submit_short();
+    WAIT_UNTIL(__atomic_load_n(&done, __ATOMIC_SEQ_CST) == 10);
+    return 0;
+}
+
+/* What it submits and does not wait for is done by others meanwhile, who were asleep. */
+TEST(what_a_busy_worker_submits_is_done_by_others)
+{
+    done = 0;
+    pool = open_pool(&THREADS, 2);
+    motet_future *f = motet_pool_submit(pool, submit_and_stay, NULL, 0);
+    CHECK_INT(motet_future_result(f, NULL, harness_patience()), 0);
+    motet_future_free(f);
+    close_pool(pool);
+}
+
+/* ---- waiting in every order ---- */
+
+enum { SOME = 20 };
+
+/* How many tasks are queued, by what a dump says of the only pool. */
+static long queued(void)
+{
+    char text[16384];
+    FILE *file = tmpfile();
+
+    CHECK(file);
+    CHECK_INT(motet_dump(file), 0);
+    rewind(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *at = strstr(text, "open, ");
+    CHECK(at);
+    return strtol(at + strlen("open, "), NULL, 10);
+}
+
+/* What it has submitted it waits for, in an order of its own, again and again. */
+static int wait_in_order(const void *arg, void *result)
+{
+    int order_of = *(const int *)arg;
+    motet_future *f[SOME];
+
+    for (long i = 0; i < stress(300); i++) {
+        for (int k = 0; k < SOME; k++)
+            CHECK((f[k] = motet_pool_submit(pool, square, &k, sizeof(long))));
+        for (int k = 0; k < SOME; k++) {
+            int at = order_of == 0 ? k : order_of == 1 ? SOME - 1 - k : k * 7 % SOME;
+            long is;
+            CHECK_INT(motet_future_result(f[at], &is, MOTET_FOREVER), 0);
+            CHECK_INT(is, at * at);
+            motet_future_free(f[at]);
+        }
+    }
+    *(long *)result = queued();
+    return 0;
+}
+
+TEST(tasks_wait_in_every_order)
+{
+    for (int workers = 1; workers < 4; workers += 2) {
+        pool = open_pool(&THREADS, workers);
+        for (int i = 0; i < 3; i++) {
+            long left = -1;
+            motet_future *f = motet_pool_submit(pool, wait_in_order, &i, sizeof left);
+            CHECK_INT(motet_future_result(f, &left, harness_patience()), 0);
+            /* The entries of tasks that were run out of turn are not left until the task ends. */
+            CHECK(left <= (workers == 1 ? 0 : SOME));
+            motet_future_free(f);
+        }
+        close_pool(pool);
+    }
+}
