@@ -191,9 +191,7 @@ static inline long sweep_role(const struct sweep *sweep, enum sweep_role role,
 
 static inline void sweep_run(const struct sweep *sweep)
 {
-    /* It sees nothing of what others do in shared memory, and is most of what would be stepped through. */
-    if (HARNESS_TSAN)
-        SKIP("single steps through ThreadSanitizer, which knows one process only");
+    sweep_without_tsan();
     struct sweep_cast *cast = PROCESSES.alloc(sizeof *cast);
     long taken = 1;
 

@@ -7,6 +7,14 @@
 
 #include "harness.h"
 
+/* For those that go in single steps: ThreadSanitizer knows one process only, sees nothing of what others do
+ * in shared memory, and would be most of what is stepped through. */
+static inline void sweep_without_tsan(void)
+{
+    if (HARNESS_TSAN)
+        SKIP("single steps through ThreadSanitizer, which knows one process only");
+}
+
 static inline long sweep_stride(long usual)
 {
     const char *all = getenv("MOTET_SWEEP");

@@ -5,13 +5,6 @@
 
 #include "shared/arena.h"
 
-/* It knows one process only, and is most of what would be stepped through. */
-static void no_thread_sanitizer(void)
-{
-    if (HARNESS_TSAN)
-        SKIP("single steps through ThreadSanitizer");
-}
-
 static size_t count_blocks(void)
 {
     struct motet__arena_usage usage;
@@ -114,7 +107,7 @@ static void check_messages(struct trial *t, int first, bool getting)
 
 static void sweep_messages(enum motet_queue_order order, bool getting)
 {
-    no_thread_sanitizer();
+    sweep_without_tsan();
     long stride = sweep_stride(order == MOTET_FIFO ? 149 : 487);
 
     for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
@@ -173,7 +166,7 @@ TEST(killed_while_getting_a_message_from_a_pile, .limit = 240)
  * 2 KB here: beyond, a copy may be one instruction a byte, and each is a step.) */
 TEST(killed_while_getting_a_large_message, .limit = 240)
 {
-    no_thread_sanitizer();
+    sweep_without_tsan();
     long stride = sweep_stride(149);
     size_t blocks = count_blocks();
     bool finished = false;
@@ -198,7 +191,7 @@ TEST(killed_while_getting_a_large_message, .limit = 240)
 /* Freed by the next one that comes, not only when the queue goes. */
 TEST(a_dead_getters_message_is_freed_soon, .limit = 240)
 {
-    no_thread_sanitizer();
+    sweep_without_tsan();
     long stride = sweep_stride(263);
     bool finished = false;
 
@@ -272,7 +265,7 @@ static void check_batch(struct trial *t, long before, bool getting)
 
 static void sweep_batches(enum motet_queue_order order, size_t maxsize, long before, bool getting)
 {
-    no_thread_sanitizer();
+    sweep_without_tsan();
     long stride = sweep_stride(order == MOTET_FIFO ? 157 : 757);
     size_t blocks = count_blocks();
     bool finished = false;

@@ -155,6 +155,7 @@ static void sweep(enum motet_queue_order order, const struct setting *settings, 
     long step = sweep_stride(order == MOTET_FIFO ? 97 : 997);
     void **into = motet_shared_alloc(sizeof *into);
 
+    sweep_without_tsan();
     for (size_t s = 0; s < n_settings; s++) {
         size_t blocks = count_blocks();
         bool finished = false;
@@ -356,6 +357,7 @@ static void die_again_and_again(enum motet_queue_order order, const struct setti
 {
     uint64_t state = harness_seed();
 
+    sweep_without_tsan();
     for (size_t s = 0; s < n_settings; s++) {
         size_t blocks = count_blocks();
         for (long i = 0; i < stress(2); i++) {
