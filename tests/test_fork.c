@@ -176,7 +176,7 @@ static void fork_among(motet_pool_kind pool_kind)
 
     for (int i = 0; i < 3; i++)
         w[i] = START(&THREADS, be_busy, &b);
-    for (long i = 0; i < stress(150); i++) {
+    for (long i = 0; i < stress(1000); i++) {
         fflush(NULL);
         pid_t pid = fork();
         CHECK(pid >= 0);
