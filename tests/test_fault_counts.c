@@ -53,8 +53,8 @@ static void forget_notes(motet_queue *q, const struct shape *shape)
 {
     if (shape->order != MOTET_FIFO)
         return;
-    motet__fifo_repair_put(q->body);
-    motet__fifo_repair_get(q->body);
+    motet__fifo_repair_put(q);
+    motet__fifo_repair_get(q);
 }
 
 /* In fives: up for what comes out lowest or oldest first, down for the last first. */

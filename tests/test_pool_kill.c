@@ -59,7 +59,7 @@ TEST(buried_while_another_holds_the_queue)
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
 
     WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
-    motet_lock *getter = pool->crew->queue->body->getter;
+    motet_lock *getter = pool->crew->queue->getter;
     CHECK_INT(motet_lock_acquire(getter, harness_patience()), 0);
     kill(gate->pid, SIGKILL);
     CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);

@@ -71,6 +71,10 @@ static inline void motet__prefetch_to_write(const void *p)
 #endif
 }
 
+/* Of a word under some lock: read once, though the compiler might do so again. What somebody who keeps to
+ * no lock may write over is checked, and then used, as it was at that moment. */
+#define motet__load_once(p) (*(const volatile __typeof__(*(p)) *)(p))
+
 #define motet__likely(x) __builtin_expect(!!(x), 1)
 #define motet__unlikely(x) __builtin_expect(!!(x), 0)
 

@@ -1,5 +1,5 @@
-/* The body of a queue: what all its users share, private or in shared memory. Two counts that only
- * grow say all that is true of it:
+/* The body of a queue: what all its users share and change, private or in shared memory. Two counts that
+ * only grow say all that is true of it:
  *
  *     tail   the items ever put; a store to it commits a put
  *     head   the items ever got; a store to it commits a get
@@ -63,10 +63,11 @@ struct motet__segment {
     char items[];
 };
 
-/* Where one end of a ring or chain stands. Under the end's lock; a note. */
+/* Where one end of a ring or chain stands. Under the end's lock; a note. What `next` says of a ring is
+ * true wherever a process has it in its memory. */
 struct motet__spot {
-    char *next;  /* the slot of the next item, unless it is */
-    char *limit; /* the end of the segment */
+    uintptr_t next; /* the slot of the next item, from the handle's base; unless it is beyond */
+    uintptr_t last; /* in a chain: the last slot of the segment */
     struct motet__segment *segment;
 };
 
@@ -81,23 +82,19 @@ struct motet__pile {
 enum { MOTET__OPEN, MOTET__GRACEFUL, MOTET__IMMEDIATE };
 
 struct motet__body {
-    /* Constant after opening, but for those that say otherwise and almost never change. */
-    size_t item_size; /* what a slot holds */
-    size_t accepts; /* of what size items are put and got; 0: it carries messages, see message.h */
-    uint64_t capacity;  /* items it holds at most; UINT64_MAX: no bound */
-    motet_lock *getter; /* the lock of the get end: put.lock in a pile */
-    unsigned scope;
-    enum motet_queue_order order;
-    bool grows;        /* segments or blocks come and go; false: all its memory is there */
-    bool bytes;        /* its slots hold struct motet__message */
+    uint64_t maxsize;  /* atomic: items that it is to hold at most, <= capacity. Seldom changes */
     uint32_t shutdown; /* atomic, only grows. Changed under the put end's lock: a put is either
                           committed before it or refused; IMMEDIATE under both, so that `head` stays */
-    uint64_t maxsize;  /* atomic: items that it is to hold at most, <= capacity */
 
     /* Those who sleep: until there is an item; until there is room; until all is done. */
-    _Alignas(64) struct motet__eventcount getters;
+    struct motet__eventcount getters;
     struct motet__eventcount putters;
     struct motet__eventcount joiners;
+
+    _Alignas(64) uint64_t done; /* atomic: how often task_done was said */
+    void
+        *message; /* the block of a message that is being got, on its way to be freed. Under the get
+                      end's lock; `intent` is the head of before */
 
     _Alignas(64) struct {
         motet_lock lock;
@@ -120,29 +117,35 @@ struct motet__body {
         void *into;      /* where the last item went, if that is in shared memory, else NULL, */
         uint64_t intent; /* and the head of before: if it is that still, the item was not taken */
     } get;
-
-    _Alignas(64) uint64_t done; /* atomic: how often task_done was said */
-    uint64_t first;             /* constant: slots of the first segment or block */
-    size_t keep; /* constant: the longest message whose block stays in the slot when it is got */
-    void
-        *message; /* the block of a message that is being got, on its way to be freed. Under the get
-                       end's lock; `intent` is the head of before */
 };
 
 _Static_assert(offsetof(struct motet__body, put) % MOTET__APART == 0 &&
                    offsetof(struct motet__body, get) % MOTET__APART == 0,
                "the ends are apart");
 
-/* The handle. Constant. That of a shared queue lies behind its body, so that its address is good in all
- * processes of the family; what is different in each of them is not in it. */
+/* The handle: how to use the body. Constant. That of a shared queue lies behind its body, so that its
+ * address is good in all processes of the family; what is different in each of them is not in it. What
+ * every call needs comes first, and fits in a cache line. */
 struct motet_queue {
     struct motet__body *body;
+    motet_lock *getter; /* the lock of the get end: put.lock in a pile */
+    uintptr_t base; /* what places in a FIFO queue are counted from: the first slot of a ring; 0 */
+    uintptr_t last; /* the last slot of a ring, from there */
+    size_t item_size; /* what a slot holds */
+    size_t accepts; /* of what size items are put and got; 0: it carries messages, see message.h */
+    uint8_t scope;
+    uint8_t order; /* enum motet_queue_order */
+    bool grows;    /* segments or blocks come and go; false: all its memory is there */
+    bool bytes;    /* its slots hold struct motet__message */
+    struct motet__line line;
+
+    uint64_t capacity;     /* items it holds at most; UINT64_MAX: no bound */
+    uint64_t first;        /* slots of the first segment or block */
     motet_compare compare; /* where it is in the opener and its forks, */
     uint64_t image;        /* which have this motet__os_image */
     char *name;            /* what others know it by, and behind that the file's name; or NULL */
-    int opener;            /* the process that opened it */
     struct motet__later *later; /* the opener's */
-    struct motet__line line;
+    int opener;                 /* the process that opened it */
 };
 
 /* Whether it was opened in another image of the program, so that functions lie elsewhere here, and

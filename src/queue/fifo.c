@@ -8,118 +8,141 @@
 /* The most bytes of items in a segment of a chain, but for a single item that is larger. */
 enum { SEGMENT_BYTES = 1 << 16 };
 
-static size_t segment_size(const struct motet__body *body, uint64_t slots)
+static size_t segment_size(const motet_queue *queue, uint64_t slots)
 {
-    return sizeof(struct motet__segment) + slots * body->item_size;
+    return sizeof(struct motet__segment) + slots * queue->item_size;
 }
 
 /* The segment is written to, at the slot `index`, from now on; or read from. */
-static void enter_segment(const struct motet__body *body, struct motet__spot *place,
+static void enter_segment(const motet_queue *queue, struct motet__spot *place,
                           struct motet__segment *segment, uint64_t index)
 {
-    place->limit = segment->items + segment->slots * body->item_size;
-    place->next = segment->items + index * body->item_size;
+    place->last = (uintptr_t)segment->items + (segment->slots - 1) * queue->item_size;
+    place->next = (uintptr_t)segment->items + index * queue->item_size;
     motet__compiler_barrier();
     place->segment = segment;
     motet__compiler_barrier();
 }
 
-int motet__fifo_open(struct motet__body *body)
+int motet__fifo_open(motet_queue *queue)
 {
+    struct motet__body *body = queue->body;
     void **where = (void **)&body->put.place.segment;
 
-    if (motet__new_block(body->scope, segment_size(body, body->first), where) != 0)
+    if (motet__new_block(queue->scope, segment_size(queue, queue->first), where) != 0)
         return ENOMEM;
     struct motet__segment *segment = body->put.place.segment;
-    segment->slots = body->first;
-    enter_segment(body, &body->put.place, segment, 0);
-    enter_segment(body, &body->get.place, segment, 0);
+    segment->slots = queue->first;
+    body->get.place.segment = segment;
+    if (!queue->grows)
+        motet__fifo_lay_ring(queue, segment->items);
+    motet__fifo_repair_put(queue);
+    motet__fifo_repair_get(queue);
     return 0;
 }
 
-void motet__fifo_close(struct motet__body *body)
+void motet__fifo_lay_ring(motet_queue *queue, void *items)
 {
+    queue->base = (uintptr_t)items;
+    queue->last = (queue->first - 1) * queue->item_size;
+}
+
+void motet__fifo_close(motet_queue *queue)
+{
+    struct motet__body *body = queue->body;
     struct motet__segment *segment = body->get.place.segment, *next;
 
-    if (body->bytes)
-        motet__message_repair_get(body);
+    if (queue->bytes)
+        motet__message_repair_get(queue);
     if (body->get.garbage && body->get.garbage != segment) /* of one who was killed */
-        motet__free_block(body->scope, (void **)&body->get.garbage);
+        motet__free_block(queue->scope, (void **)&body->get.garbage);
     for (; segment; segment = next) {
         next = segment->next;
-        if (body->bytes)
-            motet__message_clear_all(body, (void *)segment->items, segment->slots);
-        motet__free_block(body->scope, &(void *){segment});
+        if (queue->bytes)
+            motet__message_clear_all(queue, (void *)segment->items, segment->slots);
+        motet__free_block(queue->scope, &(void *){segment});
     }
 }
 
 /* How many slots the segment after this one has. */
-static uint64_t next_slots(const struct motet__body *body, const struct motet__segment *segment)
+static uint64_t next_slots(const motet_queue *queue, const struct motet__segment *segment)
 {
-    uint64_t most = SEGMENT_BYTES / body->item_size;
+    uint64_t most = SEGMENT_BYTES / queue->item_size;
     uint64_t slots = 2 * segment->slots < most ? 2 * segment->slots : most;
 
     return slots ? slots : 1;
 }
 
-bool motet__fifo_append(struct motet__body *body)
+bool motet__fifo_append(motet_queue *queue, uintptr_t *next)
 {
-    struct motet__segment *full = body->put.place.segment;
+    struct motet__spot *place = &queue->body->put.place;
+    struct motet__segment *full = place->segment;
 
-    if (!body->grows) {
-        enter_segment(body, &body->put.place, full, 0);
+    if (!queue->grows) {
+        *next = place->next = 0;
         return true;
     }
-    uint64_t slots = next_slots(body, full);
+    uint64_t slots = next_slots(queue, full);
     /* A segment may be there already: of one who was killed before it used it. */
     if (!full->next &&
-        motet__new_block(body->scope, segment_size(body, slots), (void **)&full->next) != 0)
+        motet__new_block(queue->scope, segment_size(queue, slots), (void **)&full->next) != 0)
         return false;
     full->next->first = full->first + full->slots;
     full->next->slots = slots;
     motet__compiler_barrier();
-    enter_segment(body, &body->put.place, full->next, 0);
+    enter_segment(queue, place, full->next, 0);
+    *next = place->next;
     return true;
 }
 
-void motet__fifo_advance(struct motet__body *body)
+uintptr_t motet__fifo_advance(motet_queue *queue)
 {
+    struct motet__body *body = queue->body;
     struct motet__segment *empty = body->get.place.segment;
 
-    if (!body->grows) {
-        enter_segment(body, &body->get.place, empty, 0);
-        return;
-    }
+    if (!queue->grows)
+        return body->get.place.next = 0;
     body->get.garbage = empty;
     motet__compiler_barrier();
-    enter_segment(body, &body->get.place, empty->next, 0); /* it holds the next item: it is there */
-    motet__free_block(body->scope, (void **)&body->get.garbage);
+    /* The next one holds the next item: it is there. */
+    enter_segment(queue, &body->get.place, empty->next, 0);
+    motet__free_block(queue->scope, (void **)&body->get.garbage);
     body->get.garbage = NULL;
+    return body->get.place.next;
 }
 
-/* Where the item of that count is in the segment. */
-static uint64_t index_of(const struct motet__body *body, const struct motet__segment *segment,
-                         uint64_t count)
+/* Makes the notes of an end anew, whose count is `count`. */
+static void repair(motet_queue *queue, struct motet__spot *place, uint64_t count)
 {
-    return body->grows ? count - segment->first : count % segment->slots;
+    if (queue->grows)
+        enter_segment(queue, place, place->segment, count - place->segment->first);
+    else
+        place->next = count % queue->first * queue->item_size;
 }
 
-void motet__fifo_repair_put(struct motet__body *body)
+void motet__fifo_repair_put(motet_queue *queue)
 {
-    struct motet__segment *segment = body->put.place.segment;
-    uint64_t tail = motet__load(&body->put.tail, RELAXED);
+    struct motet__body *body = queue->body;
 
-    enter_segment(body, &body->put.place, segment, index_of(body, segment, tail));
+    repair(queue, &body->put.place, motet__load(&body->put.tail, RELAXED));
 }
 
-void motet__fifo_repair_get(struct motet__body *body)
+/* Frees the segment that a dead getter was about to. */
+static void clear_garbage(motet_queue *queue)
 {
-    struct motet__segment *segment = body->get.place.segment;
-    uint64_t head = motet__load(&body->get.head, RELAXED);
+    struct motet__body *body = queue->body;
 
-    if (body->get.garbage == segment)
+    if (body->get.garbage == body->get.place.segment)
         body->get.garbage = NULL; /* killed before it went on to the next */
     else if (body->get.garbage)
-        motet__free_block(body->scope, (void **)&body->get.garbage);
-    enter_segment(body, &body->get.place, segment, index_of(body, segment, head));
+        motet__free_block(queue->scope, (void **)&body->get.garbage);
+}
+
+void motet__fifo_repair_get(motet_queue *queue)
+{
+    struct motet__body *body = queue->body;
+
+    if (queue->grows)
+        clear_garbage(queue);
+    repair(queue, &body->get.place, motet__load(&body->get.head, RELAXED));
 }

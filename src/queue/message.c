@@ -9,10 +9,12 @@
 /* What a ring's slots may keep in all. */
 enum { KEEP_BYTES = 8 << 20 };
 
-void motet__message_lay_out(struct motet__body *body)
+/* The longest message whose block stays in its slot when it is got. */
+static size_t keep(const motet_queue *queue)
 {
-    if (body->bytes && body->scope == MOTET__SHARED && body->order == MOTET_FIFO && !body->grows)
-        body->keep = KEEP_BYTES / body->first;
+    bool keeps = queue->scope == MOTET__SHARED && queue->order == MOTET_FIFO && !queue->grows;
+
+    return keeps ? KEEP_BYTES / queue->first : 0;
 }
 
 static void **block_of(struct motet__message *slot)
@@ -21,35 +23,34 @@ static void **block_of(struct motet__message *slot)
 }
 
 /* Takes the block out of the slot and frees it. */
-void motet__message_clear(struct motet__body *body, struct motet__message *slot)
+void motet__message_clear(motet_queue *queue, struct motet__message *slot)
 {
     if (slot->bytes.data)
-        motet__free_block(body->scope, block_of(slot));
+        motet__free_block(queue->scope, block_of(slot));
     slot->bytes.data = NULL;
 }
 
 /* Gives the slot a block: 0 or ENOMEM. The number and the size come first: if there is a block after
  * our death, they are right. */
-static int new_block(struct motet__body *body, struct motet__message *slot, uint64_t tail,
-                     size_t size)
+static int new_block(motet_queue *queue, struct motet__message *slot, uint64_t tail, size_t size)
 {
     slot->capacity = size;
     slot->number = tail;
     motet__compiler_barrier();
-    return motet__new_block(body->scope, size, block_of(slot));
+    return motet__new_block(queue->scope, size, block_of(slot));
 }
 
-int motet__message_store(struct motet__body *body, struct motet__message *slot, uint64_t tail,
+int motet__message_store(motet_queue *queue, struct motet__message *slot, uint64_t tail,
                          const struct motet_bytes *message)
 {
-    bool stays = slot->capacity <= body->keep;
+    bool stays = slot->capacity <= keep(queue);
 
     /* What was got is its getter's to free; with our number it is of one who was killed putting. */
     if (slot->bytes.data && !stays && slot->number != tail)
         slot->bytes.data = NULL;
     if (slot->bytes.data && (slot->capacity < message->size || !message->size))
-        motet__message_clear(body, slot);
-    if (message->size && !slot->bytes.data && new_block(body, slot, tail, message->size) != 0)
+        motet__message_clear(queue, slot);
+    if (message->size && !slot->bytes.data && new_block(queue, slot, tail, message->size) != 0)
         return ENOMEM;
     if (message->size) {
         motet__writes((char *)slot->bytes.data);
@@ -69,10 +70,10 @@ static int make_room(struct motet__parcel *parcel)
     return parcel->data ? 0 : ENOMEM;
 }
 
-int motet__message_load(struct motet__body *body, struct motet__message *slot, uint64_t head,
+int motet__message_load(motet_queue *queue, struct motet__message *slot, uint64_t head,
                         struct motet__parcel *parcel)
 {
-    bool hand_over = body->scope != MOTET__SHARED && !parcel->given && slot->bytes.data;
+    bool hand_over = queue->scope != MOTET__SHARED && !parcel->given && slot->bytes.data;
 
     parcel->size = slot->bytes.size;
     if (hand_over) {
@@ -87,42 +88,42 @@ int motet__message_load(struct motet__body *body, struct motet__message *slot, u
         motet__reads((char *)slot->bytes.data);
         memcpy(parcel->data, slot->bytes.data, parcel->size);
     }
-    if (body->order == MOTET_FIFO && slot->bytes.data && slot->capacity > body->keep) {
-        body->get.intent = head;
+    if (queue->order == MOTET_FIFO && slot->bytes.data && slot->capacity > keep(queue)) {
+        queue->body->get.intent = head;
         motet__compiler_barrier();
-        body->message = (char *)slot->bytes.data;
+        queue->body->message = (char *)slot->bytes.data;
         motet__compiler_barrier();
     }
     return 0;
 }
 
-void motet__message_taken(struct motet__body *body, struct motet__message *slot)
+void motet__message_taken(motet_queue *queue, struct motet__message *slot)
 {
-    if (body->order != MOTET_FIFO) {
-        motet__message_clear(body, slot);
-    } else if (body->message) {
-        motet__free_block(body->scope, &body->message);
-        body->message = NULL;
+    if (queue->order != MOTET_FIFO) {
+        motet__message_clear(queue, slot);
+    } else if (queue->body->message) {
+        motet__free_block(queue->scope, &queue->body->message);
+        queue->body->message = NULL;
     }
 }
 
-void motet__message_repair_get(struct motet__body *body)
+void motet__message_repair_get(motet_queue *queue)
 {
-    void **message = &body->message;
+    void **message = &queue->body->message;
 
-    if (*message && body->get.intent != motet__load(&body->get.head, RELAXED))
-        motet__free_block(body->scope, message);
+    if (*message && queue->body->get.intent != motet__load(&queue->body->get.head, RELAXED))
+        motet__free_block(queue->scope, message);
     *message = NULL; /* or it was not taken, and is in its slot */
 }
 
-void motet__message_clear_all(struct motet__body *body, struct motet__message *slots, uint64_t n)
+void motet__message_clear_all(motet_queue *queue, struct motet__message *slots, uint64_t n)
 {
-    uint64_t head = motet__load(&body->get.head, RELAXED);
+    uint64_t head = motet__load(&queue->body->get.head, RELAXED);
 
     for (uint64_t i = 0; i < n; i++) {
         bool gone =
-            body->order == MOTET_FIFO && slots[i].capacity > body->keep && slots[i].number < head;
+            queue->order == MOTET_FIFO && slots[i].capacity > keep(queue) && slots[i].number < head;
         if (!gone)
-            motet__message_clear(body, &slots[i]);
+            motet__message_clear(queue, &slots[i]);
     }
 }

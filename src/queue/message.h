@@ -9,8 +9,8 @@
  *   - one that is being got hangs in body->message as well, from before the commit until it is freed. In
  *     a pile, whose two ends are one, it just stays in the slot.
  *
- * A ring keeps blocks of up to body->keep bytes in their slots for the messages to come. Any other
- * block that was got leaves its address behind in the slot, where it means nothing: `number` tells.
+ * A ring in shared memory keeps blocks that are not very large in their slots, for the messages to come.
+ * Any other block that was got leaves its address behind in the slot, where it means nothing: `number` tells.
  *
  * The calls want the lock of the put end, or that of the get end, as their names say.
  */
@@ -33,25 +33,21 @@ struct motet__parcel {
     bool given;
 };
 
-/* What slots are to hold, and which blocks stay in them. Before the storage is opened; changes
- * nothing of a queue of items. */
-void motet__message_lay_out(struct motet__body *body);
-
 /* Puts the message into the slot that the put of that tail goes to: 0 or ENOMEM. */
-int motet__message_store(struct motet__body *body, struct motet__message *slot, uint64_t tail,
+int motet__message_store(motet_queue *queue, struct motet__message *slot, uint64_t tail,
                          const struct motet_bytes *message);
 
 /* Copies the message out: 0, ENOMEM or EMSGSIZE. Then comes the commit, and then motet__message_taken,
  * which frees the block or has it stay. */
-int motet__message_load(struct motet__body *body, struct motet__message *slot, uint64_t head,
+int motet__message_load(motet_queue *queue, struct motet__message *slot, uint64_t head,
                         struct motet__parcel *parcel);
-void motet__message_taken(struct motet__body *body, struct motet__message *slot);
+void motet__message_taken(motet_queue *queue, struct motet__message *slot);
 
 /* After a death at the get end; of a pile's slot that holds no message. */
-void motet__message_repair_get(struct motet__body *body);
-void motet__message_clear(struct motet__body *body, struct motet__message *slot);
+void motet__message_repair_get(motet_queue *queue);
+void motet__message_clear(motet_queue *queue, struct motet__message *slot);
 
 /* Frees what blocks there are in n slots. When nobody uses the queue any more. */
-void motet__message_clear_all(struct motet__body *body, struct motet__message *slots, uint64_t n);
+void motet__message_clear_all(motet_queue *queue, struct motet__message *slots, uint64_t n);
 
 #endif

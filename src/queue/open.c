@@ -28,7 +28,7 @@ struct whole {
     struct motet_queue handle;
 };
 
-_Static_assert(sizeof(struct whole) <= 640, "what an idle queue costs beside its items");
+_Static_assert(sizeof(struct whole) <= 512, "what an idle queue costs beside its items");
 
 /* ---- memory ----------------------------------------------------------------------------------- */
 
@@ -50,77 +50,81 @@ void motet__free_block(unsigned scope, void **where)
         motet__free(*where);
 }
 
-/* ---- the body --------------------------------------------------------------------------------- */
+/* ---- body and handle -------------------------------------------------------------------------- */
 
-static motet_queue *handle_of(struct motet__body *body)
+/* With its body, which lies before it. */
+static void free_whole(void *handle)
 {
-    return &((struct whole *)body)->handle;
+    motet_queue *queue = handle;
+
+    if (queue->order == MOTET_FIFO)
+        motet__fifo_close(queue);
+    else
+        motet__pile_close(queue);
+    motet_shared_free(queue->name);
+    motet__free_block(queue->scope, &(void *){queue->body});
 }
 
-static void free_body(void *block)
+/* What is not zero in the body of a new queue. */
+static void begin(struct motet__body *body, uint64_t capacity)
 {
-    struct motet__body *body = block;
-
-    if (body->order == MOTET_FIFO)
-        motet__fifo_close(body);
-    else
-        motet__pile_close(body);
-    motet_shared_free(handle_of(body)->name);
-    motet__free_block(body->scope, &block);
+    body->maxsize = capacity;
+    body->put.patience = body->get.patience =
+        (struct motet__patience){.away = MOTET__AWAY_LEAST, .interval = MOTET__TRY_AWAY};
 }
 
 /* False when the bytes of the items cannot be counted. */
-static bool choose_layout(const motet_queue_options *options, struct motet__body *body)
+static bool choose_layout(const motet_queue_options *options, motet_queue *queue)
 {
     size_t bytes = 0;
     size_t slot_size = options->bytes ? sizeof(struct motet__message) : options->item_size;
 
     if (slot_size > SIZE_MAX / 4 || __builtin_mul_overflow(options->maxsize, slot_size, &bytes))
         return false;
-    body->scope = options->shared ? MOTET__SHARED : MOTET__PRIVATE;
-    body->order = options->order;
-    body->item_size = slot_size;
-    body->accepts = options->item_size;
-    body->bytes = options->bytes;
-    body->capacity = body->maxsize = options->maxsize ? options->maxsize : UINT64_MAX;
-    body->grows =
+    queue->scope = options->shared ? MOTET__SHARED : MOTET__PRIVATE;
+    queue->order = (uint8_t)options->order;
+    queue->item_size = slot_size;
+    queue->accepts = options->item_size;
+    queue->bytes = options->bytes;
+    queue->capacity = options->maxsize ? options->maxsize : UINT64_MAX;
+    queue->grows =
         !options->maxsize || bytes > (options->maxsize <= FEW ? FEW_AT_ONCE : ALL_AT_ONCE);
-    body->first = options->maxsize;
-    if (body->grows)
-        body->first = FIRST_BYTES > slot_size ? FIRST_BYTES / slot_size : 1;
-    motet__message_lay_out(body);
+    queue->first = options->maxsize;
+    if (queue->grows)
+        queue->first = FIRST_BYTES > slot_size ? FIRST_BYTES / slot_size : 1;
     return true;
 }
 
-/* The body where it is going to be, its handle behind it; or NULL. */
-static struct motet__body *place_body(const struct motet__body *layout)
+/* The handle where it is going to be, behind its body; or NULL. */
+static motet_queue *place(const motet_queue *layout)
 {
-    struct motet__body *body = layout->scope == MOTET__SHARED
-                                   ? motet_shared_alloc(sizeof(struct whole))
-                                   : motet__zalloc_aligned(MOTET__APART, sizeof(struct whole));
+    struct whole *whole = layout->scope == MOTET__SHARED
+                              ? motet_shared_alloc(sizeof *whole)
+                              : motet__zalloc_aligned(MOTET__APART, sizeof *whole);
 
-    if (body) {
-        *body = *layout;
-        body->getter = body->order == MOTET_FIFO ? &body->get.lock : &body->put.lock;
-        body->put.patience = body->get.patience =
-            (struct motet__patience){.away = MOTET__AWAY_LEAST, .interval = MOTET__TRY_AWAY};
-    }
-    return body;
+    if (!whole)
+        return NULL;
+    whole->handle = *layout;
+    whole->handle.body = &whole->body;
+    whole->handle.getter =
+        layout->order == MOTET_FIFO ? &whole->body.get.lock : &whole->body.put.lock;
+    begin(&whole->body, layout->capacity);
+    return &whole->handle;
 }
 
-static struct motet__body *new_body(const motet_queue_options *options)
+static motet_queue *new_whole(const motet_queue_options *options)
 {
-    struct motet__body layout = {0};
+    motet_queue layout = {0};
 
     if (!choose_layout(options, &layout)) {
         errno = EOVERFLOW;
         return NULL;
     }
-    struct motet__body *body = place_body(&layout);
-    if (body) {
-        if ((body->order == MOTET_FIFO ? motet__fifo_open(body) : motet__pile_open(body)) == 0)
-            return body;
-        motet__free_block(layout.scope, &(void *){body});
+    motet_queue *queue = place(&layout);
+    if (queue) {
+        if ((queue->order == MOTET_FIFO ? motet__fifo_open(queue) : motet__pile_open(queue)) == 0)
+            return queue;
+        motet__free_block(queue->scope, &(void *){queue->body});
     }
     errno = ENOMEM;
     return NULL;
@@ -137,7 +141,7 @@ static bool make_sense(const motet_queue_options *options)
 
 bool motet__queue_is_foreign(const motet_queue *queue)
 {
-    return queue->body->scope == MOTET__SHARED && queue->image != motet__os_image();
+    return queue->scope == MOTET__SHARED && queue->image != motet__os_image();
 }
 
 motet_compare motet__queue_compare(const motet_queue *queue)
@@ -167,10 +171,9 @@ static int name_compare(motet_queue *queue)
     return 0;
 }
 
-/* Fills the handle in: 0 or an errno value. */
-static int set_up(motet_queue *queue, struct motet__body *body, const motet_queue_options *options)
+/* Fills in the rest of the handle: 0 or an errno value. */
+static int set_up(motet_queue *queue, const motet_queue_options *options)
 {
-    queue->body = body;
     queue->compare = options->compare;
     queue->opener = motet__os_pid();
     if (!options->shared)
@@ -186,15 +189,15 @@ static int set_up(motet_queue *queue, struct motet__body *body, const motet_queu
 static int open_queue(const motet_queue_options *options, motet_queue **queue)
 {
     int rc = !make_sense(options) ? EINVAL : options->shared ? motet__arena() : 0;
-    struct motet__body *body = rc ? NULL : new_body(options);
 
-    if (!body)
-        return rc ? rc : errno;
-    *queue = handle_of(body);
-    rc = set_up(*queue, body, options);
+    if (rc)
+        return rc;
+    if (!(*queue = new_whole(options)))
+        return errno;
+    rc = set_up(*queue, options);
     if (rc) {
         motet__free((*queue)->later);
-        free_body(body);
+        free_whole(*queue);
     }
     return rc;
 }
@@ -218,11 +221,11 @@ void motet_queue_free(motet_queue *queue)
     struct motet__later *later = queue->later;
     if (queue->line.id)
         motet__line_close(&queue->line);
-    if (queue->body->scope == MOTET__PRIVATE) {
-        free_body(queue->body);
+    if (queue->scope == MOTET__PRIVATE) {
+        free_whole(queue);
     } else if (queue->opener == motet__os_pid()) {
-        later->run = free_body;
-        later->block = queue->body;
+        later->run = free_whole;
+        later->block = queue;
         motet__run_later(later);
     }
 }

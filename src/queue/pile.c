@@ -33,88 +33,88 @@ struct motet__block {
 
 /* ---- blocks ----------------------------------------------------------------------------------- */
 
-static struct motet__block *block_of(const struct motet__body *body)
+static struct motet__block *block_of(const motet_queue *queue)
 {
-    return body->put.pile.block[body->put.pile.current];
+    return queue->body->put.pile.block[queue->body->put.pile.current];
 }
 
-static uint64_t count(const struct motet__body *body)
+static uint64_t count(const motet_queue *queue)
 {
-    return motet__load(&body->put.tail, RELAXED) - motet__load(&body->get.head, RELAXED);
+    return motet__load(&queue->body->put.tail, RELAXED) -
+           motet__load(&queue->body->get.head, RELAXED);
 }
 
-static void *item_at(const struct motet__body *body, struct motet__block *block, uint64_t slot)
+static void *item_at(const motet_queue *queue, struct motet__block *block, uint64_t slot)
 {
-    return block->items + slot * body->item_size;
+    return block->items + slot * queue->item_size;
 }
 
-static size_t items_size(const struct motet__body *body, uint64_t slots)
+static size_t items_size(const motet_queue *queue, uint64_t slots)
 {
-    return (slots * body->item_size + 7) & ~(size_t)7;
+    return (slots * queue->item_size + 7) & ~(size_t)7;
 }
 
-static uint64_t *sequence_of(const struct motet__body *body, struct motet__block *block)
+static uint64_t *sequence_of(const motet_queue *queue, struct motet__block *block)
 {
-    return (uint64_t *)(void *)(block->items + items_size(body, block->slots));
+    return (uint64_t *)(void *)(block->items + items_size(queue, block->slots));
 }
 
-static uint32_t *heap_of(const struct motet__body *body, struct motet__block *block)
+static uint32_t *heap_of(const motet_queue *queue, struct motet__block *block)
 {
-    return (uint32_t *)(sequence_of(body, block) + block->slots);
+    return (uint32_t *)(sequence_of(queue, block) + block->slots);
 }
 
 /* Bytes of a block, or 0 when there can be none of so many slots. */
-static size_t block_size(const struct motet__body *body, uint64_t slots)
+static size_t block_size(const motet_queue *queue, uint64_t slots)
 {
-    size_t extra = body->order == MOTET_PRIORITY ? sizeof(uint64_t) + sizeof(uint32_t) : 0;
+    size_t extra = queue->order == MOTET_PRIORITY ? sizeof(uint64_t) + sizeof(uint32_t) : 0;
 
-    if (slots > SIZE_MAX / 4 / (body->item_size + extra) || (extra && slots > UINT32_MAX))
+    if (slots > SIZE_MAX / 4 / (queue->item_size + extra) || (extra && slots > UINT32_MAX))
         return 0;
-    return sizeof(struct motet__block) + items_size(body, slots) + slots * extra;
+    return sizeof(struct motet__block) + items_size(queue, slots) + slots * extra;
 }
 
 /* Allocates the block that is not in use: 0 or ENOMEM. */
-static int new_block(struct motet__body *body, uint64_t slots)
+static int new_block(motet_queue *queue, uint64_t slots)
 {
-    struct motet__block **where = &body->put.pile.block[!body->put.pile.current];
-    size_t size = block_size(body, slots);
+    struct motet__block **where = &queue->body->put.pile.block[!queue->body->put.pile.current];
+    size_t size = block_size(queue, slots);
 
-    if (size == 0 || motet__new_block(body->scope, size, (void **)where) != 0)
+    if (size == 0 || motet__new_block(queue->scope, size, (void **)where) != 0)
         return ENOMEM;
     (*where)->slots = slots;
     return 0;
 }
 
 /* Puts the block that was not in use to use, and frees the one that was. */
-static void change_blocks(struct motet__body *body)
+static void change_blocks(motet_queue *queue)
 {
-    struct motet__pile *pile = &body->put.pile;
+    struct motet__pile *pile = &queue->body->put.pile;
     uint32_t old = pile->current;
 
     motet__compiler_barrier();
     pile->current = !old;
     motet__compiler_barrier();
     if (pile->block[old])
-        motet__free_block(body->scope, (void **)&pile->block[old]);
+        motet__free_block(queue->scope, (void **)&pile->block[old]);
     pile->block[old] = NULL;
 }
 
 /* A heap's slots are numbered anew in the order of the heap, which is one afterwards too. */
-static void fill_block(const struct motet__body *body, struct motet__block *to,
-                       struct motet__block *from)
+static void fill_block(const motet_queue *queue, struct motet__block *to, struct motet__block *from)
 {
-    uint64_t n = count(body);
+    uint64_t n = count(queue);
 
-    if (body->order == MOTET_LIFO) {
-        memcpy(to->items, from->items, n * body->item_size);
+    if (queue->order == MOTET_LIFO) {
+        memcpy(to->items, from->items, n * queue->item_size);
         return;
     }
-    const uint32_t *old_heap = heap_of(body, from);
-    const uint64_t *old_sequence = sequence_of(body, from);
-    uint64_t *sequence = sequence_of(body, to);
-    uint32_t *heap = heap_of(body, to);
+    const uint32_t *old_heap = heap_of(queue, from);
+    const uint64_t *old_sequence = sequence_of(queue, from);
+    uint64_t *sequence = sequence_of(queue, to);
+    uint32_t *heap = heap_of(queue, to);
     for (uint64_t i = 0; i < n; i++) {
-        memcpy(item_at(body, to, i), item_at(body, from, old_heap[i]), body->item_size);
+        memcpy(item_at(queue, to, i), item_at(queue, from, old_heap[i]), queue->item_size);
         sequence[i] = old_sequence[old_heap[i]];
     }
     for (uint64_t i = 0; i < to->slots; i++)
@@ -122,43 +122,43 @@ static void fill_block(const struct motet__body *body, struct motet__block *to,
 }
 
 /* 0, or ENOMEM with all as it was. */
-static int resize(struct motet__body *body, uint64_t slots)
+static int resize(motet_queue *queue, uint64_t slots)
 {
-    struct motet__pile *pile = &body->put.pile;
+    struct motet__pile *pile = &queue->body->put.pile;
 
-    if (new_block(body, slots) != 0)
+    if (new_block(queue, slots) != 0)
         return ENOMEM;
-    fill_block(body, pile->block[!pile->current], block_of(body));
-    change_blocks(body);
+    fill_block(queue, pile->block[!pile->current], block_of(queue));
+    change_blocks(queue);
     return 0;
 }
 
-int motet__pile_open(struct motet__body *body)
+int motet__pile_open(motet_queue *queue)
 {
-    if (new_block(body, body->first) != 0)
+    if (new_block(queue, queue->first) != 0)
         return ENOMEM;
-    change_blocks(body);
-    for (uint64_t i = 0; body->order == MOTET_PRIORITY && i < body->first; i++)
-        heap_of(body, block_of(body))[i] = (uint32_t)i;
+    change_blocks(queue);
+    for (uint64_t i = 0; queue->order == MOTET_PRIORITY && i < queue->first; i++)
+        heap_of(queue, block_of(queue))[i] = (uint32_t)i;
     return 0;
 }
 
-void motet__pile_close(struct motet__body *body)
+void motet__pile_close(motet_queue *queue)
 {
-    struct motet__block *block = block_of(body);
+    struct motet__block *block = block_of(queue);
 
-    if (body->bytes && block)
-        motet__message_clear_all(body, (void *)block->items, block->slots);
+    if (queue->bytes && block)
+        motet__message_clear_all(queue, (void *)block->items, block->slots);
     for (int i = 0; i < 2; i++)
-        if (body->put.pile.block[i])
-            motet__free_block(body->scope, (void **)&body->put.pile.block[i]);
+        if (queue->body->put.pile.block[i])
+            motet__free_block(queue->scope, (void **)&queue->body->put.pile.block[i]);
 }
 
 /* ---- the heap --------------------------------------------------------------------------------- */
 
 /* What sifting works on. */
 struct heap {
-    const struct motet__body *body;
+    const motet_queue *queue;
     struct motet__block *block;
     motet_compare compare;
     uint32_t *at;
@@ -167,17 +167,17 @@ struct heap {
 
 static struct heap heap_in_use(const motet_queue *queue)
 {
-    struct motet__block *block = block_of(queue->body);
+    struct motet__block *block = block_of(queue);
 
-    return (struct heap){queue->body, block, motet__queue_compare(queue),
-                         heap_of(queue->body, block), sequence_of(queue->body, block)};
+    return (struct heap){queue, block, motet__queue_compare(queue), heap_of(queue, block),
+                         sequence_of(queue, block)};
 }
 
 /* Whether the item of slot a comes out before that of slot b. */
 static bool before(const struct heap *heap, uint32_t a, uint32_t b)
 {
     int order =
-        heap->compare(item_at(heap->body, heap->block, a), item_at(heap->body, heap->block, b));
+        heap->compare(item_at(heap->queue, heap->block, a), item_at(heap->queue, heap->block, b));
 
     return order ? order < 0 : heap->sequence[a] < heap->sequence[b];
 }
@@ -211,74 +211,73 @@ static void sift_down(const struct heap *heap, uint64_t top, uint64_t n)
 
 /* ---- put, get, repair ------------------------------------------------------------------------- */
 
-void *motet__pile_free_slot(struct motet__body *body, uint64_t tail)
+void *motet__pile_free_slot(motet_queue *queue, uint64_t tail)
 {
-    uint64_t n = count(body);
-    uint64_t slots = block_of(body)->slots;
+    uint64_t n = count(queue);
+    uint64_t slots = block_of(queue)->slots;
 
     if (n == slots) {
-        slots = slots < body->capacity / 2 ? 2 * slots : body->capacity;
-        if (resize(body, slots) != 0)
+        slots = slots < queue->capacity / 2 ? 2 * slots : queue->capacity;
+        if (resize(queue, slots) != 0)
             return NULL;
     }
-    struct motet__block *block = block_of(body);
-    if (body->order == MOTET_LIFO)
-        return item_at(body, block, n);
-    uint32_t slot = heap_of(body, block)[n];
-    sequence_of(body, block)[slot] = tail + 1; /* not in use until `tail` is that */
-    return item_at(body, block, slot);
+    struct motet__block *block = block_of(queue);
+    if (queue->order == MOTET_LIFO)
+        return item_at(queue, block, n);
+    uint32_t slot = heap_of(queue, block)[n];
+    sequence_of(queue, block)[slot] = tail + 1; /* not in use until `tail` is that */
+    return item_at(queue, block, slot);
 }
 
-void *motet__pile_next(struct motet__body *body, uint64_t head)
+void *motet__pile_next(motet_queue *queue, uint64_t head)
 {
-    struct motet__pile *pile = &body->put.pile;
-    struct motet__block *block = block_of(body);
+    struct motet__pile *pile = &queue->body->put.pile;
+    struct motet__block *block = block_of(queue);
 
-    if (body->order == MOTET_LIFO)
-        return item_at(body, block, count(body) - 1);
-    uint32_t slot = heap_of(body, block)[0];
+    if (queue->order == MOTET_LIFO)
+        return item_at(queue, block, count(queue) - 1);
+    uint32_t slot = heap_of(queue, block)[0];
     pile->taken_at =
         head; /* first, so that it says nothing: the last one says head - 1, and of it */
     motet__compiler_barrier();
-    pile->taken_sequence = sequence_of(body, block)[slot];
+    pile->taken_sequence = sequence_of(queue, block)[slot];
     motet__compiler_barrier(); /* from the commit on it does */
-    return item_at(body, block, slot);
+    return item_at(queue, block, slot);
 }
 
 void motet__pile_put_done(motet_queue *queue)
 {
-    if (queue->body->order == MOTET_PRIORITY) {
+    if (queue->order == MOTET_PRIORITY) {
         struct heap heap = heap_in_use(queue);
-        sift_up(&heap, count(queue->body) - 1, 0);
+        sift_up(&heap, count(queue) - 1, 0);
     }
 }
 
 void motet__pile_get_done(motet_queue *queue)
 {
-    struct motet__body *body = queue->body;
-    uint64_t n = count(body), slots = block_of(body)->slots;
+    uint64_t n = count(queue), slots = block_of(queue)->slots;
 
-    if (body->order == MOTET_PRIORITY) {
+    if (queue->order == MOTET_PRIORITY) {
         struct heap heap = heap_in_use(queue);
         uint32_t slot = heap.at[0];
-        sequence_of(body, heap.block)[slot] = 0;
+        sequence_of(queue, heap.block)[slot] = 0;
         heap.at[0] = heap.at[n];
         heap.at[n] = slot;
         if (n > 1)
             sift_down(&heap, 0, n);
     }
-    if (body->grows && n < slots / 4 && slots / 2 >= body->first)
-        resize(body, slots / 2); /* when there is no memory for it, it stays as it is */
+    if (queue->grows && n < slots / 4 && slots / 2 >= queue->first)
+        resize(queue, slots / 2); /* when there is no memory for it, it stays as it is */
 }
 
 /* The slots in use first, then the free ones. */
-static void sort_out(const struct motet__body *body, struct motet__block *block)
+static void sort_out(const motet_queue *queue, struct motet__block *block)
 {
-    const struct motet__pile *pile = &body->put.pile;
-    uint64_t tail = motet__load(&body->put.tail, RELAXED), n = 0, free = block->slots;
-    bool taken = motet__load(&body->get.head, RELAXED) == pile->taken_at + 1;
-    uint64_t *sequence = sequence_of(body, block);
-    uint32_t *heap = heap_of(body, block);
+    const struct motet__pile *pile = &queue->body->put.pile;
+    uint64_t tail = motet__load(&queue->body->put.tail, RELAXED), n = 0, free = block->slots;
+    bool taken = motet__load(&queue->body->get.head, RELAXED) == pile->taken_at + 1;
+    uint64_t *sequence = sequence_of(queue, block);
+    uint32_t *heap = heap_of(queue, block);
 
     for (uint32_t slot = 0; slot < block->slots; slot++) {
         if (sequence[slot] > tail || (taken && sequence[slot] == pile->taken_sequence))
@@ -288,30 +287,29 @@ static void sort_out(const struct motet__body *body, struct motet__block *block)
 }
 
 /* Frees the messages of slots that are not in use: one that was being put or got. */
-static void clear_messages(struct motet__body *body, struct motet__block *block)
+static void clear_messages(motet_queue *queue, struct motet__block *block)
 {
-    bool heap = body->order == MOTET_PRIORITY;
+    bool heap = queue->order == MOTET_PRIORITY;
 
-    for (uint64_t i = count(body); i < block->slots; i++)
-        motet__message_clear(body, item_at(body, block, heap ? heap_of(body, block)[i] : i));
+    for (uint64_t i = count(queue); i < block->slots; i++)
+        motet__message_clear(queue, item_at(queue, block, heap ? heap_of(queue, block)[i] : i));
 }
 
 void motet__pile_repair(motet_queue *queue)
 {
-    struct motet__body *body = queue->body;
-    struct motet__pile *pile = &body->put.pile;
-    struct motet__block *block = block_of(body);
+    struct motet__pile *pile = &queue->body->put.pile;
+    struct motet__block *block = block_of(queue);
 
     if (pile->block[!pile->current])
-        motet__free_block(body->scope, (void **)&pile->block[!pile->current]);
-    if (body->order == MOTET_PRIORITY)
-        sort_out(body, block);
-    if (body->bytes)
-        clear_messages(body, block);
-    if (body->order == MOTET_LIFO)
+        motet__free_block(queue->scope, (void **)&pile->block[!pile->current]);
+    if (queue->order == MOTET_PRIORITY)
+        sort_out(queue, block);
+    if (queue->bytes)
+        clear_messages(queue, block);
+    if (queue->order == MOTET_LIFO)
         return;
     struct heap heap = heap_in_use(queue);
-    uint64_t n = count(body);
+    uint64_t n = count(queue);
     for (uint64_t i = n / 2; i-- > 0;)
         sift_down(&heap, i, n);
 }

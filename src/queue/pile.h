@@ -5,14 +5,14 @@
 #include "queue/body.h"
 
 /* 0 or ENOMEM, with nothing left behind. Closing wants that nobody uses it any more. */
-int motet__pile_open(struct motet__body *body);
-void motet__pile_close(struct motet__body *body);
+int motet__pile_open(motet_queue *queue);
+void motet__pile_close(motet_queue *queue);
 
 /* Where the next item goes, or NULL when memory is out. */
-void *motet__pile_free_slot(struct motet__body *body, uint64_t tail);
+void *motet__pile_free_slot(motet_queue *queue, uint64_t tail);
 
 /* Where the item is that comes out next. There is one. */
-void *motet__pile_next(struct motet__body *body, uint64_t head);
+void *motet__pile_next(motet_queue *queue, uint64_t head);
 
 /* After the commit: orders the heap anew; gives back memory that is not needed. */
 void motet__pile_put_done(motet_queue *queue);

@@ -103,7 +103,7 @@ static inline bool has_room(struct motet__body *body, uint64_t tail)
 
 /* Finds the slot for the next item: 0, EPIPE, ENOMEM, or EAGAIN when it is full. Under the put end's
  * lock. */
-static inline int slot_to_fill(const motet_queue *queue, uint64_t tail, void **slot)
+static inline int slot_to_fill(motet_queue *queue, uint64_t tail, void **slot)
 {
     struct motet__body *body = queue->body;
 
@@ -115,8 +115,8 @@ static inline int slot_to_fill(const motet_queue *queue, uint64_t tail, void **s
         lose_patience(&body->put.patience, tail);
         return EAGAIN;
     }
-    *slot = motet__likely(body->order == MOTET_FIFO) ? motet__fifo_free_slot(body)
-                                                     : motet__pile_free_slot(body, tail);
+    *slot = motet__likely(queue->order == MOTET_FIFO) ? motet__fifo_free_slot(queue)
+                                                      : motet__pile_free_slot(queue, tail);
     return motet__likely(*slot != NULL) ? 0 : ENOMEM;
 }
 
@@ -129,8 +129,8 @@ static inline void commit_put(motet_queue *queue, uint64_t tail, uint64_t n)
     /* The commit. Releases the items to the getter that sees it. */
     motet__store(&body->put.tail, tail + n, RELEASE);
     motet__compiler_barrier();
-    if (motet__likely(body->order == MOTET_FIFO))
-        motet__fifo_put_done(body, n);
+    if (motet__likely(queue->order == MOTET_FIFO))
+        motet__fifo_move_on(queue, &body->put.place, n);
     else
         motet__pile_put_done(queue);
 }
@@ -166,7 +166,7 @@ static inline int put_one(motet_queue *queue, struct move *move)
     if (motet__unlikely(rc))
         return rc;
     motet__writes(slot);
-    copy_item(slot, move->from, body->item_size);
+    copy_item(slot, move->from, queue->item_size);
     commit_put(queue, tail, 1);
     move->moved = 1;
     return 0;
@@ -182,26 +182,26 @@ static int put_some(motet_queue *queue, struct move *move)
 
     if (rc)
         return rc;
-    if (body->order == MOTET_FIFO)
-        n = least(n, least(room(body, tail), motet__fifo_free_slots(body)));
+    if (queue->order == MOTET_FIFO)
+        n = least(n, least(room(body, tail), motet__fifo_slots(queue, &body->put.place, slot)));
     else
         n = 1;
     motet__writes(slot);
-    memcpy(slot, move->from + move->moved * body->item_size, n * body->item_size);
+    memcpy(slot, move->from + move->moved * queue->item_size, n * queue->item_size);
     commit_put(queue, tail, n);
     move->moved += n;
     return 0;
 }
 
 /* How many items are moved under one lock, at least, if there are so many: others want it too. */
-static size_t round_of(const struct motet__body *body)
+static size_t round_of(const motet_queue *queue)
 {
-    return 1 + ROUND_BYTES / body->item_size;
+    return 1 + ROUND_BYTES / queue->item_size;
 }
 
 static int put_many(motet_queue *queue, struct move *move)
 {
-    size_t end = least(move->n, move->moved + round_of(queue->body));
+    size_t end = least(move->n, move->moved + round_of(queue));
     int rc = 0;
 
     while (rc == 0 && move->moved < end)
@@ -217,7 +217,7 @@ static int put_message(motet_queue *queue, struct move *move)
     int rc = slot_to_fill(queue, tail, &slot);
 
     if (rc == 0)
-        rc = motet__message_store(body, slot, tail, move->message);
+        rc = motet__message_store(queue, slot, tail, move->message);
     if (rc)
         return rc;
     commit_put(queue, tail, 1);
@@ -248,8 +248,9 @@ static void note_destination(struct motet__body *body, uint64_t head, void *item
 }
 
 /* Finds the item that is next: 0, EPIPE, or EAGAIN when it is empty. Under the get end's lock. */
-static inline int slot_to_empty(struct motet__body *body, uint64_t head, void **slot)
+static inline int slot_to_empty(motet_queue *queue, uint64_t head, void **slot)
 {
+    struct motet__body *body = queue->body;
     /* Acquire, and before looking for items: all puts before the shutdown are seen after it. */
     uint32_t shutdown = motet__load(&body->shutdown, ACQUIRE);
 
@@ -259,8 +260,8 @@ static inline int slot_to_empty(struct motet__body *body, uint64_t head, void **
         lose_patience(&body->get.patience, head);
         return shutdown ? EPIPE : EAGAIN;
     }
-    *slot = motet__likely(body->order == MOTET_FIFO) ? motet__fifo_oldest(body)
-                                                     : motet__pile_next(body, head);
+    *slot = motet__likely(queue->order == MOTET_FIFO) ? motet__fifo_oldest(queue)
+                                                      : motet__pile_next(queue, head);
     return 0;
 }
 
@@ -273,8 +274,8 @@ static inline void commit_get(motet_queue *queue, uint64_t head, uint64_t n)
     /* The commit. Releases the slots to the putter that sees it. */
     motet__store(&body->get.head, head + n, RELEASE);
     motet__compiler_barrier();
-    if (motet__likely(body->order == MOTET_FIFO))
-        motet__fifo_get_done(body, n);
+    if (motet__likely(queue->order == MOTET_FIFO))
+        motet__fifo_move_on(queue, &body->get.place, n);
     else
         motet__pile_get_done(queue);
 }
@@ -284,14 +285,14 @@ static inline int get_one(motet_queue *queue, struct move *move)
     struct motet__body *body = queue->body;
     uint64_t head = motet__load(&body->get.head, RELAXED); /* changed under this lock only */
     void *slot;
-    int rc = slot_to_empty(body, head, &slot);
+    int rc = slot_to_empty(queue, head, &slot);
 
     if (motet__unlikely(rc))
         return rc;
-    if (body->scope == MOTET__SHARED)
+    if (queue->scope == MOTET__SHARED)
         note_destination(body, head, move->to);
     motet__reads(slot);
-    copy_item(move->to, slot, body->item_size);
+    copy_item(move->to, slot, queue->item_size);
     commit_get(queue, head, 1);
     move->moved = 1;
     return 0;
@@ -303,17 +304,18 @@ static int get_some(motet_queue *queue, struct move *move)
     struct motet__body *body = queue->body;
     uint64_t head = motet__load(&body->get.head, RELAXED), n = move->n - move->moved;
     void *slot;
-    int rc = slot_to_empty(body, head, &slot);
+    int rc = slot_to_empty(queue, head, &slot);
 
     if (rc)
         return rc;
-    if (body->order == MOTET_FIFO)
-        n = least(n, least(body->get.tail_seen - head, motet__fifo_full_slots(body)));
+    if (queue->order == MOTET_FIFO)
+        n = least(
+            n, least(body->get.tail_seen - head, motet__fifo_slots(queue, &body->get.place, slot)));
     else
         n = 1;
     body->get.into = NULL;
     motet__reads(slot);
-    memcpy(move->to + move->moved * body->item_size, slot, n * body->item_size);
+    memcpy(move->to + move->moved * queue->item_size, slot, n * queue->item_size);
     commit_get(queue, head, n);
     move->moved += n;
     return 0;
@@ -321,7 +323,7 @@ static int get_some(motet_queue *queue, struct move *move)
 
 static int get_many(motet_queue *queue, struct move *move)
 {
-    size_t end = least(move->n, move->moved + round_of(queue->body));
+    size_t end = least(move->n, move->moved + round_of(queue));
     int rc = 0;
 
     while (rc == 0 && move->moved < end)
@@ -338,18 +340,18 @@ static int get_message(motet_queue *queue, struct move *move)
     struct motet__body *body = queue->body;
     uint64_t head = motet__load(&body->get.head, RELAXED);
     void *slot;
-    int rc = slot_to_empty(body, head, &slot);
+    int rc = slot_to_empty(queue, head, &slot);
 
     if (rc == 0)
-        rc = motet__message_load(body, slot, head, move->parcel);
+        rc = motet__message_load(queue, slot, head, move->parcel);
     if (rc)
         return rc;
     motet__compiler_barrier();
     motet__store(&body->get.head, head + 1, RELEASE); /* as in commit_get */
     motet__compiler_barrier();
-    motet__message_taken(body, slot); /* before a pile gives its slots other numbers */
-    if (body->order == MOTET_FIFO)
-        motet__fifo_get_done(body, 1);
+    motet__message_taken(queue, slot); /* before a pile gives its slots other numbers */
+    if (queue->order == MOTET_FIFO)
+        motet__fifo_move_on(queue, &body->get.place, 1);
     else
         motet__pile_get_done(queue);
     move->moved = 1;
@@ -363,8 +365,8 @@ static void repair_put_end(motet_queue *queue)
     struct motet__body *body = queue->body;
 
     body->put.head_seen = motet__load(&body->get.head, ACQUIRE);
-    if (body->order == MOTET_FIFO)
-        motet__fifo_repair_put(body);
+    if (queue->order == MOTET_FIFO)
+        motet__fifo_repair_put(queue);
     else
         motet__pile_repair(queue);
 }
@@ -374,13 +376,13 @@ static void repair_get_end(motet_queue *queue)
     struct motet__body *body = queue->body;
 
     if (body->get.into && body->get.intent == motet__load(&body->get.head, RELAXED))
-        memset(body->get.into, 0, body->item_size);
+        memset(body->get.into, 0, queue->item_size);
     body->get.into = NULL;
     body->get.tail_seen = motet__load(&body->put.tail, ACQUIRE);
-    if (body->order == MOTET_FIFO)
-        motet__fifo_repair_get(body);
-    if (body->bytes)
-        motet__message_repair_get(body);
+    if (queue->order == MOTET_FIFO)
+        motet__fifo_repair_get(queue);
+    if (queue->bytes)
+        motet__message_repair_get(queue);
 }
 
 /* After a death of one who had that end's lock; a pile's ends have the same. */
@@ -388,7 +390,7 @@ static void repair(motet_queue *queue, const motet_lock *lock)
 {
     if (lock == &queue->body->put.lock)
         repair_put_end(queue);
-    if (lock == queue->body->getter)
+    if (lock == queue->getter)
         repair_get_end(queue);
 }
 
@@ -397,7 +399,7 @@ static void repair(motet_queue *queue, const motet_lock *lock)
  * stopped. */
 static int enter_slowly(motet_queue *queue, motet_lock *lock, int64_t deadline)
 {
-    unsigned how = queue->body->scope | MOTET__UNCANCELLED;
+    unsigned how = queue->scope | MOTET__UNCANCELLED;
     int rc = motet__lock_acquire(lock, MOTET__AT_ONCE, how);
 
     if (motet__unlikely(rc == ETIMEDOUT)) {
@@ -413,14 +415,14 @@ static int enter_slowly(motet_queue *queue, motet_lock *lock, int64_t deadline)
 
 static inline int enter(motet_queue *queue, motet_lock *lock, int64_t deadline)
 {
-    if (queue->body->scope == MOTET__PRIVATE && motet__likely(motet__lock_take_free(lock)))
+    if (queue->scope == MOTET__PRIVATE && motet__likely(motet__lock_take_free(lock)))
         return 0;
     return enter_slowly(queue, lock, deadline);
 }
 
 static inline void leave(motet_queue *queue, motet_lock *lock)
 {
-    if (queue->body->scope != MOTET__PRIVATE || motet__unlikely(!motet__lock_leave_alone(lock)))
+    if (queue->scope != MOTET__PRIVATE || motet__unlikely(!motet__lock_leave_alone(lock)))
         motet__unlock(lock);
 }
 
@@ -524,9 +526,11 @@ static const struct motet__waitable *waitable(const struct motet__body *body,
  * the other makes its change, releases the lock, and then looks whether anybody is announced. Both
  * change the word of the lock, so one does first: if the one who waits, the other sees it announced;
  * if the other, the one who waits sees the change. */
-static int wait_until(struct motet__body *body, const struct wait *wait, uint32_t away,
-                      int64_t deadline, bool *slept)
+static int wait_until(motet_queue *queue, const struct wait *wait, uint32_t away, int64_t deadline,
+                      bool *slept)
 {
+    struct motet__body *body = queue->body;
+
     if (deadline == MOTET__AT_ONCE)
         return is_over(wait) ? EPIPE : motet__no_wait(MOTET__PRIVATE);
     if (look(body, wait, away))
@@ -544,7 +548,7 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
     /* Not again, if it returns for no reason: the wake-up may have been meant for one who fell asleep
      * before us and goes on sleeping (the kernel promises no order). Then two sleep and one is counted:
      * whoever sleeps again announces itself again. */
-    int rc = motet__ec_wait(wait->sleepers, key, deadline, body->scope);
+    int rc = motet__ec_wait(wait->sleepers, key, deadline, queue->scope);
     motet__note_end(&outer);
     return rc;
 }
@@ -554,7 +558,7 @@ static int wait_until(struct motet__body *body, const struct wait *wait, uint32_
 /* 0, or EINVAL where this process does not know the queue's compare. */
 static int check_compare(const motet_queue *queue)
 {
-    if (queue->body->order != MOTET_PRIORITY || motet__queue_compare(queue))
+    if (queue->order != MOTET_PRIORITY || motet__queue_compare(queue))
         return 0;
     const char *name = queue->name ? queue->name : "compare";
     return motet__explain(
@@ -592,17 +596,18 @@ static inline int check(const motet_queue *queue, const void *items, size_t size
         return EINVAL;
     if (!queue || !items)
         return EINVAL;
-    if (motet__unlikely(size != queue->body->accepts))
+    if (motet__unlikely(size != queue->accepts))
         return EMSGSIZE;
-    if (motet__likely(queue->body->order != MOTET_PRIORITY && !queue->line.id))
+    if (motet__likely(queue->order != MOTET_PRIORITY && !queue->line.id))
         return 0;
     return check_image(queue);
 }
 
-static int wait_for_room(struct motet__body *body, uint32_t away, int64_t deadline, bool *slept)
+static int wait_for_room(motet_queue *queue, uint32_t away, int64_t deadline, bool *slept)
 {
-    return wait_until(body, &(struct wait){may_have_room, &body->putters, body->getter}, away,
-                      deadline, slept);
+    struct wait wait = {may_have_room, &queue->body->putters, queue->getter, NULL};
+
+    return wait_until(queue, &wait, away, deadline, slept);
 }
 
 static int wait_for_items(motet_queue *queue, uint32_t away, int64_t deadline, bool *slept)
@@ -610,7 +615,7 @@ static int wait_for_items(motet_queue *queue, uint32_t away, int64_t deadline, b
     struct motet__body *body = queue->body;
     struct wait wait = {may_have_items, &body->getters, &body->put.lock,
                         queue->line.id ? &queue->line : NULL};
-    int rc = wait_until(body, &wait, away, deadline, slept);
+    int rc = wait_until(queue, &wait, away, deadline, slept);
 
     if (motet__unlikely(rc == EPIPE)) { /* the last may have put before it went: one more look */
         motet_queue_shutdown(queue, false);
@@ -619,15 +624,15 @@ static int wait_for_items(motet_queue *queue, uint32_t away, int64_t deadline, b
     return rc;
 }
 
-static inline void wake(struct motet__body *body, struct motet__eventcount *sleepers, size_t n)
+static inline void wake(motet_queue *queue, struct motet__eventcount *sleepers, size_t n)
 {
-    motet__ec_notify(sleepers, (uint32_t)least(n, UINT32_MAX), body->scope);
+    motet__ec_notify(sleepers, (uint32_t)least(n, UINT32_MAX), queue->scope);
 }
 
 /* For a call that ends without having used what it was woken for: another may need the wake-up. */
-static int pass_on(struct motet__body *body, struct motet__eventcount *sleepers, int error)
+static int pass_on(motet_queue *queue, struct motet__eventcount *sleepers, int error)
 {
-    motet__ec_notify(sleepers, 1, body->scope);
+    motet__ec_notify(sleepers, 1, queue->scope);
     return error;
 }
 
@@ -643,7 +648,7 @@ static inline __attribute__((always_inline)) int put_with(motet_queue *queue, mo
 
     for (int over = 0;;) {
         if (motet__unlikely(rc = enter(queue, &body->put.lock, deadline)))
-            return slept ? pass_on(body, &body->putters, rc) : rc;
+            return slept ? pass_on(queue, &body->putters, rc) : rc;
         if (motet__unlikely(slept))
             body->put.patience.slept = true;
         slept = false;
@@ -652,9 +657,9 @@ static inline __attribute__((always_inline)) int put_with(motet_queue *queue, mo
         uint32_t away = body->put.patience.away;
         leave(queue, &body->put.lock);
         if (motet__likely(move->moved != before))
-            wake(body, &body->getters, move->moved - before);
+            wake(queue, &body->getters, move->moved - before);
         if (motet__unlikely(rc == ENOMEM))
-            return pass_on(body, &body->putters, rc);
+            return pass_on(queue, &body->putters, rc);
         if (motet__likely(rc == 0 && move->moved == move->n))
             return 0;
         if (rc == 0)
@@ -663,7 +668,7 @@ static inline __attribute__((always_inline)) int put_with(motet_queue *queue, mo
             return rc;
         if (over) /* a last look was taken: the wake-up for room may have been meant for us */
             return over;
-        over = wait_for_room(body, away, deadline, &slept);
+        over = wait_for_room(queue, away, deadline, &slept);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -677,23 +682,23 @@ static inline __attribute__((always_inline)) int get_with(motet_queue *queue, mo
     int rc;
 
     for (int over = 0;;) {
-        if (motet__unlikely(rc = enter(queue, body->getter, deadline)))
-            return slept ? pass_on(body, &body->getters, rc) : rc;
+        if (motet__unlikely(rc = enter(queue, queue->getter, deadline)))
+            return slept ? pass_on(queue, &body->getters, rc) : rc;
         if (motet__unlikely(slept))
             body->get.patience.slept = true;
         slept = false;
         size_t before = move->moved;
         rc = step(queue, move);
         uint32_t away = body->get.patience.away;
-        leave(queue, body->getter);
+        leave(queue, queue->getter);
         if (motet__likely(move->moved != before))
-            wake(body, &body->putters, move->moved - before);
+            wake(queue, &body->putters, move->moved - before);
         if (motet__likely(rc == 0 && move->moved == move->n))
             return 0;
         if (rc == 0)
             continue;
         if (motet__unlikely(rc == ENOMEM || rc == EMSGSIZE))
-            return pass_on(body, &body->getters, rc);
+            return pass_on(queue, &body->getters, rc);
         if (motet__likely(rc != EAGAIN))
             return rc;
         if (over)
@@ -804,7 +809,7 @@ size_t motet_queue_size(const motet_queue *queue)
     /* The head first: items got in between make the size too large, never less than nothing. */
     uint64_t head = motet__load(&queue->body->get.head, SEQ_CST);
     uint64_t size = motet__load(&queue->body->put.tail, SEQ_CST) - head;
-    return size < queue->body->capacity ? size : queue->body->capacity;
+    return size < queue->capacity ? size : queue->capacity;
 }
 
 bool motet_queue_empty(const motet_queue *queue)
@@ -829,7 +834,7 @@ int motet_queue_task_done(motet_queue *queue)
             return EINVAL;
     } while (!motet__cas(&body->done, &done, done + 1, SEQ_CST));
     if (done + 1 >= accountable(body))
-        motet__ec_notify(&body->joiners, UINT32_MAX, body->scope);
+        motet__ec_notify(&body->joiners, UINT32_MAX, queue->scope);
     return 0;
 }
 
@@ -848,8 +853,8 @@ int motet_queue_join(motet_queue *queue, double timeout)
     int rc = queue ? motet__deadline(timeout, &deadline) : EINVAL;
 
     while (rc == 0 && !all_done(queue->body))
-        rc = wait_until(queue->body, &(struct wait){all_done, &queue->body->joiners, NULL}, 0,
-                        deadline, &(bool){false});
+        rc = wait_until(queue, &(struct wait){all_done, &queue->body->joiners, NULL}, 0, deadline,
+                        &(bool){false});
     return rc;
 }
 
@@ -860,18 +865,18 @@ int motet_queue_shutdown(motet_queue *queue, bool immediate)
 
     struct motet__body *body = queue->body;
     uint32_t wanted = immediate ? MOTET__IMMEDIATE : MOTET__GRACEFUL;
-    bool both = immediate && body->getter != &body->put.lock;
+    bool both = immediate && queue->getter != &body->put.lock;
     enter(queue, &body->put.lock, MOTET__NEVER); /* so it cannot time out */
     if (both)
-        enter(queue, body->getter, MOTET__NEVER);
+        enter(queue, queue->getter, MOTET__NEVER);
     if (motet__load(&body->shutdown, RELAXED) < wanted)
         motet__store(&body->shutdown, wanted, SEQ_CST);
     if (both)
-        leave(queue, body->getter);
+        leave(queue, queue->getter);
     leave(queue, &body->put.lock);
-    motet__ec_notify(&body->getters, UINT32_MAX, body->scope);
-    motet__ec_notify(&body->putters, UINT32_MAX, body->scope);
-    motet__ec_notify(&body->joiners, UINT32_MAX, body->scope);
+    motet__ec_notify(&body->getters, UINT32_MAX, queue->scope);
+    motet__ec_notify(&body->putters, UINT32_MAX, queue->scope);
+    motet__ec_notify(&body->joiners, UINT32_MAX, queue->scope);
     return 0;
 }
 
@@ -882,12 +887,12 @@ bool motet_queue_is_shutdown(const motet_queue *queue)
 
 int motet_queue_set_maxsize(motet_queue *queue, size_t maxsize)
 {
-    if (!queue || maxsize > queue->body->capacity)
+    if (!queue || maxsize > queue->capacity)
         return EINVAL;
 
     struct motet__body *body = queue->body;
-    motet__store(&body->maxsize, maxsize ? maxsize : body->capacity, SEQ_CST);
-    motet__ec_notify(&body->putters, UINT32_MAX, body->scope);
+    motet__store(&body->maxsize, maxsize ? maxsize : queue->capacity, SEQ_CST);
+    motet__ec_notify(&body->putters, UINT32_MAX, queue->scope);
     return 0;
 }
 
@@ -919,8 +924,8 @@ bool motet__queue_settle(motet_queue *queue, const void *item)
 {
     struct motet__body *body = queue->body;
 
-    if (enter(queue, body->getter, motet__now()) != 0) /* which repairs */
+    if (enter(queue, queue->getter, motet__now()) != 0) /* which repairs */
         return is_settled(body, item);
-    leave(queue, body->getter);
+    leave(queue, queue->getter);
     return true;
 }
