@@ -112,9 +112,9 @@ int capture_copy(const struct capture *c, int (*sink)(void *arg, const char *dat
     return rc;
 }
 
-bool capture_empty(const struct capture *c)
+off_t capture_size(const struct capture *c)
 {
-    return c->filed == 0 && c->length == 0;
+    return c->filed + (off_t)c->length;
 }
 
 void capture_free(struct capture *c)

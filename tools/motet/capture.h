@@ -26,7 +26,9 @@ bool capture_read(struct capture *capture, int pipe);
 int capture_copy(const struct capture *capture,
                  int (*sink)(void *arg, const char *data, size_t size), void *arg);
 
-bool capture_empty(const struct capture *capture);
+/* In bytes. */
+off_t capture_size(const struct capture *capture);
+
 void capture_free(struct capture *capture);
 
 #endif

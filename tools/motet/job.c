@@ -191,10 +191,8 @@ static void note_end(struct job *job, const siginfo_t *info)
 static void tend(struct job *job, struct child *child)
 {
     struct watch w = {.job = job, .child = child, .quiet = true};
-    double began = clock_now();
     siginfo_t info;
 
-    job->began = clock_wall();
     enter(&w, RUNNING, job->crew->timeout);
     while (!over(&w))
         watch_once(&w);
@@ -206,9 +204,16 @@ static void tend(struct job *job, struct child *child)
         signal_all(&w, SIGKILL);
     family_free(&w.escaped);
     child_reap(child, w.exited, &info, &job->used);
-    job->seconds = clock_now() - began;
+    job->seconds = clock_now() - job->started;
     note_end(job, &info);
     child_release(child);
+}
+
+static int spawn_timed(struct job *job, char *const environment[], struct child *child)
+{
+    job->began = clock_wall();
+    job->started = clock_now();
+    return spawn(job->argv, environment, child);
 }
 
 /* Waits until a job has ended, if any is running: then there may be room for another. */
@@ -261,7 +266,7 @@ static int start_alone(struct job *job, char *const environment[], struct child 
          i++) {
         if (!crew->hopeless)
             motet_sleep(pauses[i]);
-        rc = spawn(job->argv, environment, child);
+        rc = spawn_timed(job, environment, child);
     }
     crew->hopeless = may_pass(rc);
     motet_lock_release(&crew->alone);
@@ -272,7 +277,7 @@ static int start_alone(struct job *job, char *const environment[], struct child 
 static int start(struct job *job, char *const environment[], struct child *child)
 {
     for (;;) {
-        int rc = spawn(job->argv, environment, child);
+        int rc = spawn_timed(job, environment, child);
 
         if (!may_pass(rc) || is_closed(job->crew))
             return rc;
@@ -318,6 +323,7 @@ static void run_in_slot(struct job *job)
 {
     struct crew *crew = job->crew;
 
+    job->began = clock_wall();
     job->slot = take_slot(crew);
     job->argv = template_expand(crew->template, job->item, job->number, job->slot);
     if (job->argv && !job->problem) {
@@ -360,6 +366,11 @@ struct job *job_new(struct crew *crew, unsigned long long number, const struct i
     job->problem = item->problem;
     memcpy(job->item, item->text, size);
     return job;
+}
+
+bool job_ended_well(const struct job *job)
+{
+    return job->outcome == JOB_EXITED && job->code == 0 && !job->output_lost;
 }
 
 void job_free(struct job *job)

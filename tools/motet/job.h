@@ -27,6 +27,7 @@ enum outcome {
 struct job {
     struct crew *crew;
     unsigned long long number; /* of the item, from 1 */
+    unsigned long long place;  /* from 1, among the jobs that are run; main thread only */
     const char *problem;       /* why it cannot run, known beforehand; NULL */
 
     int slot;    /* from 1 to the number of workers; no two jobs that run have the same */
@@ -35,10 +36,12 @@ struct job {
     enum outcome outcome;
     int code;
     bool core_dumped;
-    double began;   /* seconds since 1970; 0 when no command ran */
-    double seconds; /* that it took */
+    double began;   /* seconds since 1970 */
+    double started; /* the same moment on the monotonic clock */
+    double seconds; /* that its command ran; 0 when it did not */
     struct rusage used;
     struct capture out, err;
+    bool output_lost; /* some of it could not be passed on */
 
     char item[];
 };
@@ -76,6 +79,9 @@ void crew_free(struct crew *crew);
 /* Main thread. NULL: no memory. */
 struct job *job_new(struct crew *crew, unsigned long long number, const struct item *item);
 void job_free(struct job *job);
+
+/* Its command exited with status 0, and what it wrote has been passed on. */
+bool job_ended_well(const struct job *job);
 
 /* The task: its argument is a struct job *. */
 int job_run(const void *arg, void *result);

@@ -5,7 +5,7 @@
  *
  * Memory is constant however long the list: a job is in the pool, where there is room for two a worker
  * and two more, so that no worker waits for us; or, with -k, it is held until those before it have
- * been written, and what is held is bounded by number, size and open files.
+ * been written: order.h.
  */
 #include "map.h"
 
@@ -22,18 +22,19 @@
 #include <motet.h>
 
 #include "clock.h"
+#include "done.h"
 #include "family.h"
 #include "items.h"
 #include "job.h"
+#include "log.h"
 #include "options.h"
+#include "order.h"
 #include "output.h"
 #include "progress.h"
 #include "report.h"
 #include "spawn.h"
 #include "stop.h"
 #include "template.h"
-
-enum { MOST_HELD = 4096, MOST_HELD_BYTES = 64 << 20, MOST_HELD_FILES = 64 };
 
 struct map {
     struct options options;
@@ -46,16 +47,14 @@ struct map {
     bool waits;   /* for items->fd */
     int status;   /* STATUS_USAGE when the list could not be read to its end */
     struct tally tally;
+    struct log log;
+    struct done done; /* with --resume: those of the items that need not be run again */
 
-    unsigned long long made; /* jobs made so far, the number of the last */
+    unsigned long long read; /* items so far, the number of the last */
+    unsigned long long made; /* of them, those that became jobs */
     size_t in_pool;          /* of them, those that have not come back */
 
-    /* With -k. Every number above `written`, up to `made`, is in the pool or held, so all of them
-     * have places of their own: written < n <= made <= written + window, in_pool + held <= window. */
-    unsigned long long written;
-    size_t window;
-    struct job **ended; /* the job of number n that is held, at n % window; NULL */
-    size_t held, held_bytes, held_files;
+    struct order order; /* with -k */
 };
 
 static size_t pool_room(const struct map *m)
@@ -65,8 +64,8 @@ static size_t pool_room(const struct map *m)
 
 static bool has_room(const struct map *m)
 {
-    return m->in_pool < pool_room(m) && m->held + m->in_pool < m->window &&
-           m->held_bytes < MOST_HELD_BYTES && m->held_files < MOST_HELD_FILES;
+    return m->in_pool < pool_room(m) &&
+           (!m->options.keep_order || order_has_room(&m->order, m->in_pool));
 }
 
 /* Ends the list here; what is under way is completed. */
@@ -79,11 +78,13 @@ static void give_up(struct map *m, const char *what, int error)
 
 static void submit(struct map *m, const struct item *item)
 {
-    struct job *job = job_new(&m->crew, m->made + 1, item);
+    struct job *job = job_new(&m->crew, m->read, item);
     motet_future *future = NULL;
 
-    if (job)
+    if (job) {
+        job->place = m->made + 1;
         future = motet_pool_submit(m->pool, job_run, &job, 0, .name = "job");
+    }
     if (!future) {
         job_free(job);
         give_up(m, "cannot go on", ENOMEM);
@@ -104,7 +105,9 @@ static void submit_some(struct map *m, bool readable)
     while (!m->no_more && !m->waits && has_room(m)) {
         switch (items_next(&m->items, &item, readable)) {
         case ITEMS_ONE:
-            submit(m, &item);
+            m->read++;
+            if (item.problem || !done_take(&m->done, item.text))
+                submit(m, &item);
             break;
         case ITEMS_WAIT:
             m->waits = true;
@@ -120,29 +123,32 @@ static void submit_some(struct map *m, bool readable)
     }
 }
 
-static void hold(struct map *m, struct job *job, int change)
+/* Passes on what it wrote, says and counts how it ended, and forgets it. */
+static void conclude(struct map *m, struct job *job)
 {
-    m->held += (size_t)change;
-    m->held_bytes += (size_t)change * (job->out.length + job->err.length);
-    m->held_files += (size_t)change * ((job->out.filed > 0) + (job->err.filed > 0));
-    m->ended[job->number % m->window] = change > 0 ? job : NULL;
+    report_job(job, &m->tally);
+    if (job->outcome != JOB_NOT_STARTED) {
+        int rc = log_job(&m->log, job);
+
+        /* What --resume would not know of shall not be done. */
+        if (rc && !m->status) {
+            give_up(m, m->log.path, rc);
+            motet_event_set(&m->crew.closed);
+        }
+    }
+    job_free(job);
 }
 
 static void take_back(struct map *m, struct job *job)
 {
     m->in_pool--;
     if (!m->options.keep_order) {
-        report_job(job, &m->tally);
-        job_free(job);
+        conclude(m, job);
         return;
     }
-    hold(m, job, 1);
-    while ((job = m->ended[(m->written + 1) % m->window])) {
-        m->written++;
-        hold(m, job, -1);
-        report_job(job, &m->tally);
-        job_free(job);
-    }
+    order_hold(&m->order, job);
+    while ((job = order_next(&m->order)))
+        conclude(m, job);
 }
 
 static void take_back_ended(struct map *m)
@@ -184,7 +190,7 @@ static void wait_for_events(struct map *m)
 static unsigned long long total(const struct map *m)
 {
     if (m->options.have_words)
-        return m->options.word_count;
+        return m->options.word_count - (m->read - m->made);
     return m->no_more ? m->made : 0;
 }
 
@@ -231,23 +237,12 @@ static int count_workers(const struct options *o)
     return workers;
 }
 
-static int open_window(struct map *m)
-{
-    m->window = pool_room(m) + (m->options.keep_order ? MOST_HELD : 0);
-    if (!m->options.keep_order)
-        return 0;
-    m->ended = calloc(m->window, sizeof *m->ended);
-    return m->ended ? 0 : ENOMEM;
-}
-
 /* All that a run needs besides its items. 0 or an errno value; what there is of it is not taken down
  * again, since the process ends. */
 static int open_run(struct map *m)
 {
-    int rc = template_init(&m->template, m->options.command, m->options.command_length);
+    int rc = m->options.keep_order ? order_init(&m->order, pool_room(m)) : 0;
 
-    if (!rc)
-        rc = open_window(m);
     if (!rc)
         rc = stop_open();
     if (!rc)
@@ -264,6 +259,13 @@ static int open_run(struct map *m)
     return rc;
 }
 
+static void free_lists(struct map *m)
+{
+    items_free(&m->items);
+    template_free(&m->template);
+    done_free(&m->done);
+}
+
 static void close_run(struct map *m)
 {
     motet_pool_close(m->pool);
@@ -272,9 +274,8 @@ static void close_run(struct map *m)
     if (stop_step() != STOP_NOT)
         family_kill_orphans();
     crew_free(&m->crew);
-    items_free(&m->items);
-    template_free(&m->template);
-    free(m->ended);
+    order_free(&m->order);
+    free_lists(m);
 }
 
 static int exit_status(const struct map *m)
@@ -288,21 +289,44 @@ static int exit_status(const struct map *m)
     return m->tally.failed ? STATUS_FAILED : STATUS_OK;
 }
 
+/* 0, or -1 after saying what is wrong. */
+static int open_log(struct map *m)
+{
+    if (!m->options.log)
+        return 0;
+    if (log_open(&m->log, m->options.log))
+        return -1;
+    return m->options.resume ? log_read(&m->log, &m->template, &m->done) : 0;
+}
+
+static void close_log(struct map *m)
+{
+    int rc = log_close(&m->log);
+
+    if (rc)
+        give_up(m, m->log.path, rc);
+}
+
 int map_main(int argc, char **argv)
 {
     struct map m = {0};
     int status = options_parse(&m.options, argc, argv);
+    int rc;
 
     if (status >= 0)
         return status;
+    rc = template_init(&m.template, m.options.command, m.options.command_length);
     /* Opened while signals still end us: a fifo may have no writer yet. */
-    if (open_items(&m))
+    if (!rc && (open_items(&m) || open_log(&m))) {
+        log_close(&m.log);
+        free_lists(&m);
         return STATUS_USAGE;
+    }
     output_init();
     family_open();
     m.workers = count_workers(&m.options);
-
-    int rc = open_run(&m);
+    if (!rc)
+        rc = open_run(&m);
     if (rc) {
         output_message("cannot run %d jobs at a time: %s", m.workers, strerror(rc));
         return STATUS_USAGE;
@@ -310,5 +334,6 @@ int map_main(int argc, char **argv)
     run(&m);
     report_end(&m.tally);
     close_run(&m);
+    close_log(&m);
     return exit_status(&m);
 }

@@ -15,49 +15,83 @@
 #include "output.h"
 #include "report.h"
 
-static const char help[] =
-    "usage: motet map [option ...] CMD [ARG ...] [::: ITEM ...]\n"
-    "\n"
-    "Runs CMD once for each item, several at a time. The items are the arguments after :::, or\n"
-    "else the lines of a file or of the standard input. CMD is run as it is, without a shell.\n"
-    "\n"
-    "In CMD and ARG these stand for the item, anywhere within an argument; without any of them\n"
-    "the item becomes the last argument:\n"
-    "\n"
-    "  {}    the item                       {/}   the last part of its path\n"
-    "  {.}   without its extension          {//}  the directory of its path\n"
-    "  {#}   the number of the job, from 1  {/.}  the last part, without its extension\n"
-    "  {%}   the number of its slot: from 1 to N, and no other job has it at the same time\n"
-    "\n"
-    "  -j N           run N jobs at a time (as many as there are usable processors)\n"
-    "  -k             write the outputs in the order of the items\n"
-    "  -a FILE        read the items from FILE\n"
-    "  -0             items end with a NUL, not with the line\n"
-    "  --timeout S    end a job that takes longer than S seconds\n"
-    "  --progress     show how far it is, when standard error is a terminal\n"
-    "  -h, --help     show this\n"
-    "\n"
-    "Each job's output is written when the job has ended, whole and never mixed with another's.\n"
-    "\n"
-    "exit status: 0; 1 some job failed; 124 some job timed out; 130 stopped by Ctrl-C; 2 wrong\n"
-    "usage, or the items could not be read\n"
-    "\n"
-    "  find . -name '*.wav' -print0 | motet map -0 flac --silent {}\n"
-    "  motet map -j 4 convert {} -resize 50% small/{/.}.png ::: *.jpg\n";
-
-void options_help(void)
-{
-    fputs(help, stdout);
-}
-
-enum { PROGRESS = 256, TIMEOUT };
+enum { LOG = 256, PROGRESS, RESUME, TIMEOUT };
 
 static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
+    {"log", required_argument, NULL, LOG},
     {"progress", no_argument, NULL, PROGRESS},
+    {"resume", no_argument, NULL, RESUME},
     {"timeout", required_argument, NULL, TIMEOUT},
     {NULL, 0, NULL, 0},
 };
+
+/* Numbers are plain ones, and nothing else may stand beside them. */
+static bool parse_int(const char *text, int least, int most, int *number)
+{
+    char *end;
+
+    errno = 0;
+    long n = isdigit((unsigned char)*text) ? strtol(text, &end, 10) : -1;
+    if (n < least || n > most || *end || errno)
+        return false;
+    *number = (int)n;
+    return true;
+}
+
+static bool parse_seconds(const char *text, double *seconds)
+{
+    char *end;
+
+    if (strspn(text, "0123456789.") == 0 || strpbrk(text, "xX"))
+        return false;
+    *seconds = strtod(text, &end);
+    return !*end && *seconds > 0;
+}
+
+static bool set_jobs(struct options *o, const char *text)
+{
+    return parse_int(text, 1, MAX_JOBS, &o->jobs);
+}
+
+static bool set_file(struct options *o, const char *text)
+{
+    o->file = text;
+    return true;
+}
+
+static bool set_log(struct options *o, const char *text)
+{
+    o->log = text;
+    return *text;
+}
+
+static bool set_timeout(struct options *o, const char *text)
+{
+    return parse_seconds(text, &o->timeout);
+}
+
+/* The options that have a value. */
+static const struct valued {
+    int option;
+    const char *name;
+    const char *needs;
+    const char *refusal;
+    bool (*set)(struct options *options, const char *text);
+} valued[] = {
+    {'a', "-a", "a file", "", set_file},
+    {'j', "-j", "a number", "not a number from 1 to 10000", set_jobs},
+    {LOG, "--log", "a file", "not a file", set_log},
+    {TIMEOUT, "--timeout", "a number of seconds", "not a number of seconds above 0", set_timeout},
+};
+
+static const struct valued *find_valued(int option)
+{
+    for (size_t i = 0; i < sizeof valued / sizeof *valued; i++)
+        if (valued[i].option == option)
+            return &valued[i];
+    return NULL;
+}
 
 /* What other runners call what we have too. */
 static const struct {
@@ -71,6 +105,8 @@ static const struct {
     {"--null", "-0"},
     {"-z", "-0"},
     {"--arg-file", "-a"},
+    {"--joblog", "--log"},
+    {"--resume-failed", "--resume"},
     {"--bar", "--progress"},
     {"--eta", "--progress"},
     {"-I", "{}"},
@@ -117,61 +153,35 @@ static int refused_option(const char *word)
 
 static int missing_value(void)
 {
-    if (optopt == TIMEOUT)
-        output_message("--timeout needs a number of seconds");
-    else
-        output_message("-%c needs a %s", optopt, optopt == 'j' ? "number" : "file");
+    const struct valued *v = find_valued(optopt);
+
+    output_message("%s needs %s", v->name, v->needs);
     return usage();
-}
-
-/* Both take nothing but a plain number, wholly. */
-static bool parse_jobs(const char *text, int *jobs)
-{
-    char *end;
-
-    errno = 0;
-    long n = isdigit((unsigned char)*text) ? strtol(text, &end, 10) : 0;
-    if (n < 1 || n > MAX_JOBS || *end || errno)
-        return false;
-    *jobs = (int)n;
-    return true;
-}
-
-static bool parse_seconds(const char *text, double *seconds)
-{
-    char *end;
-
-    if (strspn(text, "0123456789.") == 0 || strpbrk(text, "xX"))
-        return false;
-    *seconds = strtod(text, &end);
-    return !*end && *seconds > 0;
 }
 
 static int parse_option(struct options *o, int option, const char *word)
 {
-    switch (option) {
-    case 'j':
-        if (parse_jobs(optarg, &o->jobs))
+    const struct valued *v = find_valued(option);
+
+    if (v) {
+        if (v->set(o, optarg))
             return -1;
-        output_message("-j %s: not a number from 1 to %d", optarg, MAX_JOBS);
+        output_message("%s %s: %s", v->name, optarg, v->refusal);
         return usage();
+    }
+    switch (option) {
     case 'k':
         o->keep_order = true;
         return -1;
     case '0':
         o->delimiter = '\0';
         return -1;
-    case 'a':
-        o->file = optarg;
-        return -1;
     case PROGRESS:
         o->progress = true;
         return -1;
-    case TIMEOUT:
-        if (parse_seconds(optarg, &o->timeout))
-            return -1;
-        output_message("--timeout %s: not a number of seconds above 0", optarg);
-        return usage();
+    case RESUME:
+        o->resume = true;
+        return -1;
     case 'h':
         options_help();
         return STATUS_OK;
@@ -180,6 +190,21 @@ static int parse_option(struct options *o, int option, const char *word)
     default:
         return refused_option(word);
     }
+}
+
+/* Options that do not go together, or not without another. */
+static int check(const struct options *o)
+{
+    const char *wrong = NULL;
+
+    if (o->have_words && o->file)
+        wrong = "the items come from -a or from :::, not from both";
+    else if (o->resume && !o->log)
+        wrong = "--resume needs --log FILE, the log of what was done";
+    if (!wrong)
+        return -1;
+    output_message("%s", wrong);
+    return usage();
 }
 
 /* What is left after the options: CMD ARG ... [::: ITEM ...]. */
@@ -200,11 +225,7 @@ static int parse_command(struct options *o, int count, char *const *rest)
         o->words = rest + length + 1;
         o->word_count = (size_t)(count - length - 1);
     }
-    if (o->have_words && o->file) {
-        output_message("the items come from -a or from :::, not from both");
-        return usage();
-    }
-    return -1;
+    return check(o);
 }
 
 int options_parse(struct options *o, int argc, char **argv)

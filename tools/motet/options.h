@@ -14,6 +14,8 @@ struct options {
     double timeout;   /* --timeout, MOTET_FOREVER when not given */
     char delimiter;   /* NUL with -0, else the end of the line */
     const char *file; /* -a; NULL: standard input */
+    const char *log;  /* --log */
+    bool resume;      /* --resume */
     char *const *command;
     size_t command_length; /* at least 1 */
     bool have_words;       /* there was a ::: */

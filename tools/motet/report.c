@@ -66,35 +66,32 @@ __attribute__((format(printf, 2, 3))) static void say(const struct job *job, con
     output_message("job %llu (%s): %s", job->number, command, what);
 }
 
-/* Whether it did not end well. */
-static bool report_outcome(const struct job *job, struct tally *tally)
+static void report_outcome(const struct job *job)
 {
     char name[32];
 
     switch (job->outcome) {
     case JOB_NOT_STARTED:
     case JOB_STOPPED:
-        return false;
+        break;
     case JOB_EXITED:
         if (job->code)
             say(job, "exited with status %d", job->code);
-        return job->code != 0;
+        break;
     case JOB_KILLED:
         say(job, "killed by %s%s", signal_name(job->code, name, sizeof name),
             job->core_dumped ? " (core dumped)" : "");
-        return true;
+        break;
     case JOB_CANNOT_RUN:
         say(job, "cannot run: %s", job->problem ? job->problem : strerror(job->code));
-        return true;
+        break;
     case JOB_TIMED_OUT:
         say(job, "timed out after %g s", job->crew->timeout);
-        tally->timed_out++;
-        return true;
+        break;
     case JOB_LOST:
         say(job, "left running: it did not end, even of SIGKILL");
-        return true;
+        break;
     }
-    return false;
 }
 
 static int write_piece(void *output, const char *data, size_t size)
@@ -102,42 +99,47 @@ static int write_piece(void *output, const char *data, size_t size)
     return output_write(output, data, size);
 }
 
-/* Whether all that the job wrote has reached the output, or there is no need to say that it has not:
- * whoever closed the other end of it knows. */
-static bool write_captured(const struct job *job, const struct capture *captured,
-                           struct output *output, const char *name)
+enum passing {
+    PASSED_ON,
+    UNREAD, /* nobody reads it, who knows; nothing need be said */
+    LOST,
+};
+
+static enum passing pass_on(const struct job *job, const struct capture *captured,
+                            struct output *output, const char *name)
 {
     unsigned long long before = output->written;
-    int rc = capture_empty(captured) ? 0 : capture_copy(captured, write_piece, output);
+    int rc;
 
-    if (rc == EPIPE && output == &output_out) {
+    if (capture_size(captured) == 0 && !captured->error)
+        return PASSED_ON;
+    rc = stop_signal() == SIGPIPE ? ECANCELED : capture_copy(captured, write_piece, output);
+    if (rc == EPIPE && output == &output_out)
         stop_request(SIGPIPE);
-        return true;
-    }
-    if (rc == ECANCELED)
-        return true;
+    if (stop_signal() == SIGPIPE || rc == ECANCELED)
+        return UNREAD;
     if (rc == 0)
         rc = captured->error;
     if (rc)
         say(job, "its %s is %s: %s", name, output->written > before ? "cut short" : "lost",
             strerror(rc));
-    return rc == 0;
+    return rc ? LOST : PASSED_ON;
 }
 
 void report_job(struct job *job, struct tally *tally)
 {
     bool ended = job->outcome != JOB_NOT_STARTED && job->outcome != JOB_STOPPED;
-    bool failed = false;
+    enum passing out = pass_on(job, &job->out, &output_out, "output");
+    enum passing err = pass_on(job, &job->err, &output_err, "error output");
 
     /* Without a reader for the output there is nobody to report to. */
-    if (stop_signal() != SIGPIPE) {
-        failed |= !write_captured(job, &job->out, &output_out, "output");
-        failed |= !write_captured(job, &job->err, &output_err, "error output");
-        failed |= report_outcome(job, tally);
-    }
+    if (stop_signal() != SIGPIPE)
+        report_outcome(job);
     tally->done += ended;
-    tally->failed += failed;
+    tally->failed += (ended && !job_ended_well(job)) || out == LOST || err == LOST;
+    tally->timed_out += job->outcome == JOB_TIMED_OUT;
     tally->stopped += job->outcome == JOB_STOPPED;
+    job->output_lost = out != PASSED_ON || err != PASSED_ON;
 }
 
 void report_end(const struct tally *tally)
