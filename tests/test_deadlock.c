@@ -553,6 +553,31 @@ static int climbs(void *arg)
     return 0;
 }
 
+/* By a program of its own, since the word is read before main. */
+static const char *said_of(const char *word)
+{
+    static char text[300];
+    char command[400];
+
+    snprintf(command, sizeof command, "MOTET_DEBUG=%s exec \"$MOTET_BIN\" --version 2>&1", word);
+    FILE *pipe = popen(command, "re");
+    CHECK(pipe);
+    size_t n = fread(text, 1, sizeof text - 1, pipe);
+    text[n] = '\0';
+    CHECK_INT(pclose(pipe), 0);
+    return text;
+}
+
+TEST(a_word_that_is_not_known)
+{
+    if (!getenv("MOTET_BIN"))
+        SKIP("run by hand: MOTET_BIN is not set");
+    CHECK_CONTAINS(said_of("deadlok"), "write MOTET_DEBUG=deadlock");
+    CHECK_CONTAINS(said_of("deadlok"), "MOTET_DEBUG=deadlok asks");
+    CHECK(!strstr(said_of("deadlock"), "MOTET_DEBUG"));
+    CHECK(!strstr(said_of("''"), "MOTET_DEBUG"));
+}
+
 TEST(what_has_an_order_is_never_reported)
 {
     int nothing = 0;

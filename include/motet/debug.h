@@ -16,7 +16,7 @@
  *       pool Pool-1: 4 worker threads, open, 7 tasks queued
  *
  * MOTET_DEBUG=deadlock in the environment, when the process starts, makes motet look for deadlocks
- * while the program runs:
+ * while the program runs (any other word is complained of on the standard error):
  *
  *  - A cycle of threads that wait for each other for ever is reported when it closes.
  *  - An order of locks that could end in such a cycle is reported when it is first seen, though

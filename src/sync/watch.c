@@ -497,8 +497,15 @@ __attribute__((constructor)) static void set_up(void)
 {
     const char *debug = getenv("MOTET_DEBUG");
 
-    if (!debug || !strstr(debug, "deadlock"))
+    if (!debug || !*debug)
         return;
+    if (strcmp(debug, "deadlock") != 0) {
+        fprintf(stderr,
+                "motet: MOTET_DEBUG=%s asks for nothing that is known: write "
+                "MOTET_DEBUG=deadlock\n",
+                debug);
+        return;
+    }
     if (motet__at_fork(before_fork, after_fork_parent, after_fork_child) != 0)
         return;
     motet__watching = true;
