@@ -1,5 +1,5 @@
-# The short way to everything. Targets: run test long kill-sweep kill-soak soak models sanitize install bench
-# clean, and the helpers build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
+# The short way to everything. Targets: run test long kill-sweep kill-soak soak models sanitize install
+# uninstall bench clean, and the helpers build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
 #
 #   make run [DIR=/usr/include]              count the words of a folder, then hash its files
 #   make test [MODES="plain asan"] [T="test_lock test_queue/fifo"]
@@ -9,6 +9,7 @@
 #   make models [MODEL_TIME=seconds for each] [T="model_lock"]
 #   make mutants [M="lock_ queue_shutdown"]
 #   make install [PREFIX=/usr/local] [DESTDIR=...]
+#   make uninstall                           takes away what was installed last
 #   make bench
 #
 # BUILD=folder builds elsewhere than in build/.
@@ -18,7 +19,7 @@ DIR ?= /usr/include
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: build run test long kill-sweep kill-soak soak models sanitize install bench warnings format deps clean
+.PHONY: build run test long kill-sweep kill-soak soak models sanitize install uninstall bench warnings format deps clean
 
 build:
 	@scripts/install-deps.sh build
@@ -84,6 +85,13 @@ install:
 	@meson install -C "$(BUILD)/release" --no-rebuild --quiet $(if $(DESTDIR),--destdir "$(abspath $(DESTDIR))")
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 	@echo "installed in $(DESTDIR)$(PREFIX)"
+
+# What the last installation from this folder wrote is in a file there.
+uninstall:
+	@test -f "$(BUILD)/release/meson-logs/install-log.txt" || \
+		{ echo "nothing was installed from here: $(BUILD)/release has no list of it" >&2; exit 1; }
+	@ninja -C "$(BUILD)/release" uninstall >/dev/null
+	@echo "uninstalled"
 
 # Peers that cannot be installed are rows that say so.
 bench:

@@ -7,9 +7,9 @@ prefix=$scratch/prefix
 
 # A build folder of its own, kept between runs.
 unset DESTDIR MAKEFLAGS MAKELEVEL
-try "make install" make install BUILD="$MOTET_BUILD/install" PREFIX="$prefix"
 try "make install with DESTDIR" make install BUILD="$MOTET_BUILD/install" PREFIX=/opt/motet \
     DESTDIR="$scratch/stage"
+try "make install" make install BUILD="$MOTET_BUILD/install" PREFIX="$prefix"
 try "DESTDIR is put in front" test -f "$scratch/stage/opt/motet/include/motet.h"
 try "DESTDIR is not in motet.pc" grep -qx "prefix=/opt/motet" \
     "$scratch/stage/opt/motet/lib/pkgconfig/motet.pc"
@@ -96,5 +96,12 @@ for cc in gcc clang; do
         $(pkg-config --cflags --libs motet_check)
     try "runs under many schedules" env MOTET_CHECK=random:20 "$scratch/checked"
 done
+
+echo mine >"$prefix/lib/mine"
+try "make uninstall" make uninstall BUILD="$MOTET_BUILD/install"
+is "it leaves what is not motet's" "$prefix/lib/mine" "$(find "$prefix" -type f -o -type l)"
+mkdir "$scratch/empty"
+is "where nothing was installed" 1 \
+    "$(make uninstall BUILD="$scratch/empty" 2>&1 | grep -c "nothing was installed from here")"
 
 tally
