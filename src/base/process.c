@@ -42,13 +42,11 @@ static void arm_lifeline(int fd, int word)
 
     while (poll(fds, 2, -1) < 0 && errno == EINTR)
         ;
-    if (!(fds[0].revents & POLLIN))
-        _exit(127); /* the parent is gone, or gives this child up */
     if (fcntl(fd, F_SETSIG, SIGKILL) != 0 || fcntl(fd, F_SETOWN, getpid()) != 0 ||
         fcntl(fd, F_SETFL, O_ASYNC) != 0)
         _exit(127); /* cannot be: the descriptor is a pipe of our own */
     if (poll(&fds[1], 1, 0) == 1 && (fds[1].revents & POLLHUP))
-        raise(SIGKILL);
+        raise(SIGKILL); /* the parent is gone, or gives this child up */
     close(word);
 }
 

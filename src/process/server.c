@@ -381,10 +381,8 @@ static int begin_locked(struct motet__start *start)
     int rc;
 
     motet__lock(&lock);
-    if (current && is_dead(current))
-        give_up_locked();
     rc = try_locked(start);
-    for (int i = 0; rc == EPIPE && i < 3; i++) { /* killed meanwhile: another */
+    for (int i = 0; rc == EPIPE && i < 3; i++) { /* it has been killed: another */
         if (current)
             give_up_locked();
         rc = try_locked(start);
