@@ -12,6 +12,9 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "base/memory.h"
+#include "process/process.h"
+
 static void nap(double seconds)
 {
     nanosleep(&(struct timespec){(time_t)seconds, (long)(fmod(seconds, 1) * 1e9)}, NULL);
@@ -693,6 +696,56 @@ TEST(children_do_not_hold_each_others_descriptors)
         CHECK_INT(motet_process_join(p[i], harness_patience()), 0);
         motet_process_free(p[i]);
     }
+}
+
+static int has_one_that_counts(void *arg)
+{
+    int mine = harness_descriptors();
+
+    (void)arg;
+    return run(count_mine, &mine, sizeof mine);
+}
+
+/* Nor with the number of its ancestors: each has one lifeline, its own. */
+TEST(children_do_not_hold_their_parents_descriptors)
+{
+    CHECK_INT(run(has_one_that_counts, NULL, 0), 0);
+}
+
+static void say_so(void *block)
+{
+    *(bool *)block = true;
+}
+
+static void run_later(bool *said)
+{
+    struct motet__later *later = motet__alloc(sizeof *later);
+
+    CHECK(later);
+    *later = (struct motet__later){.run = say_so, .block = said};
+    motet__run_later(later);
+}
+
+TEST(what_children_may_use_stays_until_they_have_ended)
+{
+    bool said[3] = {false};
+    motet_process *older, *younger;
+
+    run_later(&said[0]);
+    CHECK(said[0]);
+    CHECK((older = motet_process_start(sleep_long, NULL, 0)) != NULL);
+    run_later(&said[1]);
+    CHECK((younger = motet_process_start(sleep_long, NULL, 0)) != NULL);
+    run_later(&said[2]);
+    CHECK(!said[1] && !said[2]);
+    CHECK_INT(motet_process_kill(older), 0);
+    CHECK_INT(motet_process_join(older, harness_patience()), 0);
+    CHECK(said[1] && !said[2]);
+    CHECK_INT(motet_process_kill(younger), 0);
+    CHECK_INT(motet_process_join(younger, harness_patience()), 0);
+    CHECK(said[2]);
+    motet_process_free(older);
+    motet_process_free(younger);
 }
 
 TEST(out_of_descriptors)

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -717,6 +718,15 @@ TEST(many_threads_start_at_once, .limit = 120)
 
 /* ---- damaged messages ---- */
 
+/* What others could change, or cut off, while it is read. */
+static int write_unsealed(const void *data, size_t size)
+{
+    int fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    CHECK_INT(write(fd, data, size), size);
+    return fd;
+}
+
 TEST(a_damaged_message_is_none)
 {
     struct motet_process process = {.name = (char[]){"P"}, .identity = "1"};
@@ -740,6 +750,9 @@ TEST(a_damaged_message_is_none)
     CHECK(motet__launch_read(message, 43) == NULL);
     CHECK(motet__launch_read(0, 42) == NULL);
     CHECK(motet__launch_read(-1, 42) == NULL);
+    int unsealed = write_unsealed(launch, launch->size);
+    CHECK(motet__launch_read(unsealed, 42) == NULL);
+    motet__os_close(unsealed);
     /* Whatever was written there, what is read leads nowhere else. */
     size_t size = launch->size;
     for (long i = 0; i < stress(3000); i++) {
