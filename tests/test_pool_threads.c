@@ -1,6 +1,8 @@
 /* What pools of threads promise about order, and about who does what when some are busy. */
 #include "pools.h"
 
+#include <malloc.h>
+
 static motet_pool *pool;
 
 /* ---- order ---- */
@@ -211,4 +213,77 @@ TEST(tasks_wait_in_every_order)
         }
         close_pool(pool);
     }
+}
+
+/* ---- memory ---- */
+
+static size_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* What a burst of tasks took is given back when they are gone, but for some megabytes. */
+TEST(the_memory_of_a_burst_is_given_back)
+{
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("the sanitizers have allocators of their own");
+    enum { N = 400000, KEPT = 20 << 20 };
+    motet_future **f = malloc(N * sizeof(motet_future *));
+    CHECK(f != NULL);
+    pool = open_pool(&THREADS, 2);
+    size_t before = allocated();
+    for (int i = 0; i < N; i++)
+        CHECK((f[i] = motet_pool_submit(pool, be_short, NULL, 0)));
+    CHECK(allocated() - before > 2 * (size_t)KEPT);
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(motet_future_wait(f[i], harness_patience()), 0);
+        motet_future_free(f[i]);
+    }
+    close_pool(pool);
+    CHECK(allocated() < before + KEPT);
+    free(f);
+}
+
+/* Those that one thread makes and another gives up, again and again, come back to the first. */
+TEST(records_go_round)
+{
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("the sanitizers have allocators of their own");
+    pool = open_pool(&THREADS, 2);
+    size_t before = allocated();
+    for (long i = 0; i < stress(300000); i++) {
+        submit_short();
+        if (i % 1000 == 999)
+            WAIT_UNTIL(__atomic_load_n(&done, __ATOMIC_SEQ_CST) == i + 1);
+    }
+    CHECK(allocated() < before + (4 << 20));
+    close_pool(pool);
+}
+
+static int use_and_end(void *arg)
+{
+    long one_result;
+
+    for (int i = 0; i < 100; i++) {
+        motet_future *f = motet_pool_submit(*(motet_pool **)arg, square, &i, sizeof one_result);
+        CHECK_INT(motet_future_result(f, &one_result, harness_patience()), 0);
+        CHECK_INT(one_result, (long)i * i);
+        motet_future_free(f);
+    }
+    return 0;
+}
+
+/* What a thread keeps for itself goes back when it ends. */
+TEST(threads_that_submit_and_end)
+{
+    pool = open_pool(&THREADS, 1);
+    TOGETHER(&THREADS, 4, use_and_end, &pool);
+    size_t before = allocated();
+    for (long i = 0; i < stress(100); i++)
+        TOGETHER(&THREADS, 4, use_and_end, &pool);
+    if (!HARNESS_ASAN && !HARNESS_TSAN)
+        CHECK(allocated() < before + (1 << 20));
+    close_pool(pool);
 }

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "motet/shared.h"
+#include "pool/records.h"
 #include "pool/worker.h"
 #include "wait/note.h"
 #include "wait/spin.h"
@@ -38,7 +39,9 @@ struct motet_future *motet__task_new(unsigned scope, motet_task task, const void
         return NULL;
 
     /* Private memory need not be zeroed: the record is filled in, the arguments copied. */
-    char *block = scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__alloc(size);
+    uint8_t rank = 0;
+    char *block =
+        scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__record_new(size, &rank);
     if (!block)
         return NULL;
     struct motet_future *future = (struct motet_future *)block;
@@ -51,7 +54,8 @@ struct motet_future *motet__task_new(unsigned scope, motet_task task, const void
         .arg_size = arg_size,
         .result_size = result_size,
         .count = (uint32_t)count,
-        .scope = (uint16_t)scope,
+        .scope = (uint8_t)scope,
+        .rank = rank,
     };
     if (name_size) {
         memcpy(block + name_at, options->name, name_size);
@@ -70,13 +74,14 @@ struct motet_future *motet__task_new(unsigned scope, motet_task task, const void
 
 void motet__task_drop(struct motet_future *task)
 {
-    /* Release and acquire: whoever is last sees what all others did. */
-    if (motet__sub(&task->refs, 1, ACQ_REL) != 1)
+    /* Release and acquire: whoever is last sees what all others did. If this is the only reference,
+     * nobody can make another meanwhile, and a look is enough. */
+    if (motet__load(&task->refs, ACQUIRE) != 1 && motet__sub(&task->refs, 1, ACQ_REL) != 1)
         return;
     if (task->scope == MOTET__SHARED)
         motet_shared_free(task);
     else
-        motet__free(task);
+        motet__record_free(task, task->rank);
 }
 
 bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number)

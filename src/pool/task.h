@@ -46,8 +46,9 @@ struct motet_future {
     size_t arg_size; /* of one item, as the next */
     size_t result_size;
     uint32_t count;
-    uint16_t scope;
-    bool stop; /* atomic: run no more items: whoever wanted them has given up */
+    uint8_t scope;
+    uint8_t rank; /* of a record in private memory: see records.h */
+    bool stop;    /* atomic: run no more items: whoever wanted them has given up */
     /* The runner's; constant when DONE. */
     bool died;            /* the worker died at item `progress` */
     uint32_t progress;    /* the item that is run, or was last */
