@@ -290,8 +290,8 @@ static void check_without_waitv(const struct kind *kind, int error)
         s->which = which;
         if (which == 0)
             CHECK_INT(motet_lock_acquire(&s->lock, 0), 0);
-        struct worker *w = START(kind, waits, &s);
         double before = harness_now();
+        struct worker *w = START(kind, waits, &s);
         if (which != 6)
             WAIT_UNTIL(worker_waits(w));
         if (which == 5 && kind->shared) {
