@@ -24,6 +24,7 @@
 #include <motet/shared_memory.h>
 #include <motet/process.h>
 #include <motet/queue.h>
+#include <motet/iterator.h>
 #include <motet/future.h>
 #include <motet/pool.h>
 #include <motet/connection.h>

@@ -205,6 +205,13 @@ TEST_KINDS(pool_calls_know_the_sizes)
     f = motet_pool_submit(pool, nothing, NULL, 0);
     CHECK(f);
     CHECK_INT(motet_future_result(f, NULL, MOTET_FOREVER), 0);
+    motet_iterator *it = motet_as_completed(&f, 1);
+    motet_future *got = NULL;
+    CHECK_INT(motet_iterator_next(it, &n, MOTET_FOREVER), EMSGSIZE);
+    CHECK_INT(motet_iterator_next(it, &got, MOTET_FOREVER), 0);
+    CHECK(got == f);
+    CHECK_INT(motet_iterator_next(it, NULL, MOTET_FOREVER), EPIPE);
+    motet_iterator_free(it);
     motet_future_free(f);
     motet_pool_free(pool);
 }

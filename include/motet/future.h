@@ -14,7 +14,7 @@
 #ifndef MOTET_FUTURE_H
 #define MOTET_FUTURE_H
 
-#include <motet/base.h>
+#include <motet/iterator.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,8 +44,53 @@ MOTET_API int motet_future_wait(motet_future *future, double timeout);
 MOTET_API bool motet_future_done(const motet_future *future);
 MOTET_API bool motet_future_running(const motet_future *future);
 
+/* Cancels the task. One that nobody has begun never runs, and its future says ECANCELED at once. Of one
+ * that runs every motet call in which it waits, now or later, returns ECANCELED, and motet_cancelled() is true in
+ * it; its future says how it ends: ECANCELED if it then returns that. (A worker process is told by a
+ * signal, SIGURG, which also interrupts a system call that the task is in.) What a task waits for that it
+ * runs in place meanwhile is not cancelled with it.
+ * 0: it never runs, has been asked to end, or was cancelled before; EALREADY: it has ended otherwise;
+ * EPERM: it runs, and this process does not have its pool; EINVAL.
+ * Python: Future.cancel, which can do nothing for a task that runs. */
+MOTET_API int motet_future_cancel(motet_future *future);
+
+/* Whether it has ended with ECANCELED: because of motet_future_cancel, with its pool, or as it liked.
+ * Python: Future.cancelled. */
+MOTET_API bool motet_future_cancelled(const motet_future *future);
+
+/* Has fn(future, arg) called once when the task has ended, however it has; also if the handle is freed by
+ * then: the future is valid in the call in any case. Where: of a task that has ended, here, before this
+ * returns. Of a pool of threads, in the thread that ends it, a worker, or one that cancels it. Of a pool
+ * of processes, in a thread of the library, in this process; slow ones there hold up others. What
+ * ends in the middle of such a call is called in the same thread when that has returned: a chain of them, however
+ * long, takes no stack. Those of one future are called in the order in which they were added. A child
+ * of a fork calls none of its parent's.
+ * 0; ENOMEM; EAGAIN: the thread cannot be started; EINVAL. Python: Future.add_done_callback. */
+typedef void motet_callback(motet_future *future, void *arg);
+MOTET_API int motet_future_on_done(motet_future *future, motet_callback *fn, void *arg);
+
+/* Waits until all of the n futures have ended; or one of them; or one has failed, or all have ended
+ * well. Which ones it is, motet_future_done says. Called by a task it runs, in place, those of its own
+ * pool that nobody has begun.
+ * 0, also for n = 0; ETIMEDOUT; ECANCELED; EDEADLK when one of them is the calling task; ENOMEM; EAGAIN;
+ * EINVAL. Python: concurrent.futures.wait. */
+typedef enum motet_wait_until {
+    MOTET_ALL_COMPLETED,
+    MOTET_FIRST_COMPLETED,
+    MOTET_FIRST_FAILED,
+} motet_wait_until;
+MOTET_API int motet_wait(motet_future *const futures[], size_t n, motet_wait_until until,
+                         double timeout);
+
+/* The futures in the order in which they end, each as a motet_future *, lent; those that have ended
+ * first, in the order of the array. They may be freed meanwhile; what the iterator has given out stays
+ * valid as long as it. An iterator that the caller frees, or NULL with errno ENOMEM, EAGAIN, EDEADLK as
+ * motet_wait, or EINVAL. Python: concurrent.futures.as_completed. */
+MOTET_API motet_iterator *motet_as_completed(motet_future *const futures[], size_t n);
+
 /* Why it failed, in a sentence without a full stop: who, how and which task. "the task has
- * not ended" when that is so, as after ETIMEDOUT; NULL when it has succeeded. Valid until the future is freed. Python: Future.exception. */
+ * not ended" when that is so, as after ETIMEDOUT; NULL when it has succeeded. The same text in all
+ * processes that have the future, valid until it is freed. Python: Future.exception. */
 MOTET_API const char *motet_future_error(motet_future *future);
 
 /* Gives up the handle, not the work. NULL is fine. */

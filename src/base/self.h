@@ -48,6 +48,7 @@ struct motet__self {
     struct motet_timer *timer;           /* thread: the one it is running, or NULL */
     struct motet__worker *worker;        /* pool: the worker that it is, or NULL */
     struct motet__records *records;      /* pool: free ones that it keeps, or NULL: none yet */
+    struct motet__calls *calls;          /* pool: callbacks that it is running, or NULL */
     const char *name;                    /* thread: for reports, or NULL; under the list's lock */
     struct motet__self *next, *previous; /* base: the list; under its lock */
     bool listed;                         /* base: in the list, and taken out when the thread ends */

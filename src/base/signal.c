@@ -1,7 +1,10 @@
+#define _GNU_SOURCE
 #include "base/signal.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 int motet__os_on_signal(int signum, void (*handler)(int))
 {
@@ -13,4 +16,9 @@ int motet__os_on_signal(int signum, void (*handler)(int))
     action.sa_flags = SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     return sigaction(signum, &action, NULL) == 0 ? 0 : errno;
+}
+
+bool motet__os_pass_signal(uint32_t tid, int signum)
+{
+    return (uint32_t)syscall(SYS_gettid) != tid && syscall(SYS_tgkill, getpid(), tid, signum) == 0;
 }

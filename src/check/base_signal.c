@@ -15,3 +15,9 @@ int motet__os_on_signal(int signum, void (*handler)(int))
         return 0;
     return sigaction(signum, &action, NULL) == 0 ? 0 : errno;
 }
+
+bool motet__os_pass_signal(uint32_t tid, int signum)
+{
+    (void)tid, (void)signum; /* no worker of a model is a process */
+    return false;
+}

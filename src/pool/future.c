@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "motet/process.h"
 #include "pool/task.h"
 
@@ -17,8 +16,7 @@ int motet_future_wait(motet_future *future, double timeout)
     return rc ? rc : motet__task_await(future, deadline, 0);
 }
 
-/* How an ended task ended: 0 or its error. */
-static int outcome(const motet_future *future)
+int motet__task_outcome(const motet_future *future)
 {
     /* Acquire: pairs with motet__task_publish. */
     if ((motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED)
@@ -36,7 +34,7 @@ int motet_future_result_with(motet_future *future, void *result, size_t size, do
         return EMSGSIZE;
     int rc = motet__task_await(future, deadline, 0);
     if (rc == 0)
-        rc = outcome(future);
+        rc = motet__task_outcome(future);
     if (rc == 0)
         motet__reads(&future->results);
     if (rc == 0 && result)
@@ -52,6 +50,11 @@ bool motet_future_done(const motet_future *future)
 bool motet_future_running(const motet_future *future)
 {
     return future && (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__RUNNING_TASK;
+}
+
+bool motet_future_cancelled(const motet_future *future)
+{
+    return motet_future_done(future) && motet__task_outcome(future) == ECANCELED;
 }
 
 /* "killed by SIGKILL" or "exited with status 3". */
@@ -77,6 +80,8 @@ static void describe(const motet_future *future, int error, char *text, size_t s
     if (future->died) {
         describe_death(future->exitcode, death, sizeof death);
         snprintf(text, size, "task %.150s: worker %d %s", future->name, future->pid, death);
+    } else if (error == ECANCELED && (motet__load(&future->state, RELAXED) & MOTET__ASKED)) {
+        snprintf(text, size, "task %.150s: cancelled", future->name);
     } else if (error == ECANCELED && !future->error) {
         snprintf(text, size, "task %.150s: cancelled, the pool was terminated", future->name);
     } else if (name && words) {
@@ -94,27 +99,25 @@ const char *motet_future_error(motet_future *future)
         return NULL;
     if (!motet_future_done(future))
         return "the task has not ended";
-    int error = outcome(future);
+    int error = motet__task_outcome(future);
     if (error == 0)
         return NULL;
     char *known = motet__load(&future->text, ACQUIRE); /* pairs with the CAS below */
     if (known)
         return known;
     describe(future, error, text, sizeof text);
-    char *copy = motet__strdup(text);
+    char *copy = motet__task_alloc(future->scope, strlen(text) + 1);
     if (!copy)
         return "out of memory";
+    strcpy(copy, text);
     if (motet__cas(&future->text, &known, copy, ACQ_REL))
         return copy;
-    motet__free(copy); /* another thread was first */
+    motet__task_free(future->scope, copy); /* somebody else was first, perhaps in another process */
     return motet__load(&future->text, ACQUIRE);
 }
 
 void motet_future_free(motet_future *future)
 {
-    if (!future)
-        return;
-    motet__free(future->text); /* in this process's memory: another may free the rest */
-    future->text = NULL;
-    motet__task_drop(future);
+    if (future)
+        motet__task_drop(future);
 }

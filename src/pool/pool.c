@@ -7,11 +7,9 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/thread.h"
 #include "motet/shared.h"
 #include "pool/desk.h"
 #include "shared/arena.h"
-#include "wait/dump.h"
 
 enum { WORKERS_MOST = 32768 };
 
@@ -70,92 +68,6 @@ static void free_crew(unsigned scope, struct motet__crew *crew)
         motet__free(crew);
 }
 
-/* ---- the list, for motet_dump ---- */
-
-static struct {
-    motet_lock lock;
-    motet_pool *first; /* under lock */
-} pools;
-
-static motet__once once = MOTET__ONCE_INIT;
-
-static void print_pool(FILE *stream, const motet_pool *pool)
-{
-    static const char *const phases[] = {"open", "closed", "terminated"};
-    bool threads = pool->backend->scope == MOTET__PRIVATE;
-
-    fprintf(stream, "  pool %s: %u worker %s, %s, %zu tasks queued\n", pool->name,
-            pool->crew->count, threads ? "threads" : "processes",
-            phases[motet__load(&pool->crew->phase, RELAXED)], motet__crew_size(pool->crew));
-}
-
-/* A dump is for those who are stuck: the lock is waited for with a limit, and not held while the
- * stream is written to, which may be read by somebody slow. */
-static void print_pools(FILE *stream)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *memory = open_memstream(&text, &size);
-
-    if (!memory)
-        return;
-    if (motet__lock_acquire(&pools.lock, motet__now() + MOTET__SECOND, MOTET__UNCANCELLED) == 0) {
-        for (const motet_pool *pool = pools.first; pool; pool = pool->next)
-            print_pool(memory, pool);
-        motet__unlock(&pools.lock);
-    }
-    fclose(memory);
-    if (text)
-        fputs(text, stream);
-    free(text);
-}
-
-static void before_fork(void)
-{
-    motet__lock(&pools.lock);
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&pools.lock);
-}
-
-/* The workers of the parent's pools are not there: a copy is no pool. */
-static void after_fork_child(void)
-{
-    pools.first = NULL;
-    pools.lock = (motet_lock)MOTET_LOCK_INIT;
-}
-
-static void set_up(void)
-{
-    if (motet__at_fork(before_fork, after_fork_parent, after_fork_child) == 0)
-        motet__dump_also(print_pools);
-}
-
-static void enlist(motet_pool *pool)
-{
-    motet__once_run(&once, set_up);
-    motet__lock(&pools.lock);
-    pool->link = &pools.first;
-    pool->next = pools.first;
-    if (pool->next)
-        pool->next->link = &pool->next;
-    pools.first = pool;
-    motet__unlock(&pools.lock);
-}
-
-static void unlist(motet_pool *pool)
-{
-    motet__lock(&pools.lock);
-    *pool->link = pool->next;
-    if (pool->next)
-        pool->next->link = pool->link;
-    motet__unlock(&pools.lock);
-}
-
-/* ---- */
-
 static void free_pool(motet_pool *pool)
 {
     free_crew(pool->backend->scope, pool->crew);
@@ -204,18 +116,12 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
     if (rc == 0)
         rc = pool->backend->start(pool);
     if (rc == 0) {
-        enlist(pool);
+        motet__pools_enlist(pool);
         return pool;
     }
     free_pool(pool);
     errno = rc;
     return NULL;
-}
-
-/* Whether this process is a copy of the one that opened the pool: the workers are not its own. */
-static bool is_copy(const motet_pool *pool)
-{
-    return pool->forks != motet__forks;
 }
 
 /* ---- submitting ------------------------------------------------------------------------------- */
@@ -225,7 +131,7 @@ int motet__pool_accepts(const motet_pool *pool)
     if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN)
         return EPIPE;
     /* Threads do not go along in a fork: nobody would ever run it. */
-    return is_copy(pool) && pool->backend->scope == MOTET__PRIVATE ? EPIPE : 0;
+    return motet__pool_is_copy(pool) && pool->backend->scope == MOTET__PRIVATE ? EPIPE : 0;
 }
 
 int motet__pool_queue(motet_pool *pool, struct motet_future *task)
@@ -279,7 +185,7 @@ static bool raise_phase(motet_pool *pool, uint32_t phase)
  * has a copy of the lock, whose holder, if there was one at the fork, is not there. */
 static void tell(motet_pool *pool)
 {
-    if (is_copy(pool)) {
+    if (motet__pool_is_copy(pool)) {
         pool->backend->phase_changed(pool);
         return;
     }
@@ -367,7 +273,7 @@ int motet_pool_join(motet_pool *pool, double timeout)
     struct motet__worker *worker = motet__self()->worker;
     if (worker && worker->crew == pool->crew)
         return EDEADLK;
-    if (is_copy(pool))
+    if (motet__pool_is_copy(pool))
         return ECHILD;
     if (motet__load(&pool->crew->phase, ACQUIRE) == MOTET__CREW_OPEN)
         return EBUSY;
@@ -376,11 +282,12 @@ int motet_pool_join(motet_pool *pool, double timeout)
 
 void motet_pool_free(motet_pool *pool)
 {
-    if (!pool || is_copy(pool)) /* a copy has nothing of its own but this handle, which others of */
-        return;                 /* its threads may use still: it stays */
+    if (!pool || motet__pool_is_copy(
+                     pool)) /* a copy has nothing of its own but this handle, which others of */
+        return;             /* its threads may use still: it stays */
     if (motet__load(&pool->left, ACQUIRE) != 0)
         motet_pool_terminate(pool);
     join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
-    unlist(pool);
+    motet__pools_unlist(pool);
     free_pool(pool);
 }

@@ -20,6 +20,9 @@ struct motet__backend {
      * is done here. Does not wait. */
     void (*phase_changed)(motet_pool *pool);
 
+    /* The worker's task, which is ASKED, is to end. Under the pools' lock, and not after finish. */
+    void (*ask)(motet_pool *pool, struct motet__worker *worker, const struct motet_future *task);
+
     /* Frees what start made, once pool->left is 0. */
     void (*finish)(motet_pool *pool);
 };
@@ -38,6 +41,19 @@ struct motet_pool {
     void *staff;                     /* the backend's; constant once started */
     struct motet_pool *next, **link; /* in the list of all; under its lock */
 };
+
+/* All pools of this process, and those that its parent had at the fork. Taken before a pool's own lock. */
+void motet__pools_lock(void);
+void motet__pools_unlock(void);
+void motet__pools_enlist(motet_pool *pool);
+void motet__pools_unlist(motet_pool *pool);
+motet_pool *motet__pools_find_locked(const struct motet__crew *crew);
+
+/* Whether this process is a copy of the one that opened the pool: the workers are not its own. */
+static inline bool motet__pool_is_copy(const motet_pool *pool)
+{
+    return pool->forks != motet__forks;
+}
 
 /* For a backend: takes so many off pool->left. When it is 0, all have ended, and those who join wake. */
 void motet__pool_workers_left(motet_pool *pool, uint32_t ended);

@@ -13,12 +13,16 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "base/signal.h"
 #include "base/thread.h"
 #include "pool/pool.h"
 #include "process/process.h"
 
 /* A worker that is told to end may take this long before it is killed. */
 #define GRACE MOTET__SECOND
+
+/* What a worker gets when its task is to end: nothing happens to one that has executed another program. */
+#define ASKED SIGURG
 
 /* After a worker that could not be started, or that died before it had a task, the next attempt waits:
  * at first this long, twice as long each time, at most a second. */
@@ -52,13 +56,29 @@ struct start {
     uint32_t seat;
 };
 
+/* The worker that this process is. Constant before the first signal. */
+static struct motet__worker *own;
+
+/* Somebody has asked a task of ours to end; perhaps not the one that we are at by now. If the signal hits
+ * a thread of the task's, it is passed on: between our look and its effect we must not go on to another. */
+static void arrive(int signum)
+{
+    int saved = errno;
+
+    if (own->self && !motet__os_pass_signal(own->self->tid, signum))
+        motet__worker_hear(own);
+    errno = saved;
+}
+
 static int live(void *arg)
 {
     struct start *start = arg;
 
     motet__os_ignore(SIGINT); /* what Ctrl-C means is for the parent to say */
     motet__os_default(SIGTERM);
-    motet__worker_live(&start->pool->crew->workers[start->seat]);
+    own = &start->pool->crew->workers[start->seat];
+    motet__os_on_signal(ASKED, arrive);
+    motet__worker_live(own);
     return 0;
 }
 
@@ -198,6 +218,16 @@ static uint32_t list_sentinels(struct staff *staff)
     return alive;
 }
 
+/* Tells those workers whose tasks are to end. */
+static void pass_on(struct staff *staff)
+{
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++)
+        /* Acquire: pairs with the release in process_ask; the task is ASKED before the signal comes. */
+        if (motet__load(&staff->pool->crew->workers[i].asked, RELAXED) && staff->seats[i].process &&
+            motet__swap(&staff->pool->crew->workers[i].asked, 0, ACQUIRE))
+            motet__process_signal(staff->seats[i].process, ASKED);
+}
+
 static void *monitor(void *arg)
 {
     struct staff *staff = arg;
@@ -209,6 +239,7 @@ static void *monitor(void *arg)
         for (uint32_t i = 0; i < count; i++)
             if (staff->seats[i].process)
                 look_at(staff, i);
+        pass_on(staff);
         uint32_t phase = motet__load(&staff->pool->crew->phase, SEQ_CST);
         int64_t next = MOTET__NEVER;
         if (motet__load(&staff->pool->crew->hiring, ACQUIRE) == MOTET__CREW_WANTED)
@@ -356,6 +387,14 @@ static void process_phase_changed(motet_pool *pool)
     motet__os_eventfd_signal(staff->changed);
 }
 
+static void process_ask(motet_pool *pool, struct motet__worker *worker,
+                        const struct motet_future *task)
+{
+    (void)task; /* what it is at when the signal comes it knows itself */
+    motet__store(&worker->asked, 1, RELEASE);
+    process_phase_changed(pool);
+}
+
 static void process_finish(motet_pool *pool)
 {
     struct staff *staff = pool->staff;
@@ -370,5 +409,6 @@ const struct motet__backend motet__process_backend = {
     .start = process_start,
     .want = process_want,
     .phase_changed = process_phase_changed,
+    .ask = process_ask,
     .finish = process_finish,
 };

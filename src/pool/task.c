@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "motet/shared.h"
 #include "pool/records.h"
+#include "pool/watch.h"
 #include "pool/worker.h"
 #include "wait/note.h"
 #include "wait/spin.h"
@@ -17,6 +18,19 @@ static bool add_aligned(size_t *size, size_t count, size_t item_size)
 
     return !__builtin_mul_overflow(count, item_size, &bytes) && bytes <= SIZE_MAX - 15 &&
            !__builtin_add_overflow(*size, (bytes + 15) & ~(size_t)15, size);
+}
+
+void *motet__task_alloc(unsigned scope, size_t size)
+{
+    return scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__alloc(size);
+}
+
+void motet__task_free(unsigned scope, void *block)
+{
+    if (scope == MOTET__SHARED)
+        motet_shared_free(block);
+    else
+        motet__free(block);
 }
 
 struct motet_future *motet__task_new(unsigned scope, motet_task task, const void *args,
@@ -78,37 +92,64 @@ void motet__task_drop(struct motet_future *task)
      * nobody can make another meanwhile, and a look is enough. */
     if (motet__load(&task->refs, ACQUIRE) != 1 && motet__sub(&task->refs, 1, ACQ_REL) != 1)
         return;
+    motet__task_free(task->scope, task->text);
     if (task->scope == MOTET__SHARED)
         motet_shared_free(task);
     else
         motet__record_free(task, task->rank);
 }
 
-bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number)
+/* From one phase to another, if it is in the first: ASKED stays, and the flags that are about the end go
+ * with it. Who waits for the end is woken, who watches for it told. Whether it was; *after receives
+ * what is left to do. The record may be gone afterwards, unless the caller holds a reference. */
+static bool leave(struct motet_future *task, uint32_t from, uint32_t to, struct motet__after *after)
 {
+    unsigned scope = task->scope;
     uint32_t state = motet__load(&task->state, RELAXED);
 
-    while ((state & MOTET__PHASE) == MOTET__QUEUED)
-        if (motet__cas(&task->state, &state,
-                       (state & MOTET__SLEEPERS) | phase | number << MOTET__WORKER_SHIFT,
-                       ACQ_REL)) {
-            if (motet__task_ended(phase) && (state & MOTET__SLEEPERS))
-                motet__wake(&task->state, INT32_MAX, task->scope);
+    while ((state & MOTET__PHASE) == from) {
+        bool ends = motet__task_ended(to), watched = ends && (state & MOTET__FOLLOWED);
+        uint32_t flags = state & (ends ? MOTET__ASKED : MOTET__FLAGS);
+        /* With the lock, so that the watches of a record that its owner frees now are there still. */
+        if (watched)
+            motet__watches_lock();
+        /* Release: pairs with the acquire of those who find it ended; the results are there. SEQ_CST
+         * for the sake of those who watch: see eventcount.h. */
+        bool done = motet__cas(&task->state, &state, to | flags, watched ? SEQ_CST : ACQ_REL);
+        if (watched) {
+            if (done)
+                after->calls = motet__watches_of_ended(task);
+            motet__watches_unlock();
+        }
+        if (done) {
+            if (ends && (state & MOTET__SLEEPERS))
+                motet__wake(&task->state, INT32_MAX, scope);
+            after->asked = state & MOTET__ASKED;
             return true;
         }
+    }
     return false;
 }
 
-void motet__task_publish(struct motet_future *task, uint32_t phase)
+bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number)
 {
-    unsigned scope = task->scope;
+    struct motet__after after = {0};
 
-    /* Release: pairs with the acquire of those who find it ended; the results are there. */
-    if (motet__swap(&task->state, phase, RELEASE) & MOTET__SLEEPERS)
-        motet__wake(&task->state, INT32_MAX, scope);
+    if (!leave(task, MOTET__QUEUED, phase | number << MOTET__WORKER_SHIFT, &after))
+        return false;
+    motet__calls_run(after.calls);
+    return true;
 }
 
-void motet__task_run(struct motet_future *task)
+struct motet__after motet__task_publish(struct motet_future *task)
+{
+    struct motet__after after = {0};
+
+    leave(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
+    return after;
+}
+
+struct motet__after motet__task_run(struct motet_future *task)
 {
     for (uint32_t i = 0; i < task->count; i++) {
         /* Relaxed: read by others only after this process is dead or the task is done. */
@@ -130,7 +171,7 @@ void motet__task_run(struct motet_future *task)
         }
     }
     motet__writes(&task->results);
-    motet__task_publish(task, MOTET__DONE);
+    return motet__task_publish(task);
 }
 
 static const struct motet__waitable waitable = {.name = "future"};

@@ -8,8 +8,12 @@
  *              burial, and by nobody else
  *   DONE       it has ended; `error` and the results are constant
  *   CANCELLED  it never runs
- * SLEEPERS, beside any phase: somebody may sleep on `state`. Set by those about to; the change to
- * DONE or CANCELLED wakes them all.
+ * Beside any phase:
+ *   SLEEPERS   somebody may sleep on `state`. Set by those about to; the change to DONE or CANCELLED
+ *              wakes them all
+ *   FOLLOWED    somebody wants to be called when it ends: see watch.h. Set once the watch is in its
+ *              list; the change to DONE or CANCELLED then takes them out
+ *   ASKED      motet_future_cancel was called before it had ended. Stays
  *
  * `refs` counts the caller's handle and the entry in the pool's queue, which passes to the worker that
  * takes it out.
@@ -29,10 +33,14 @@ enum {
     MOTET__CANCELLED = 3,
     MOTET__PHASE = 3,
     MOTET__SLEEPERS = 4,
-    MOTET__WORKER_SHIFT = 3,
+    MOTET__FOLLOWED = 8,
+    MOTET__ASKED = 16,
+    MOTET__FLAGS = MOTET__SLEEPERS | MOTET__FOLLOWED | MOTET__ASKED,
+    MOTET__WORKER_SHIFT = 5,
 };
 
 struct motet__crew;
+struct motet__watch;
 
 struct motet_future {
     uint32_t state; /* atomic: see above; slept on */
@@ -57,8 +65,13 @@ struct motet_future {
     int pid;              /* if died: the worker, and its exit code as of motet_process_exitcode */
     int exitcode;
     struct motet_future *outer; /* the task that the same worker runs beneath this one, or NULL */
-    char *text;                 /* motet_future_error's; the handle's */
+    char *text; /* atomic: motet_future_error's, where the record is; NULL until somebody asks */
+    struct motet__watch *watches; /* of a record in private memory. Under the lock of the watches */
 };
+
+/* Memory where tasks are: not zeroed, if it is private. */
+void *motet__task_alloc(unsigned scope, size_t size);
+void motet__task_free(unsigned scope, void *block);
 
 /* A queued task with one reference, its arguments copied (or, if `in_place`, used where they are, as
  * the results); NULL when memory is out. */
@@ -69,17 +82,28 @@ struct motet_future *motet__task_new(unsigned scope, motet_task task, const void
 
 void motet__task_drop(struct motet_future *task);
 
+/* How an ended task ended: 0 or its error. */
+int motet__task_outcome(const struct motet_future *task);
+
 static inline bool motet__task_ended(uint32_t state)
 {
     return (state & MOTET__PHASE) >= MOTET__DONE;
 }
 
-/* From QUEUED to RUNNING (as worker `number`), CANCELLED or DONE: false when it was not QUEUED. */
+/* From QUEUED to RUNNING (as worker `number`) or CANCELLED, perhaps with ASKED: false when it was not
+ * QUEUED. In the second case it runs callbacks. */
 bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number);
 
+/* What is left to do for the one who has ended a task: whether its worker was asked to end it, and
+ * callbacks to run, with motet__calls_run, once the worker is not at it any more. */
+struct motet__after {
+    bool asked;
+    struct motet__watch *calls;
+};
+
 /* Runs it, and publishes that it is done. */
-void motet__task_run(struct motet_future *task);
-void motet__task_publish(struct motet_future *task, uint32_t phase);
+struct motet__after motet__task_run(struct motet_future *task);
+struct motet__after motet__task_publish(struct motet_future *task);
 
 /* Waits for its end: 0, ETIMEDOUT, ECANCELED; runs it in place, or EDEADLK, if the calling worker
  * can tell that nobody else will. */

@@ -91,9 +91,17 @@ static void thread_phase_changed(motet_pool *pool)
             motet_thread_cancel(staff->threads[i]);
 }
 
+static void thread_ask(motet_pool *pool, struct motet__worker *worker,
+                       const struct motet_future *task)
+{
+    (void)pool;
+    motet__worker_ask(worker, task);
+}
+
 const struct motet__backend motet__thread_backend = {
     .scope = MOTET__PRIVATE,
     .start = thread_start,
     .phase_changed = thread_phase_changed,
+    .ask = thread_ask,
     .finish = thread_finish,
 };

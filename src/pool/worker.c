@@ -3,6 +3,8 @@
 #include <errno.h>
 
 #include "pool/desk.h"
+#include "pool/pool.h"
+#include "pool/watch.h"
 #include "queue/queue.h"
 
 int motet__crew_put(struct motet__crew *crew, struct motet_future *task)
@@ -25,30 +27,49 @@ size_t motet__crew_size(const struct motet__crew *crew)
     return motet_queue_size(crew->queue) + (crew->desks ? motet__desks_size(crew->desks) : 0);
 }
 
+/* What the worker is at now is `task`. When that lies on top of another, or is one on which another
+ * lay, then `outer` is the lower one. */
+static void go_on_with(struct motet__worker *worker, struct motet_future *task,
+                       struct motet_future *outer)
+{
+    motet__compiler_barrier();
+    if (!outer) {
+        motet__store(&worker->running, task, RELAXED);
+        motet__compiler_barrier();
+        return;
+    }
+    /* Either who asks the lower one to end sees what we are at, or we see that it was asked: each side
+     * writes its word before it reads the other's, all SEQ_CST. */
+    motet__store(&worker->running, task, SEQ_CST);
+    if (motet__unlikely(motet__load(&outer->state, SEQ_CST) & MOTET__ASKED))
+        motet__worker_asked(worker);
+}
+
 /* Takes the task out of the state QUEUED, as its runner. */
 static bool claim(struct motet__worker *worker, struct motet_future *task)
 {
-    worker->claiming = task;
+    motet__store(&worker->claiming, task, RELAXED);
     motet__compiler_barrier(); /* one who buries us looks after our death: program order is enough */
     bool mine = motet__load(&worker->crew->phase, RELAXED) != MOTET__CREW_TERMINATED &&
                 motet__task_leave_queue(task, MOTET__RUNNING_TASK, worker->number);
     if (mine) {
         task->outer = worker->running;
-        motet__compiler_barrier();
-        worker->running = task;
+        go_on_with(worker, task, task->outer);
     }
-    motet__compiler_barrier();
-    worker->claiming = NULL;
+    /* Release: who sees that nothing is claimed sees what is running. */
+    motet__store(&worker->claiming, NULL, RELEASE);
     return mine;
 }
 
 static void run_claimed(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet_future *outer = task->outer;
+    struct motet__after after = motet__task_run(task);
 
-    motet__task_run(task);
-    motet__compiler_barrier();
-    worker->running = outer;
+    go_on_with(worker, outer, outer);
+    if (motet__unlikely(after.asked))
+        motet__worker_asked(worker);
+    motet__calls_run(after.calls);
 }
 
 /* Gets the next task into worker->popped. False: there will be none. */
@@ -62,7 +83,8 @@ static bool get(struct motet__worker *worker)
 
 void motet__worker_live(struct motet__worker *worker)
 {
-    motet__self()->worker = worker;
+    worker->self = motet__self();
+    worker->self->worker = worker;
     while (get(worker)) {
         struct motet_future *task = worker->popped;
         bool mine = claim(worker, task);
@@ -74,7 +96,7 @@ void motet__worker_live(struct motet__worker *worker)
         motet__compiler_barrier();
         motet__task_drop(task);
     }
-    motet__self()->worker = NULL;
+    worker->self->worker = NULL;
 }
 
 bool motet__worker_help(struct motet_future *task)
@@ -105,12 +127,52 @@ bool motet__worker_is_at(const struct motet_future *task)
     return false;
 }
 
+void motet__worker_ask(struct motet__worker *worker, const struct motet_future *task)
+{
+    /* The task is RUNNING: it was claimed, and is or was what runs. In this order: acquire, pairs with
+     * the release in claim. */
+    if (motet__load(&worker->claiming, ACQUIRE) == task ||
+        motet__load(&worker->running, SEQ_CST) == task)
+        motet__interrupt(worker->self, MOTET__CANCEL_TASK);
+}
+
+static bool is_asked(const struct motet__worker *worker, struct motet_future *task)
+{
+    uint32_t mine = MOTET__RUNNING_TASK | worker->number << MOTET__WORKER_SHIFT;
+    uint32_t state = task ? motet__load(&task->state, ACQUIRE) : 0;
+
+    return (state & MOTET__ASKED) && (state & ~(uint32_t)MOTET__FLAGS) == mine;
+}
+
+void motet__worker_hear(struct motet__worker *worker)
+{
+    /* What is being claimed may be ours and not run yet; if it is not asked, or not ours, go_on_with puts
+     * right what this does for the one beneath it. */
+    if (is_asked(worker, motet__load(&worker->claiming, RELAXED)) ||
+        is_asked(worker, motet__load(&worker->running, RELAXED)))
+        motet__interrupt(worker->self, MOTET__CANCEL_TASK);
+}
+
+/* With the pools' lock: who has made the task ASKED, and holds it, may not have ended our waits yet; that
+ * must not come later, and hit another task. */
+void motet__worker_asked(struct motet__worker *worker)
+{
+    struct motet__self *self = motet__self();
+
+    motet__pools_lock();
+    motet__and(&self->interrupted, ~(uint32_t)MOTET__CANCEL_TASK, SEQ_CST);
+    struct motet_future *task = worker->running;
+    if (task && (motet__load(&task->state, SEQ_CST) & MOTET__ASKED))
+        motet__interrupt(self, MOTET__CANCEL_TASK);
+    motet__pools_unlock();
+}
+
 /* The task fails, if the dead worker was at it. */
 static bool fail(struct motet__worker *worker, struct motet_future *task, int pid, int exitcode)
 {
     uint32_t state = motet__load(&task->state, ACQUIRE);
 
-    if ((state & ~(uint32_t)MOTET__SLEEPERS) !=
+    if ((state & ~(uint32_t)MOTET__FLAGS) !=
         (MOTET__RUNNING_TASK | worker->number << MOTET__WORKER_SHIFT))
         return false;
     if (!task->error) {
@@ -121,7 +183,7 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
     task->died = true;
     task->pid = pid;
     task->exitcode = exitcode;
-    motet__task_publish(task, MOTET__DONE);
+    motet__calls_run(motet__task_publish(task).calls);
     return true;
 }
 
@@ -150,6 +212,7 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, boo
         motet__task_drop(popped);
     }
     worker->popped = worker->claiming = worker->running = NULL;
+    worker->self = NULL;
     *at_task = busy;
     return true;
 }

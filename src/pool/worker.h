@@ -4,7 +4,7 @@
  * had then is in these words:
  *   popped    the task it got from the queue, and whose entry's reference it holds, until it has run
  *             it. Written by the queue: after a death it is here if and only if it was taken out
- *   claiming  the task whose state is being changed to RUNNING with our number
+ *   claiming  the task whose state is being changed to RUNNING with our number. Atomic
  *   running   the task that runs, and by its `outer` those that wait beneath it
  */
 #ifndef MOTET_POOL_WORKER_H
@@ -24,7 +24,10 @@ struct motet__worker {
     uint32_t number;          /* constant: from 1 */
     struct motet_future *popped;
     struct motet_future *claiming;
-    struct motet_future *running;
+    struct motet_future *running; /* atomic */
+    struct motet__self *self; /* of its thread, in whatever process that is; NULL: not at work */
+    uint32_t
+        asked; /* atomic. Of a process: 1, its task is to be cancelled, and the monitor to say so */
 };
 
 /* What the workers of a pool share. */
@@ -60,6 +63,17 @@ bool motet__worker_help(struct motet_future *task);
 
 /* Whether the calling worker is running it, here or beneath. */
 bool motet__worker_is_at(const struct motet_future *task);
+
+/* Under the pools' lock: ends the waits of the worker, a thread of this process, if it is that task that it
+ * is at, and not another that it runs while that one waits. */
+void motet__worker_ask(struct motet__worker *worker, const struct motet_future *task);
+
+/* In a handler of the worker's own thread, in a process of its own: the same for whatever task of its own
+ * was asked. Async-signal-safe. */
+void motet__worker_hear(struct motet__worker *worker);
+
+/* In the worker: makes MOTET__CANCEL_TASK right, which says whether what runs now is cancelled. */
+void motet__worker_asked(struct motet__worker *worker);
 
 /* Settles what a worker process left that ended with `exitcode`. *at_task: it was at one. False when
  * that cannot be done yet: ask again. */

@@ -601,18 +601,21 @@ int motet_process_sentinel(const motet_process *process)
     return process ? process->pidfd : -1;
 }
 
-int motet_process_terminate(motet_process *process)
+int motet__process_signal(motet_process *process, int signum)
 {
     int rc = mine(process);
 
-    return rc ? rc : send(process, SIGTERM);
+    return rc ? rc : send(process, signum);
+}
+
+int motet_process_terminate(motet_process *process)
+{
+    return motet__process_signal(process, SIGTERM);
 }
 
 int motet_process_kill(motet_process *process)
 {
-    int rc = mine(process);
-
-    return rc ? rc : send(process, SIGKILL);
+    return motet__process_signal(process, SIGKILL);
 }
 
 /* ---- who there is ---- */

@@ -7,6 +7,9 @@
 /* motet_process_join without end, even by a thread that is cancelled. */
 void motet__process_join(motet_process *process);
 
+/* Sends a signal to a child. 0, also when it has ended; or as motet_process_kill. */
+int motet__process_signal(motet_process *process, int signum);
+
 /* Has a process that ends, by exit() or by the return of its target, call fn before it waits for its
  * children: for those who would go on starting some. There is one such fn. */
 void motet__process_before_end(void (*fn)(void));

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "motet/lock.h"
+#include "wait/eventcount.h"
 
 #define MOTET__CHUNK ((size_t)65536)
 
@@ -55,6 +56,9 @@ struct motet__arena {
     alignas(64) motet_lock large_lock; /* serialises what is done with large blocks; taken before
                                           `lock`. Guards large_log */
     struct motet__log large_log;
+
+    /* For pools: who sleeps until a future that is watched has ended. */
+    alignas(64) struct motet__eventcount watchers;
 };
 
 /* Where its parts are. Each process keeps it in memory of its own: whoever writes over the arena changes

@@ -260,5 +260,5 @@ int motet_thread_cancel(motet_thread *thread)
 
 bool motet_cancelled(void)
 {
-    return motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCEL;
+    return motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCELS;
 }

@@ -242,7 +242,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
             return after_signals(deadline);
         if (!(how & MOTET__SHIELDED))
             return ECANCELED;
-        seen = MOTET__CANCEL;
+        seen = motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCELS;
     }
     if (shared) {
         int64_t look = motet__now() + MOTET__RECHECK;

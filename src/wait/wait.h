@@ -40,7 +40,11 @@ enum {
 
 /* Why a thread must not sleep on: the bits of self->interrupted. */
 enum {
-    MOTET__CANCEL = 1,  /* motet_thread_cancel came. Set by it, never cleared */
+    MOTET__CANCEL = 1, /* motet_thread_cancel came. Set by it, never cleared */
+    MOTET__CANCEL_TASK =
+        4,              /* the task that the thread runs for a pool is cancelled. Set by who cancels
+                               it, cleared by the thread when it goes on to another */
+    MOTET__CANCELS = 5, /* either */
     MOTET__SIGNALS = 2, /* handlers of signals are to be run. In the main thread only; set by
                              whoever the signal hits, cleared by the main thread before it looks
                              which ones */
@@ -71,7 +75,7 @@ int motet__wait(uint32_t *word, uint32_t expected, int64_t deadline, unsigned ho
 static inline int motet__no_wait(unsigned how)
 {
     /* Relaxed: a cancellation orders nothing but itself. */
-    bool cancelled = motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCEL;
+    bool cancelled = motet__load(&motet__self()->interrupted, RELAXED) & MOTET__CANCELS;
 
     return cancelled && !(how & (MOTET__UNCANCELLED | MOTET__SHIELDED)) ? ECANCELED : ETIMEDOUT;
 }

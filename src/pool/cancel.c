@@ -1,0 +1,60 @@
+/* Cancelling one task: one that is queued never runs; of one that runs the worker is told. */
+#include <errno.h>
+
+#include "pool/pool.h"
+
+/* Makes a task that runs ASKED, and has the pool tell its worker. EALREADY: it has ended. */
+static int ask_running(motet_pool *pool, struct motet_future *task)
+{
+    uint32_t state = motet__load(&task->state, ACQUIRE);
+
+    while ((state & MOTET__PHASE) == MOTET__RUNNING_TASK) {
+        if (state & MOTET__ASKED)
+            return 0;
+        /* SEQ_CST: see go_on_with in worker.c. */
+        if (motet__cas(&task->state, &state, state | MOTET__ASKED, SEQ_CST)) {
+            pool->backend->ask(pool, &pool->crew->workers[(state >> MOTET__WORKER_SHIFT) - 1],
+                               task);
+            return 0;
+        }
+    }
+    return EALREADY;
+}
+
+/* The pool is there as long as the list is locked, and its staff as long as its own lock is held too. (That
+ * of a copy may be held by nobody for ever; but a copy's staff stays.) */
+static int ask(struct motet_future *task)
+{
+    int rc = EPERM;
+
+    motet__pools_lock();
+    motet_pool *pool = motet__pools_find_locked(task->crew);
+    bool copy = pool && motet__pool_is_copy(pool);
+    if (copy && pool->backend->scope == MOTET__PRIVATE)
+        pool = NULL; /* its threads are not here */
+    if (pool && !copy)
+        motet__lock(&pool->lock);
+    if (pool)
+        rc = pool->finished ? EALREADY : ask_running(pool, task);
+    if (pool && !copy)
+        motet__unlock(&pool->lock);
+    motet__pools_unlock();
+    return rc;
+}
+
+int motet_future_cancel(motet_future *future)
+{
+    int rc;
+
+    if (!future)
+        return EINVAL;
+    if (motet__task_leave_queue(future, MOTET__CANCELLED | MOTET__ASKED, 0))
+        return 0;
+    if (motet_future_done(future))
+        rc = EALREADY;
+    else
+        rc = ask(future);
+    if (rc && motet_future_done(future)) /* meanwhile, or long ago */
+        rc = motet_future_cancelled(future) ? 0 : EALREADY;
+    return rc;
+}

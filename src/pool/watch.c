@@ -1,0 +1,381 @@
+#include "pool/watch.h"
+
+#include <errno.h>
+
+#include "base/memory.h"
+#include "base/thread.h"
+#include "pool/worker.h"
+#include "shared/alloc.h"
+#include "shared/arena.h"
+#include "sync/lock.h"
+#include "wait/note.h"
+
+/* How long the thread stays when there is nothing to watch. */
+#define IDLE (MOTET__SECOND / 5)
+
+static struct {
+    motet_lock lock;
+    struct motet__watch *shared; /* those of records in shared memory; under lock, as the rest */
+    bool served;                 /* there is a thread for them, */
+    uint32_t turn;               /* which sleeps here when there are none; atomic */
+    bool set_up;
+} watches;
+
+void motet__watches_lock(void)
+{
+    motet__lock(&watches.lock);
+}
+
+void motet__watches_unlock(void)
+{
+    motet__unlock(&watches.lock);
+}
+
+/* ---- rings ------------------------------------------------------------------------------------ */
+
+static struct motet__watch **ring_of(const struct motet__watch *watch)
+{
+    struct motet_future *future = watch->future;
+
+    return future->scope == MOTET__SHARED ? &watches.shared : &future->watches;
+}
+
+static void enlist_locked(struct motet__watch *watch)
+{
+    struct motet__watch **ring = ring_of(watch), *first = *ring;
+
+    watch->listed = true;
+    watch->next = watch->previous = watch;
+    if (first) {
+        watch->next = first;
+        watch->previous = first->previous;
+        first->previous->next = watch;
+        first->previous = watch;
+    } else {
+        *ring = watch;
+    }
+}
+
+static void unlist_locked(struct motet__watch *watch)
+{
+    struct motet__watch **ring = ring_of(watch);
+
+    watch->listed = false;
+    if (*ring == watch)
+        *ring = watch->next == watch ? NULL : watch->next;
+    watch->next->previous = watch->previous;
+    watch->previous->next = watch->next;
+}
+
+/* Takes one out whose future has ended: tells it, or puts it behind *calls. */
+static void deliver_locked(struct motet__watch *watch, struct motet__watch ***calls)
+{
+    unlist_locked(watch);
+    watch->next = NULL;
+    if (watch->tell) {
+        watch->tell(watch);
+    } else {
+        **calls = watch;
+        *calls = &watch->next;
+    }
+}
+
+/* ---- callbacks -------------------------------------------------------------------------------- */
+
+/* What a thread has to call still. */
+struct motet__calls {
+    struct motet__watch *first, **last;
+};
+
+void motet__calls_run(struct motet__watch *list)
+{
+    struct motet__self *self = motet__self();
+    struct motet__calls own;
+
+    if (!list)
+        return;
+    if (self->calls) {
+        *self->calls->last = list;
+        while (*self->calls->last)
+            self->calls->last = &(*self->calls->last)->next;
+        return;
+    }
+    own.first = list;
+    self->calls = &own;
+    while (own.first) {
+        struct motet__watch *call = own.first;
+        for (own.last = &own.first; *own.last; own.last = &(*own.last)->next)
+            ;
+        own.first = call->next;
+        if (!own.first)
+            own.last = &own.first;
+        call->fn(call->future, call->arg);
+        motet__task_drop(call->future);
+        motet__free(call);
+    }
+    self->calls = NULL;
+}
+
+int motet_future_on_done(motet_future *future, motet_callback *fn, void *arg)
+{
+    if (!future || !fn)
+        return EINVAL;
+    struct motet__watch *watch = motet__zalloc(sizeof *watch);
+    if (!watch)
+        return ENOMEM;
+    watch->future = future;
+    watch->fn = fn;
+    watch->arg = arg;
+    motet__add(&future->refs, 1, RELAXED); /* the caller has one: this is not the first */
+    int rc = motet__watch_add(watch);
+    if (rc) {
+        motet__task_drop(future);
+        motet__free(watch);
+    }
+    return rc;
+}
+
+/* ---- the thread for those in shared memory ----------------------------------------------------- */
+
+/* Delivers to all whose futures have ended. What is to be called. */
+static struct motet__watch *look_locked(void)
+{
+    struct motet__watch *calls = NULL, **last = &calls, *watch = watches.shared;
+
+    if (!watch)
+        return NULL;
+    struct motet__watch *end = watch->previous;
+    for (bool more = true; more;) {
+        struct motet__watch *next = watch->next;
+        more = watch != end;
+        /* SEQ_CST, as the change of what is FOLLOWED: see eventcount.h. */
+        if (motet__task_ended(motet__load(&watch->future->state, SEQ_CST)))
+            deliver_locked(watch, &last);
+        watch = next;
+    }
+    return calls;
+}
+
+/* Sleeps until there is something to watch. False: nothing came, and the thread ends. */
+static bool idle_locked(void)
+{
+    int64_t until = motet__now() + IDLE;
+    int rc = 0;
+
+    while (!watches.shared && rc == 0) {
+        uint32_t turn = motet__load(&watches.turn, RELAXED);
+        motet__unlock(&watches.lock);
+        rc = motet__wait(&watches.turn, turn, until, MOTET__PRIVATE | MOTET__UNCANCELLED);
+        motet__lock(&watches.lock);
+    }
+    return watches.shared != NULL;
+}
+
+static void *serve(void *arg)
+{
+    struct motet__arena *arena = arg;
+
+    motet__os_thread_name(motet__self()->tid, "motet-futures");
+    motet__lock(&watches.lock);
+    while (idle_locked()) {
+        /* Either this finds the future ended, or the one that ends it finds a sleeper. */
+        uint32_t key = motet__ec_prepare(&arena->watchers);
+        struct motet__watch *calls = look_locked();
+        bool sleep = !calls && watches.shared;
+        motet__unlock(&watches.lock);
+        motet__calls_run(calls);
+        if (sleep)
+            motet__ec_wait(&arena->watchers, key, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
+        motet__lock(&watches.lock);
+    }
+    watches.served = false;
+    motet__unlock(&watches.lock);
+    return NULL;
+}
+
+static void before_fork(void)
+{
+    motet__lock(&watches.lock);
+}
+
+static void after_fork_parent(void)
+{
+    motet__unlock(&watches.lock);
+}
+
+/* What the parent watches the child does not. */
+static void after_fork_child(void)
+{
+    watches.shared = NULL;
+    watches.served = false;
+    watches.lock = (motet_lock)MOTET_LOCK_INIT;
+}
+
+static int serve_locked(void)
+{
+    motet__os_thread thread;
+
+    if (!watches.set_up) {
+        int rc = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
+        if (rc)
+            return rc;
+        watches.set_up = true;
+    }
+    if (watches.served) {
+        motet__add(&watches.turn, 1, RELAXED);
+        motet__wake(&watches.turn, 1, MOTET__PRIVATE);
+        return 0;
+    }
+    int rc = motet__os_thread_start(&thread, serve, motet__the_arena, 0);
+    if (rc)
+        return rc;
+    motet__os_thread_detach(thread);
+    watches.served = true;
+    return 0;
+}
+
+/* ---- */
+
+struct motet__watch *motet__watches_of_ended(struct motet_future *task)
+{
+    struct motet__watch *calls = NULL, **last = &calls;
+
+    if (task->scope == MOTET__SHARED) {
+        struct motet__arena *arena = motet__the_arena;
+        motet__ec_notify(&arena->watchers, INT32_MAX, MOTET__SHARED);
+        return NULL;
+    }
+    while (task->watches)
+        deliver_locked(task->watches, &last);
+    return calls;
+}
+
+int motet__watch_add(struct motet__watch *watch)
+{
+    struct motet_future *future = watch->future;
+    struct motet__watch *calls = NULL, **last = &calls;
+    uint32_t state;
+    int rc = 0;
+
+    motet__lock(&watches.lock);
+    if (future->scope == MOTET__SHARED && !watches.shared &&
+        !motet__task_ended(motet__load(&future->state, ACQUIRE)))
+        rc = serve_locked();
+    if (rc == 0) {
+        enlist_locked(watch);
+        state = motet__load(&future->state, ACQUIRE);
+        /* SEQ_CST: the watch is there before FOLLOWED is; and who ends the task sees one or the other. */
+        while (!motet__task_ended(state) && !(state & MOTET__FOLLOWED) &&
+               !motet__cas(&future->state, &state, state | MOTET__FOLLOWED, SEQ_CST))
+            ;
+        if (motet__task_ended(motet__load(&future->state, ACQUIRE)) && watch->listed)
+            deliver_locked(watch, &last);
+    }
+    motet__unlock(&watches.lock);
+    motet__calls_run(calls);
+    return rc;
+}
+
+void motet__watch_remove(struct motet__watch *watch)
+{
+    motet__lock(&watches.lock);
+    if (watch->listed)
+        unlist_locked(watch);
+    motet__unlock(&watches.lock);
+}
+
+/* ---- sets ------------------------------------------------------------------------------------- */
+
+static void arrive(struct motet__watch *watch)
+{
+    struct motet__member *member = (struct motet__member *)watch;
+    struct motet__set *set = member->set;
+
+    member->next = NULL;
+    *set->last = member;
+    set->last = &member->next;
+    motet__add(&set->arrived, 1, RELEASE);
+    motet__wake(&set->arrived, 1, MOTET__PRIVATE);
+}
+
+struct motet__set *motet__set_new(struct motet_future *const futures[], size_t n)
+{
+    struct motet__set *set = NULL;
+    size_t size;
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = motet__worker_is_at(futures[i]) ? EDEADLK : 0;
+    if (rc == 0 && !__builtin_mul_overflow(n, sizeof *set->members, &size) &&
+        !__builtin_add_overflow(size, sizeof *set, &size))
+        set = motet__zalloc(size);
+    if (!set) {
+        errno = rc ? rc : ENOMEM;
+        return NULL;
+    }
+    set->last = &set->first;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        set->members[i].set = set;
+        set->members[i].watch.future = futures[i];
+        set->members[i].watch.tell = arrive;
+        motet__add(&futures[i]->refs, 1, RELAXED); /* the caller's handle is another */
+        set->count++;
+        rc = motet__watch_add(&set->members[i].watch);
+    }
+    if (rc == 0)
+        return set;
+    motet__set_free(set);
+    errno = rc;
+    return NULL;
+}
+
+void motet__set_free(struct motet__set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        motet__watch_remove(&set->members[i].watch);
+        motet__task_drop(set->members[i].watch.future);
+    }
+    motet__free(set);
+}
+
+static struct motet_future *take(struct motet__set *set)
+{
+    motet__lock(&watches.lock);
+    struct motet__member *member = set->first;
+    if (member) {
+        set->first = member->next;
+        if (!set->first)
+            set->last = &set->first;
+    }
+    motet__unlock(&watches.lock);
+    return member ? member->watch.future : NULL;
+}
+
+/* Runs the next that nobody has begun. False: there is none, or the caller is no worker. */
+static bool help(struct motet__set *set)
+{
+    if (!motet__self()->worker)
+        return false;
+    while (set->helped < set->count)
+        if (motet__worker_help(set->members[set->helped++].watch.future))
+            return true;
+    return false;
+}
+
+static const struct motet__waitable waitable = {.name = "one of several futures"};
+
+int motet__set_next(struct motet__set *set, struct motet_future **future, int64_t deadline)
+{
+    for (int rc = 0;;) {
+        uint32_t arrived = motet__load(&set->arrived, ACQUIRE); /* before the look */
+        if ((*future = take(set)))
+            return 0;
+        if (rc)
+            return rc;
+        if (deadline == MOTET__AT_ONCE)
+            rc = motet__no_wait(0);
+        else if (!help(set))
+            rc =
+                motet__wait_noted(&waitable, set, &set->arrived, arrived, deadline, MOTET__PRIVATE);
+    }
+}
