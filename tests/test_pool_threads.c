@@ -287,3 +287,68 @@ TEST(threads_that_submit_and_end)
         CHECK(allocated() < before + (1 << 20));
     close_pool(pool);
 }
+
+/* ---- tasks that lie with a worker which is at a long one ---- */
+
+static motet_event first_gate, second_gate, both_in;
+static int in; /* atomic */
+
+static int pass(const void *arg, void *result)
+{
+    motet_event *gate = *(motet_event *const *)arg;
+
+    (void)result;
+    if (__atomic_add_fetch(&in, 1, __ATOMIC_SEQ_CST) == 2)
+        motet_event_set(&both_in);
+    return motet_event_wait(gate, harness_patience());
+}
+
+static motet_future *submit_gate(motet_event *gate)
+{
+    motet_future *f = motet_pool_submit(pool, pass, &gate, 0);
+
+    CHECK(f != NULL);
+    return f;
+}
+
+enum { MARKED = 10, AHEAD = 50000 };
+
+static motet_future *marked[MARKED];
+static long submitted;
+
+/* Keeps the queue full, and says whether the marked ones are done. */
+static bool all_marked_done(void)
+{
+    for (; submitted < __atomic_load_n(&done, __ATOMIC_SEQ_CST) + AHEAD; submitted++)
+        submit_short();
+    for (int i = 0; i < MARKED; i++)
+        if (!motet_future_done(marked[i]))
+            return false;
+    return true;
+}
+
+/* Others may overtake them, but not for ever, even if there is always something in the queue. */
+TEST(what_lies_behind_a_long_task_is_not_overtaken_for_ever)
+{
+    int n = 3;
+
+    pool = open_pool(&THREADS, 2);
+    motet_future *first = submit_gate(&first_gate), *second = submit_gate(&second_gate);
+    CHECK_INT(motet_event_wait(&both_in, harness_patience()), 0);
+    motet_future *task = motet_pool_submit(pool, be_long, NULL, 0);
+    for (int i = 0; i < MARKED; i++)
+        CHECK((marked[i] = motet_pool_submit(pool, square, &n, sizeof(long))));
+    CHECK(!all_marked_done());
+    /* One worker takes the long one, and those behind it, and stays. */
+    motet_event_set(&first_gate);
+    CHECK_INT(motet_event_wait(&begun, harness_patience()), 0);
+    motet_event_set(&second_gate);
+    WAIT_UNTIL(all_marked_done());
+    motet_event_set(&may_end);
+    for (int i = 0; i < MARKED; i++)
+        motet_future_free(marked[i]);
+    motet_future_free(first);
+    motet_future_free(second);
+    motet_future_free(task);
+    close_pool(pool);
+}
