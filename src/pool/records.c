@@ -19,20 +19,19 @@ enum {
     LEAST = 128, /* bytes of a record of rank 0: two cache lines, which are often fetched as one */
     STEP = 64,   /* each next rank has a cache line more */
     RANKS = 5,
-    SLAB = 1 << 16,   /* what slabs are aligned to */
+    SLAB = 1 << 14,   /* what slabs are aligned to; larger ones malloc() would map one by one */
     USED = SLAB - 64, /* of it, for one: malloc() needs the rest, so that they lie side by side */
     HEADER = 128,
     WORDS = SLAB / LEAST / 64,
-    CACHED = 64, /* of a rank, by each thread */
-    MOVED = 32,  /* at once, between a thread and the depot */
-    EMPTY_KEPT = 256,
+    CACHED = 64,       /* of a rank, by each thread */
+    MOVED = 32,        /* at once, between a thread and the depot */
+    EMPTY_KEPT = 1024, /* slabs: 16 MB */
 };
 
 struct slab {
-    struct slab *next,
-        **at;             /* among those of its rank that have free ones; under the depot's lock */
-    uint32_t rank, count; /* constant */
-    uint32_t free;        /* how many are; under the depot's lock, as is `bits` */
+    struct slab *next, **at; /* among those of its rank with free ones; under the depot's lock */
+    uint32_t rank, count;    /* constant */
+    uint32_t free;           /* how many are; under the depot's lock, as is `bits` */
     uint64_t bits[WORDS];
 };
 
