@@ -136,6 +136,21 @@ run guestbook $book --burn
 is "guestbook: a new one" "" "$(run guestbook $book)"
 run guestbook $book --burn
 
+# One cook: a second could come when the kitchen has been closed, and would open another.
+kitchen=kitchen-$$
+run kitchen $kitchen order soup bread &
+orders=$!
+run kitchen $kitchen cook >"$scratch/cooked" &
+run kitchen $kitchen order fish cake tea
+wait $orders
+is "kitchen: closes when all is cooked" "" "$(run kitchen $kitchen close)"
+wait
+is "kitchen: each order is cooked once" "bread
+cake
+fish
+soup
+tea" "$(sort "$scratch/cooked")"
+
 for kind in thread process; do
     is "daemons $kind: is waited for" "main ends
 the worker begins

@@ -14,6 +14,9 @@ enum {
 
 struct scene {
     motet_queue *q;
+    motet_shared_memory *m; /* that the queue lies in, or NULL */
+    char name[64];          /* of that, */
+    size_t maxsize;         /* and of the queue in it */
     motet_event go;
     long added;             /* atomic: how many the survivors have put, numbered from LATER + 1 */
     int logged;             /* atomic: how many of the log are taken */
@@ -139,16 +142,24 @@ static int joins(void *arg)
 
 /* ---- what the victim does ---- */
 
+static motet_queue *elsewhere; /* the victim's own, at an address of its own; or NULL */
+static motet_shared_memory *segment_elsewhere;
+
+static motet_queue *victims(void *scene)
+{
+    return elsewhere ? elsewhere : ((struct scene *)scene)->q;
+}
+
 static void puts_item(void *scene)
 {
-    motet_queue_put(((struct scene *)scene)->q, &(long){VICTIMS + 10 * sweep_turn}, MOTET_FOREVER);
+    motet_queue_put(victims(scene), &(long){VICTIMS + 10 * sweep_turn}, MOTET_FOREVER);
 }
 
 static void gets_item(void *scene)
 {
     long item;
 
-    motet_queue_get(((struct scene *)scene)->q, &item, MOTET_FOREVER);
+    motet_queue_get(victims(scene), &item, MOTET_FOREVER);
 }
 
 static void puts_many(void *scene)
@@ -157,7 +168,7 @@ static void puts_many(void *scene)
 
     for (int i = 0; i < MANY; i++)
         items[i] = first + i;
-    motet_queue_put_many(((struct scene *)scene)->q, items, MANY, NULL, MOTET_FOREVER);
+    motet_queue_put_many(victims(scene), items, MANY, NULL, MOTET_FOREVER);
 }
 
 static void gets_many(void *scene)
@@ -165,17 +176,17 @@ static void gets_many(void *scene)
     long items[MANY];
     size_t got;
 
-    motet_queue_get_many(((struct scene *)scene)->q, items, MANY, &got, MOTET_FOREVER);
+    motet_queue_get_many(victims(scene), items, MANY, &got, MOTET_FOREVER);
 }
 
 static void says_done(void *scene)
 {
-    motet_queue_task_done(((struct scene *)scene)->q);
+    motet_queue_task_done(victims(scene));
 }
 
 static void shuts_down(void *scene)
 {
-    motet_queue_shutdown(((struct scene *)scene)->q, false);
+    motet_queue_shutdown(victims(scene), false);
 }
 
 /* ---- scenes ---- */
@@ -197,6 +208,54 @@ static struct scene *opened(void *scene, size_t maxsize, enum motet_queue_order 
     for (long i = 1; i <= items; i++)
         CHECK_INT(motet_queue_put(s->q, &i, 0), 0);
     return s;
+}
+
+static struct scene *segment(void *scene, size_t maxsize)
+{
+    struct scene *s = scene;
+
+    s->maxsize = maxsize;
+    snprintf(s->name, sizeof s->name, "kill-queue-%d", (int)getpid());
+    s->m = motet_shared_memory_create(s->name, motet_queue_memory_size(sizeof(long), maxsize));
+    CHECK(s->m);
+    return s;
+}
+
+static motet_queue *queue_in(const struct scene *s, motet_shared_memory *m)
+{
+    return motet_queue_open(.item_size = sizeof(long), .maxsize = s->maxsize,
+                            .memory = motet_shared_memory_data(m),
+                            .memory_size = motet_shared_memory_size(m));
+}
+
+static struct scene *opened_in_segment(void *scene, size_t maxsize, long items)
+{
+    struct scene *s = segment(scene, maxsize);
+
+    CHECK((s->q = queue_in(s, s->m)));
+    for (long i = 1; i <= items; i++)
+        CHECK_INT(motet_queue_put(s->q, &i, 0), 0);
+    return s;
+}
+
+/* In the victim, before it acts. */
+static void has_segment_elsewhere(void *scene)
+{
+    struct scene *s = scene;
+
+    CHECK((segment_elsewhere = motet_shared_memory_open(s->name)));
+    CHECK(motet_shared_memory_data(segment_elsewhere) != motet_shared_memory_data(s->m));
+}
+
+static void has_queue_elsewhere(void *scene)
+{
+    has_segment_elsewhere(scene);
+    CHECK((elsewhere = queue_in(scene, segment_elsewhere)));
+}
+
+static void opens_queue(void *scene)
+{
+    elsewhere = queue_in(scene, segment_elsewhere);
 }
 
 static void empty_two_sleep(void *scene)
@@ -263,15 +322,62 @@ static void empty_one_puts(void *scene)
     starts(s, puts_again_and_again);
 }
 
-/* One was got and is to be reported done; three join. */
-static void one_to_be_done(void *scene)
+static void no_queue_in_segment(void *scene)
 {
-    struct scene *s = opened(scene, ITEMS, MOTET_FIFO, 1);
+    segment(scene, ITEMS);
+}
+
+static void empty_two_sleep_in_segment(void *scene)
+{
+    struct scene *s = opened_in_segment(scene, ITEMS, 0);
+
+    s->deaths_of_getters = 1;
+    starts_and_sleeps(s, gets_one);
+    starts_and_sleeps(s, gets_one);
+}
+
+static void half_full_in_use_in_segment(void *scene)
+{
+    starts(opened_in_segment(scene, ITEMS, ITEMS / 2), turns_them_over);
+}
+
+static void full_one_gets_in_segment(void *scene)
+{
+    starts(opened_in_segment(scene, ITEMS, ITEMS), gets_again_and_again);
+}
+
+static void full_two_sleep_in_segment(void *scene)
+{
+    struct scene *s = opened_in_segment(scene, ITEMS, ITEMS);
+
+    s->deaths_of_getters = 1;
+    starts_and_sleeps(s, puts_one);
+    starts_and_sleeps(s, puts_one);
+}
+
+static void full_and_slept_for_in_segment(void *scene)
+{
+    starts_and_sleeps(opened_in_segment(scene, 1, 1), puts_one_or_none);
+}
+
+/* One was got and is to be reported done; three join. */
+static void to_be_done(struct scene *s)
+{
     long item;
 
     CHECK_INT(motet_queue_get(s->q, &item, 0), 0);
     for (int i = 0; i < 3; i++)
         starts_and_sleeps(s, joins);
+}
+
+static void one_to_be_done(void *scene)
+{
+    to_be_done(opened(scene, ITEMS, MOTET_FIFO, 1));
+}
+
+static void one_to_be_done_in_segment(void *scene)
+{
+    to_be_done(opened_in_segment(scene, ITEMS, 1));
 }
 
 static void empty_and_full(void *scene)
@@ -314,6 +420,15 @@ static void count_items(struct scene *s, long items, long victims)
         FAIL("%d items are lost", lost);
 }
 
+static void it_goes(struct scene *s)
+{
+    motet_queue_free(s->q);
+    if (s->m) {
+        CHECK_INT(motet_shared_memory_unlink(s->m), 0);
+        CHECK_INT(motet_shared_memory_close(s->m), 0);
+    }
+}
+
 /* As much fits in as ever, and it is in order; then the queue goes. */
 static void works_and_goes(struct scene *s, long maxsize)
 {
@@ -326,7 +441,7 @@ static void works_and_goes(struct scene *s, long maxsize)
     for (long i = 1; i <= room; i++)
         CHECK_INT(motet_queue_get(s->q, &item, 0), 0);
     CHECK_INT(motet_queue_size(s->q), 0);
-    motet_queue_free(s->q);
+    it_goes(s);
 }
 
 static size_t the_getters_get(void *scene, bool whole, long n)
@@ -454,7 +569,18 @@ static size_t done_or_not(void *scene, bool whole, long n)
         CHECK_INT(motet_queue_task_done(s->q), 0);
     all_end(s, "join", n);
     CHECK_INT(motet_queue_task_done(s->q), EINVAL);
-    motet_queue_free(s->q);
+    it_goes(s);
+    return 0;
+}
+
+static size_t made_or_not(void *scene, bool whole, long n)
+{
+    struct scene *s = scene;
+
+    (void)whole, (void)n;
+    CHECK((s->q = queue_in(s, s->m)));
+    CHECK_INT(motet_queue_size(s->q), 0);
+    works_and_goes(s, ITEMS);
     return 0;
 }
 
@@ -472,15 +598,20 @@ static size_t down_or_not(void *scene, bool whole, long n)
     while (motet_queue_get(s->q, &item, 0) == 0)
         ;
     CHECK_INT(motet_queue_get(s->q, &item, 0), EPIPE);
-    motet_queue_free(s->q);
+    it_goes(s);
     return 0;
 }
 
 /* ---- the sweeps ---- */
 
-#define QUEUE_SWEEP(name_, what_, ready_, act_, check_, company_)                                  \
+#define QUEUE_SWEEP(...) SWEEP_OF(NULL, __VA_ARGS__)
+/* The victim has the queue at another address than the others. */
+#define SEGMENT_SWEEP(...) SWEEP_OF(has_queue_elsewhere, __VA_ARGS__)
+#define MAKING_SWEEP(...) SWEEP_OF(has_segment_elsewhere, __VA_ARGS__)
+#define SWEEP_OF(before_, name_, what_, ready_, act_, check_, company_)                            \
     static const struct sweep name_ = {.name = "queue " what_,                                     \
                                        .ready = ready_,                                            \
+                                       .before = before_,                                          \
                                        .act = act_,                                                \
                                        .check = check_,                                            \
                                        .company = company_,                                        \
@@ -521,3 +652,22 @@ QUEUE_SWEEP(put_many_full, "put_many, full, another gets", full_one_gets, puts_m
             many_put_to_four, NULL)
 QUEUE_SWEEP(get_many, "get_many, half full, in use", half_full_in_use, gets_many, many_got_from_two,
             NULL)
+
+MAKING_SWEEP(make_in_segment, "open, in zeroed memory", no_queue_in_segment, opens_queue,
+             made_or_not, NULL)
+SEGMENT_SWEEP(put_empty_in_segment, "put, in a segment, getters sleep", empty_two_sleep_in_segment,
+              puts_item, the_getters_get, gets_one)
+SEGMENT_SWEEP(put_half_full_in_segment, "put, in a segment, in use", half_full_in_use_in_segment,
+              puts_item, put_among_two, NULL)
+SEGMENT_SWEEP(get_full_in_segment, "get, in a segment, putters sleep", full_two_sleep_in_segment,
+              gets_item, got_from_full, NULL)
+SEGMENT_SWEEP(get_half_full_in_segment, "get, in a segment, in use", half_full_in_use_in_segment,
+              gets_item, got_from_two, NULL)
+SEGMENT_SWEEP(put_many_in_segment, "put_many, in a segment, another gets", full_one_gets_in_segment,
+              puts_many, many_put_to_four, NULL)
+SEGMENT_SWEEP(get_many_in_segment, "get_many, in a segment, in use", half_full_in_use_in_segment,
+              gets_many, many_got_from_two, NULL)
+SEGMENT_SWEEP(task_done_in_segment, "task_done, in a segment, some join", one_to_be_done_in_segment,
+              says_done, done_or_not, joins)
+SEGMENT_SWEEP(shutdown_in_segment, "shutdown, in a segment, putters sleep",
+              full_and_slept_for_in_segment, shuts_down, down_or_not, puts_one_or_none)

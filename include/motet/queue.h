@@ -34,6 +34,9 @@
  * the others go on. Children made by spawn or forkserver may use it too, by the same pointer; they
  * have the compare of a queue with MOTET_PRIORITY by its name, so `MOTET_TASK(by_number);` goes with it.
  *
+ * With .memory it lies in memory of the caller's: in a named segment, where programs that are no relatives
+ * put and get. See motet_queue_memory_size.
+ *
  * A queue without a maxsize is what Python calls a SimpleQueue: a put never waits.
  *
  * A thread that was cancelled gets ECANCELED where it would have to wait, also with a timeout of 0.
@@ -73,16 +76,57 @@ typedef struct motet_queue_options {
     bool bytes;            /* true: messages of any length, and no item_size */
     bool eof; /* true: a get learns when nobody is left who may put; shared ones only, and not for
                  children made by spawn or forkserver */
+    void *memory; /* where it is to lie: see motet_queue_memory_size */
+    size_t memory_size;
 } motet_queue_options;
 
 /* Opens a queue: motet_queue_open(.item_size = …, .maxsize = …, .order = …, .shared = …).
  * A handle, or NULL with errno EINVAL (no item size, or one and .bytes; .eof without .shared; no
  * compare, no such order), EMFILE or ENFILE (with .eof, which takes two descriptors), EOVERFLOW (item_size
- * × maxsize is too large to count) or ENOMEM. Python: Queue(maxsize), LifoQueue, PriorityQueue. */
+ * × maxsize is too large to count) or ENOMEM; with .memory also ENOTSUP and ETIMEDOUT, see
+ * motet_queue_memory_size. Python: Queue(maxsize), LifoQueue, PriorityQueue. */
 #ifndef __cplusplus
 #define motet_queue_open(...) motet_queue_open_with(&(motet_queue_options){__VA_ARGS__})
 #endif
 MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options);
+
+/* How many bytes a queue of that item size and maxsize takes in memory of the caller's, for use as
+ * .memory. 0 with errno EINVAL (one of the two is 0) or EOVERFLOW. Python has nothing like it.
+ *
+ *     struct order { int number; char what[60]; };
+ *
+ *     size_t size = motet_queue_memory_size(sizeof(struct order), 100);
+ *     motet_shared_memory *m = motet_shared_memory_create("kitchen", size);
+ *     if (!m && errno == EEXIST)
+ *         m = motet_shared_memory_open("kitchen");
+ *     if (!m)
+ *         return errno;
+ *     motet_queue *q = motet_queue_open(.item_size = sizeof(struct order), .maxsize = 100,
+ *                                       .memory = motet_shared_memory_data(m),
+ *                                       .memory_size = motet_shared_memory_size(m));
+ *     if (!q)
+ *         return errno;                                   // motet_last_error() says more
+ *     …
+ *     motet_queue_free(q);                                // the handle; the queue stays
+ *     motet_shared_memory_close(m);
+ *
+ * Each program that has the segment open does this, in any order, at any time: the first finds zeroed memory
+ * and makes the queue, the others find it. It has all that there is to a queue, for whoever opens it, and
+ * whoever of them is killed at whatever instruction. It goes with the memory, and freeing the handle
+ * frees the handle: before the segment is closed.
+ *
+ * The memory begins at a multiple of 64, and may be a part of a segment, have another queue right behind
+ * it, be a mapping that was adopted (motet_shared_adopt), or come from motet_shared_alloc; private
+ * memory will not do. The handle serves this process and those that it forks; others open the queue by
+ * themselves. It is first in, first out and holds items of one size: with .order, .bytes or .eof it is
+ * ENOTSUP. EINVAL: the memory is too small, is not shared, or is neither zeroed nor a queue of this item size
+ * and maxsize. ETIMEDOUT: whoever is making the queue there stands still, or it was not zeroed. Each
+ * time motet_last_error says more.
+ *
+ * What others write over the queue may lose items or make calls fail, shutdown too with ETIMEDOUT; it
+ * leads no call out of the memory, unless it is the links of a lock that is held meanwhile. So what was
+ * said of segments and whom to trust holds here as well. */
+MOTET_API size_t motet_queue_memory_size(size_t item_size, size_t maxsize);
 
 /* Copies *item in, waiting while the queue is full. The macro passes sizeof *item along.
  * 0; ETIMEDOUT; ECANCELED; EPIPE when shut down; EMSGSIZE when the item has not the queue's item
@@ -176,7 +220,8 @@ MOTET_API int motet_queue_join(motet_queue *queue, double timeout);
 
 /* Refuses further puts, now and for ever: EPIPE to all that put or wait to put. Gets go on until it
  * is empty, then EPIPE; with `immediate` at once, and what is still in it is dropped and counts as
- * done. A graceful shutdown may be made immediate later; there is no way back. 0; EINVAL.
+ * done. A graceful shutdown may be made immediate later; there is no way back. 0; EINVAL; ETIMEDOUT
+ * with .memory, when somebody who has its lock has stood still for a second.
  * Python: Queue.shutdown(immediate=False). */
 MOTET_API int motet_queue_shutdown(motet_queue *queue, bool immediate);
 MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
@@ -199,7 +244,8 @@ MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
  * 0; EINVAL for a queue without .eof; ENOTSUP. Python has nothing like it. */
 MOTET_API int motet_queue_done_putting(motet_queue *queue);
 
-/* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. The memory
+/* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. A queue in memory
+ * of the caller's stays there, and each process that has the handle frees its own. The memory
  * of a shared queue goes when the process that opened it frees it and its children of that time
  * have ended. NULL is fine. */
 MOTET_API void motet_queue_free(motet_queue *queue);

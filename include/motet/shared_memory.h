@@ -24,9 +24,9 @@
  * Each program has a segment at an address of its own, so that pointers into it do not belong in it:
  * write offsets. Of motet's objects these work in it, between all programs of one process namespace
  * that have it open: locks and rlocks, which outlive their holder as in other shared memory; events;
- * semaphores; and conditions with a lock of their own, whose notify wakes all that wait, whatever the
- * number (so look again at what you wait for). Barriers, and conditions with a lock beside them, hold
- * addresses: ENOTSUP.
+ * semaphores; conditions with a lock of their own, whose notify wakes all that wait, whatever the
+ * number (so look again at what you wait for); and queues of items, see motet_queue_memory_size in
+ * <motet/queue.h>. Barriers, and conditions with a lock beside them, hold addresses: ENOTSUP.
  *
  * Whoever may write the file can also cut it short, and then using the memory is SIGBUS. So a segment
  * of another user, or one that others may write, is opened only when that is asked for.

@@ -44,7 +44,7 @@ struct motet__patience {
     uint32_t waits;    /* since it last looked away, */
     uint32_t interval; /* and how many are to be until it does again */
     uint16_t misses;   /* how often in a row it looked away and then slept all the same */
-    bool slept;        /* the last wait ended in sleep */
+    uint16_t slept;    /* 1: the last wait ended in sleep */
 };
 
 /* How an end begins. */
@@ -137,6 +137,7 @@ struct motet_queue {
     uint8_t order; /* enum motet_queue_order */
     bool grows;    /* segments or blocks come and go; false: all its memory is there */
     bool bytes;    /* its slots hold struct motet__message */
+    bool placed;   /* it lies in memory of the caller's, the handle alone in ours; see placed.h */
     struct motet__line line;
 
     uint64_t capacity;     /* items it holds at most; UINT64_MAX: no bound */
@@ -147,6 +148,9 @@ struct motet_queue {
     struct motet__later *later; /* the opener's */
     int opener;                 /* the process that opened it */
 };
+
+/* Makes zeroed memory, but for the lock of the put end, the body of an empty queue. */
+void motet__queue_begin(struct motet__body *body, uint64_t capacity);
 
 /* Whether it was opened in another image of the program, so that functions lie elsewhere here, and
  * descriptors are not the same. */

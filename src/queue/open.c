@@ -11,6 +11,7 @@
 #include "queue/fifo.h"
 #include "queue/message.h"
 #include "queue/pile.h"
+#include "queue/placed.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
 
@@ -65,8 +66,7 @@ static void free_whole(void *handle)
     motet__free_block(queue->scope, &(void *){queue->body});
 }
 
-/* What is not zero in the body of a new queue. */
-static void begin(struct motet__body *body, uint64_t capacity)
+void motet__queue_begin(struct motet__body *body, uint64_t capacity)
 {
     body->maxsize = capacity;
     body->put.patience = body->get.patience =
@@ -108,7 +108,7 @@ static motet_queue *place(const motet_queue *layout)
     whole->handle.body = &whole->body;
     whole->handle.getter =
         layout->order == MOTET_FIFO ? &whole->body.get.lock : &whole->body.put.lock;
-    begin(&whole->body, layout->capacity);
+    motet__queue_begin(&whole->body, layout->capacity);
     return &whole->handle;
 }
 
@@ -188,6 +188,8 @@ static int set_up(motet_queue *queue, const motet_queue_options *options)
 
 static int open_queue(const motet_queue_options *options, motet_queue **queue)
 {
+    if (options && (options->memory || options->memory_size))
+        return motet__placed_open(options, queue);
     int rc = !make_sense(options) ? EINVAL : options->shared ? motet__arena() : 0;
 
     if (rc)
@@ -221,7 +223,9 @@ void motet_queue_free(motet_queue *queue)
     struct motet__later *later = queue->later;
     if (queue->line.id)
         motet__line_close(&queue->line);
-    if (queue->scope == MOTET__PRIVATE) {
+    if (queue->placed) {
+        motet__free(queue);
+    } else if (queue->scope == MOTET__PRIVATE) {
         free_whole(queue);
     } else if (queue->opener == motet__os_pid()) {
         later->run = free_whole;

@@ -85,7 +85,7 @@ static void lose_patience(struct motet__patience *patience, uint64_t count)
         patience->away = AWAY_LEAST;
     }
     patience->since = count;
-    patience->slept = false;
+    patience->slept = 0;
 }
 
 /* Whether there is room. Under the put end's lock. */
@@ -289,7 +289,7 @@ static inline int get_one(motet_queue *queue, struct move *move)
 
     if (motet__unlikely(rc))
         return rc;
-    if (queue->scope == MOTET__SHARED)
+    if (queue->scope == MOTET__SHARED && !queue->placed)
         note_destination(body, head, move->to);
     motet__reads(slot);
     copy_item(move->to, slot, queue->item_size);
@@ -371,13 +371,22 @@ static void repair_put_end(motet_queue *queue)
         motet__pile_repair(queue);
 }
 
-static void repair_get_end(motet_queue *queue)
+/* What has not been taken out must not be where it was to go. */
+static void settle_destination(motet_queue *queue)
 {
     struct motet__body *body = queue->body;
 
     if (body->get.into && body->get.intent == motet__load(&body->get.head, RELAXED))
         memset(body->get.into, 0, queue->item_size);
     body->get.into = NULL;
+}
+
+static void repair_get_end(motet_queue *queue)
+{
+    struct motet__body *body = queue->body;
+
+    if (!queue->placed) /* where no address is to be believed */
+        settle_destination(queue);
     body->get.tail_seen = motet__load(&body->put.tail, ACQUIRE);
     if (queue->order == MOTET_FIFO)
         motet__fifo_repair_get(queue);
@@ -472,6 +481,7 @@ struct wait {
  * does not ask how many processors there are: where it never helps, it is hardly ever done. */
 static bool look(struct motet__body *body, const struct wait *wait, uint32_t away)
 {
+    away = away < AWAY_MOST ? away : AWAY_MOST; /* whatever has been written there */
     for (uint32_t spent = 0; away && spent < AWAY_ALL; spent += away, away = AWAY_LEAST) {
         for (uint32_t i = 0; i < away; i++)
             motet__pause();
@@ -650,7 +660,7 @@ static inline __attribute__((always_inline)) int put_with(motet_queue *queue, mo
         if (motet__unlikely(rc = enter(queue, &body->put.lock, deadline)))
             return slept ? pass_on(queue, &body->putters, rc) : rc;
         if (motet__unlikely(slept))
-            body->put.patience.slept = true;
+            body->put.patience.slept = 1;
         slept = false;
         size_t before = move->moved;
         rc = step(queue, move);
@@ -685,7 +695,7 @@ static inline __attribute__((always_inline)) int get_with(motet_queue *queue, mo
         if (motet__unlikely(rc = enter(queue, queue->getter, deadline)))
             return slept ? pass_on(queue, &body->getters, rc) : rc;
         if (motet__unlikely(slept))
-            body->get.patience.slept = true;
+            body->get.patience.slept = 1;
         slept = false;
         size_t before = move->moved;
         rc = step(queue, move);
@@ -866,9 +876,15 @@ int motet_queue_shutdown(motet_queue *queue, bool immediate)
     struct motet__body *body = queue->body;
     uint32_t wanted = immediate ? MOTET__IMMEDIATE : MOTET__GRACEFUL;
     bool both = immediate && queue->getter != &body->put.lock;
-    enter(queue, &body->put.lock, MOTET__NEVER); /* so it cannot time out */
-    if (both)
-        enter(queue, queue->getter, MOTET__NEVER);
+    /* Where anybody may have written into the lock, not for ever; elsewhere it cannot time out. */
+    int64_t deadline = queue->placed ? MOTET__AT_ONCE : MOTET__NEVER;
+    int rc = enter(queue, &body->put.lock, deadline);
+    if (rc)
+        return rc;
+    if (both && (rc = enter(queue, queue->getter, deadline)) != 0) {
+        leave(queue, &body->put.lock);
+        return rc;
+    }
     if (motet__load(&body->shutdown, RELAXED) < wanted)
         motet__store(&body->shutdown, wanted, SEQ_CST);
     if (both)
