@@ -57,9 +57,12 @@ TEST(one_worker_keeps_the_order)
 
 static int stop; /* atomic */
 
+static int links; /* atomic */
+
 static int submit_again(const void *arg, void *result)
 {
     (void)arg, (void)result;
+    __atomic_add_fetch(&links, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&stop, __ATOMIC_SEQ_CST))
         return 0;
     motet_future *f = motet_pool_submit(pool, submit_again, NULL, 0);
@@ -80,6 +83,7 @@ TEST(an_endless_chain_lets_others_in)
 {
     pool = open_pool(&THREADS, 1);
     motet_future *chain = motet_pool_submit(pool, submit_again, NULL, 0);
+    WAIT_UNTIL(__atomic_load_n(&links, __ATOMIC_SEQ_CST) > 1000);
     motet_future *end = motet_pool_submit(pool, set_stop, NULL, 0);
     CHECK(chain && end);
     CHECK_INT(motet_future_wait(end, harness_patience()), 0);
@@ -213,6 +217,36 @@ TEST(tasks_wait_in_every_order)
         }
         close_pool(pool);
     }
+}
+
+static int wait_for_one_of_two(const void *arg, void *result)
+{
+    int n = 3;
+    long nine = 0;
+
+    (void)arg, (void)result;
+    motet_future *f = motet_pool_submit(pool, square, &n, sizeof nine);
+    CHECK(f != NULL);
+    submit_short();
+    CHECK_INT(motet_future_result(f, &nine, MOTET_FOREVER), 0);
+    CHECK_INT(nine, 9);
+    motet_future_free(f);
+    return 0;
+}
+
+/* What was submitted last, and is not waited for, is done as well. */
+TEST(a_task_waits_for_the_first_of_two)
+{
+    enum { TIMES = 50 };
+
+    pool = open_pool(&THREADS, 1);
+    for (int i = 0; i < TIMES; i++) {
+        motet_future *f = motet_pool_submit(pool, wait_for_one_of_two, NULL, 0);
+        CHECK_INT(motet_future_result(f, NULL, harness_patience()), 0);
+        motet_future_free(f);
+    }
+    close_pool(pool);
+    CHECK_INT(done, TIMES);
 }
 
 /* ---- memory ---- */

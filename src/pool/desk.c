@@ -191,7 +191,7 @@ static bool may_search(const struct motet__desks *desks)
 /* Looks round for some microseconds. */
 static struct motet_future *search(struct motet__worker *worker)
 {
-    struct motet_future *task = NULL;
+    struct motet_future *task = look(worker);
 
     for (struct motet__spin spin = motet__spin_for_reply(0); !task && motet__spin_goes_on(&spin);)
         if ((task = look(worker)))

@@ -5,7 +5,7 @@
 #include "base/atomic.h"
 #include "pool/desk.h"
 
-enum { TASKS_MOST = 4 };
+enum { TASKS_MOST = 100 };
 
 static struct motet_future *task[TASKS_MOST]; /* nothing of them is used but their addresses */
 static uint32_t taken[TASKS_MOST];            /* atomic */
@@ -99,6 +99,24 @@ static void push_and_pop_some(void *arg)
     pop(arg);
     push(3);
     pop(arg);
+}
+
+static void take_twice(void *arg)
+{
+    take(arg);
+    take(arg);
+}
+
+MODEL(deque_two_are_left, .preemptions = 4, .delays = 2)
+{
+    open_deque();
+    push(0);
+    push(1);
+    model_thread("owner", pop, NULL);
+    model_thread("thief", take_twice, NULL);
+    model_run();
+    take_rest();
+    expect_all_taken(2);
 }
 
 MODEL(deque_owner_and_thieves, .preemptions = 3, .delays = 1)
@@ -274,4 +292,71 @@ MODEL(desk_who_finds_one_passes_the_search_on, .preemptions = 3, .leaks = true)
     model_thread("bringer", bring_two_from_outside, NULL);
     model_run();
     close_crew(2);
+}
+
+/* ---- whose turn it is ------------------------------------------------------------------------- */
+
+static struct motet_future *next(uint32_t worker)
+{
+    struct motet_future *one;
+
+    motet__self()->worker = &crew->workers[worker];
+    one = motet__desk_next(&crew->workers[worker]);
+    motet__self()->worker = NULL;
+    CHECK(one);
+    note_taken(one);
+    return one;
+}
+
+static void bring_as(uint32_t worker, int i)
+{
+    motet__self()->worker = &crew->workers[worker];
+    bring(i);
+    motet__self()->worker = NULL;
+}
+
+static void end(int tasks)
+{
+    shut_down();
+    while (!taken[tasks - 1])
+        next(0);
+    close_crew(tasks);
+}
+
+/* The first worker has two on its desk and stays away; the other has always something in the queue. */
+MODEL(desk_of_one_who_stays_away, .preemptions = MODEL_NONE, .random = 1, .leaks = true)
+{
+    int n = 0;
+
+    open_crew(2);
+    while (n < 6)
+        bring(n++);
+    CHECK(next(0) == task[0]);
+    CHECK_INT(motet__desks_size(crew->desks), 2);
+    while (!taken[1] || !taken[2]) {
+        CHECK(n < TASKS_MOST / 2);
+        bring(n++);
+        next(1);
+    }
+    while (motet__crew_size(crew) > 0)
+        next(1);
+    end(n);
+}
+
+/* The only worker always brings a task itself; then one comes from outside. */
+MODEL(desk_that_is_never_empty, .preemptions = MODEL_NONE, .random = 1, .leaks = true)
+{
+    int n = 1;
+
+    open_crew(1);
+    bring_as(0, n++);
+    bring(0);
+    while (!taken[0]) {
+        CHECK(n < TASKS_MOST - 1);
+        bring_as(0, n++);
+        next(0);
+    }
+    while (motet__crew_size(crew) > 0)
+        next(0);
+    end(n);
 }
