@@ -72,7 +72,7 @@ int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
         int rc = motet_queue_put(crew->queue, &task, MOTET_FOREVER);
         if (rc)
             return rc;
-        searching = motet__or(&desks->searching, 0, SEQ_CST);
+        searching = motet__add(&desks->searching, 0, SEQ_CST);
     }
     if (searching == 0)
         motet__ec_notify(&desks->idle, 1, MOTET__PRIVATE);
@@ -81,7 +81,7 @@ int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
 
 void motet__desks_wake(struct motet__desks *desks)
 {
-    motet__or(&desks->searching, 0, SEQ_CST); /* as after a put */
+    motet__add(&desks->searching, 0, SEQ_CST); /* as after a put */
     motet__ec_notify(&desks->idle, UINT32_MAX, MOTET__PRIVATE);
 }
 
