@@ -106,6 +106,24 @@ wrong_usage()
     for s in nan -1 x 0 '' inf 1s 0x1 -0 1e -inf; do
         refused "--timeout $s: not a number of seconds above 0" --timeout "$s" echo ::: a
     done
+    for w in 0 -1 x '' 101% 0% % 1.5 now,2 NOW; do
+        refused "--fail $w: not one of now, soon, never, a number such as 3 or a share such as 10%" \
+            --fail "$w" echo ::: a
+    done
+    for x in 0 -1 x '' 1x 1%% nan inf; do
+        refused "--load $x: not a number of processes such as 2.5, nor a share of the processors such as 80%" \
+            --load "$x" echo ::: a
+    done
+    for x in 0 -1 x '' 1X 1GB 1KK K; do
+        refused "--min-free $x: not a size such as 500M or 2G" --min-free "$x" echo ::: a
+    done
+    refused "--retry -1: not a number from 0 to 1000" --retry -1 echo ::: a
+    refused "--retry 1001: not a number from 0 to 1000" --retry 1001 echo ::: a
+    refused "--retry-delay 0: not a number of seconds above 0" --retry-delay 0 echo ::: a
+    refused "--delay x: not a number of seconds above 0" --delay x echo ::: a
+    refused "--resume needs --log FILE, the log of what was done" --resume echo ::: a
+    refused "--fail needs now, soon, never, a number or a share" --fail
+    refused "unknown option --halt; it is --fail here" --halt now echo ::: a
     refused "-j needs a number" -j
     refused "-a needs a file" -a
     refused "--timeout needs a number of seconds" --timeout
@@ -126,6 +144,18 @@ numbers_that_are_fine()
     done
     for s in 100 1e3 100.5 1e300; do
         map --timeout $s echo ::: a
+        is "$status$(cat "$out")" 0a
+    done
+    for x in 1 2.5 80% 1000%; do
+        map --load $x echo ::: a
+        is "$status$(cat "$out")" 0a
+    done
+    for x in 1 1k 1K 1.5M 0.001G; do
+        map --min-free $x echo ::: a
+        is "$status$(cat "$out")" 0a
+    done
+    for x in never soon now 1 99 0.5% 100%; do
+        map --fail $x echo ::: a
         is "$status$(cat "$out")" 0a
     done
 }

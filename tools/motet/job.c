@@ -286,45 +286,67 @@ static int start(struct job *job, char *const environment[], struct child *child
     }
 }
 
+static int count_others(struct crew *crew)
+{
+    motet_lock_acquire(&crew->lock, MOTET_FOREVER);
+    int running = crew->running;
+    motet_lock_release(&crew->lock);
+    return running;
+}
+
+/* Starts it when the gate lets it through; ECANCELED if no more jobs are wanted by then. One at a time,
+ * until its child is counted, so that each knows of those before it. */
+static int start_at_gate(struct job *job, char *const environment[], struct child *child)
+{
+    struct crew *crew = job->crew;
+    double pause;
+    int rc;
+
+    motet_lock_acquire(&crew->at_gate, MOTET_FOREVER);
+    while (!is_closed(crew) && (pause = gate_ask(&crew->gate, count_others(crew))) > 0)
+        motet_event_wait(&crew->closed, pause);
+    rc = is_closed(crew) ? ECANCELED : start(job, environment, child);
+    if (rc == 0)
+        count_running(crew, 1);
+    motet_lock_release(&crew->at_gate);
+    return rc;
+}
+
+static int start_at_once(struct job *job, char *const environment[], struct child *child)
+{
+    int rc = start(job, environment, child);
+
+    if (rc == 0)
+        count_running(job->crew, 1);
+    return rc;
+}
+
 static void run_command(struct job *job)
 {
     struct crew *crew = job->crew;
     char **environment = environment_for(&crew->environment, job->number, job->slot);
     struct child child;
-    int rc = environment ? start(job, environment, &child) : ENOMEM;
+    int rc = ENOMEM;
 
+    if (environment)
+        rc = gate_is_open(&crew->gate) ? start_at_once(job, environment, &child)
+                                       : start_at_gate(job, environment, &child);
     free(environment);
     if (rc) {
-        job->outcome = is_closed(crew) && may_pass(rc) ? JOB_NOT_STARTED : JOB_CANNOT_RUN;
+        job->outcome =
+            is_closed(crew) && (may_pass(rc) || rc == ECANCELED) ? JOB_NOT_STARTED : JOB_CANNOT_RUN;
         job->code = rc;
         return;
     }
-    count_running(crew, 1);
     tend(job, &child);
     count_running(crew, -1);
 }
 
-static int take_slot(struct crew *crew)
-{
-    motet_lock_acquire(&crew->lock, MOTET_FOREVER);
-    int slot = crew->slots[--crew->free_slots];
-    motet_lock_release(&crew->lock);
-    return slot;
-}
-
-static void give_slot(struct crew *crew, int slot)
-{
-    motet_lock_acquire(&crew->lock, MOTET_FOREVER);
-    crew->slots[crew->free_slots++] = slot;
-    motet_lock_release(&crew->lock);
-}
-
-static void run_in_slot(struct job *job)
+static void run(struct job *job)
 {
     struct crew *crew = job->crew;
 
     job->began = clock_wall();
-    job->slot = take_slot(crew);
     job->argv = template_expand(crew->template, job->item, job->number, job->slot);
     if (job->argv && !job->problem) {
         run_command(job);
@@ -332,24 +354,53 @@ static void run_in_slot(struct job *job)
         job->outcome = JOB_CANNOT_RUN;
         job->code = ENOMEM;
     }
-    give_slot(crew, job->slot);
 }
 
-int job_run(const void *arg, void *result)
+/* Here and not in the main thread, which would learn of it after this worker has begun the next. */
+static void count_failure(struct crew *crew)
+{
+    motet_lock_acquire(&crew->lock, MOTET_FOREVER);
+    bool enough = ++crew->failures == crew->most_failures;
+    motet_lock_release(&crew->lock);
+    if (enough)
+        motet_event_set(&crew->closed);
+}
+
+/* From then on the job is the main thread's. */
+static void hand_back(struct crew *crew, struct job *job)
 {
     static const uint64_t one = 1;
-    struct job *job = *(struct job *const *)arg;
-    struct crew *crew = job->crew;
 
-    (void)result;
-    if (!is_closed(crew))
-        run_in_slot(job);
-    /* The queue has room for all jobs there are at a time, so it does not wait. From here on the job
-     * is the main thread's. */
+    /* The queue has room for all jobs there are at a time, so it does not wait. */
     while (motet_queue_put(crew->done, &job, MOTET_FOREVER) == ENOMEM)
         motet_sleep(0.01);
     if (write(crew->done_fd, &one, sizeof one) < 0) {
         /* Full, so it is readable. */
+    }
+}
+
+static int take_slot(struct crew *crew)
+{
+    motet_lock_acquire(&crew->lock, MOTET_FOREVER);
+    int slot = ++crew->workers;
+    motet_lock_release(&crew->lock);
+    return slot;
+}
+
+int crew_work(const void *arg, void *result)
+{
+    struct crew *crew = *(struct crew *const *)arg;
+    int slot = take_slot(crew);
+    struct job *job;
+
+    (void)result;
+    while (motet_queue_get(crew->todo, &job, MOTET_FOREVER) == 0) {
+        job->slot = slot;
+        if (!is_closed(crew))
+            run(job);
+        if (job_failed(job) && !job_wants_retry(job))
+            count_failure(crew);
+        hand_back(crew, job);
     }
     return 0;
 }
@@ -363,14 +414,40 @@ struct job *job_new(struct crew *crew, unsigned long long number, const struct i
         return NULL;
     job->crew = crew;
     job->number = number;
+    job->attempt = 1;
     job->problem = item->problem;
     memcpy(job->item, item->text, size);
     return job;
 }
 
+bool job_failed(const struct job *job)
+{
+    return job->outcome != JOB_NOT_STARTED && job->outcome != JOB_STOPPED &&
+           (job->outcome != JOB_EXITED || job->code != 0);
+}
+
+bool job_wants_retry(const struct job *job)
+{
+    return job_failed(job) && job->attempt <= job->crew->retries &&
+           job->outcome != JOB_CANNOT_RUN && job->outcome != JOB_LOST;
+}
+
 bool job_ended_well(const struct job *job)
 {
     return job->outcome == JOB_EXITED && job->code == 0 && !job->output_lost;
+}
+
+void job_again(struct job *job)
+{
+    capture_free(&job->out);
+    capture_free(&job->err);
+    free(job->argv);
+    job->argv = NULL;
+    job->outcome = JOB_NOT_STARTED;
+    job->core_dumped = false;
+    job->seconds = 0;
+    job->used = (struct rusage){0};
+    job->attempt++;
 }
 
 void job_free(struct job *job)
@@ -383,28 +460,16 @@ void job_free(struct job *job)
     free(job);
 }
 
-static int open_slots(struct crew *crew, int workers)
-{
-    crew->slots = calloc((size_t)workers, sizeof *crew->slots);
-    if (!crew->slots)
-        return ENOMEM;
-    while (crew->free_slots < workers) {
-        crew->slots[crew->free_slots] = workers - crew->free_slots;
-        crew->free_slots++;
-    }
-    return 0;
-}
-
-int crew_init(struct crew *crew, int workers, size_t unreaped)
+int crew_init(struct crew *crew, size_t away)
 {
     int rc = environment_init(&crew->environment);
 
-    if (!rc)
-        rc = open_slots(crew, workers);
     if (rc)
         return rc;
     motet_condition_init(&crew->room, &crew->lock);
-    crew->done = motet_queue_open(.item_size = sizeof(struct job *), .maxsize = unreaped);
+    crew->todo = motet_queue_open(.item_size = sizeof(struct job *), .maxsize = away);
+    if (crew->todo)
+        crew->done = motet_queue_open(.item_size = sizeof(struct job *), .maxsize = away);
     if (!crew->done)
         return errno;
     crew->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -413,8 +478,8 @@ int crew_init(struct crew *crew, int workers, size_t unreaped)
 
 void crew_free(struct crew *crew)
 {
+    motet_queue_free(crew->todo);
     motet_queue_free(crew->done);
     close(crew->done_fd);
-    free(crew->slots);
     environment_free(&crew->environment);
 }

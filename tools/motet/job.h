@@ -1,4 +1,4 @@
-/* A job: one command for one item, from its arguments to its outcome. It is run by job_run, a task of
+/* A job: one command for one item, from its arguments to its outcome. It is run by crew_work, a task of
  * the pool; before that and after it, it is the main thread's.
  */
 #ifndef TOOL_JOB_H
@@ -11,6 +11,7 @@
 
 #include "capture.h"
 #include "environment.h"
+#include "gate.h"
 #include "items.h"
 #include "template.h"
 
@@ -30,6 +31,7 @@ struct job {
     unsigned long long place;  /* from 1, among the jobs that are run; main thread only */
     const char *problem;       /* why it cannot run, known beforehand; NULL */
 
+    int attempt; /* from 1 */
     int slot;    /* from 1 to the number of workers; no two jobs that run have the same */
     char **argv; /* NULL before it runs */
 
@@ -43,6 +45,9 @@ struct job {
     struct capture out, err;
     bool output_lost; /* some of it could not be passed on */
 
+    double due; /* when it is tried again; in a `later`, as is the next */
+    struct job *next;
+
     char item[];
 };
 
@@ -50,40 +55,52 @@ struct job {
 struct crew {
     /* Constant, and filled in before crew_init: */
     const struct template *template;
-    double timeout; /* seconds for a job, MOTET_FOREVER */
+    double timeout;                   /* seconds for a job, MOTET_FOREVER */
+    int retries;                      /* attempts that a job has beside the first */
+    unsigned long long most_failures; /* after so many no more jobs shall start; 0: any number */
+    struct gate gate;                 /* what changes in it, under at_gate */
 
     /* Constant after crew_init: */
     struct environment environment;
+    motet_queue *todo; /* of struct job *: those to run, in this order */
     motet_queue *done; /* of struct job *: those that have ended */
     int done_fd;       /* an eventfd, written after each put */
 
     motet_event closed; /* no more jobs shall start */
+    motet_lock at_gate; /* held by the one that is to start next */
 
     motet_lock lock;
     motet_condition room; /* on the lock: a job has ended, and what it used is free */
     int running;          /* children there are; under the lock, as is all to the next empty line */
     int waiting;          /* workers waiting for room */
-    int *slots;           /* the free ones, the next on top */
-    int free_slots;
+    int workers;          /* there have been so many, each with a slot */
+    unsigned long long failures; /* of jobs that have no attempt left */
 
     motet_lock alone; /* held to start a job while none is running and there is too little room */
     bool hopeless;    /* under it: there was too little for a single job, last time */
 };
 
-/* For `workers` jobs at a time, and at most `unreaped` of them begun and not taken from `done`.
- * 0 or an errno value; what there is
- * of it is not taken down again then. */
-int crew_init(struct crew *crew, int workers, size_t unreaped);
+/* For at most `away` jobs that are in `todo`, run, or are in `done`.
+ * 0 or an errno value; what there is of it is not taken down again then. */
+int crew_init(struct crew *crew, size_t away);
 void crew_free(struct crew *crew);
 
 /* Main thread. NULL: no memory. */
 struct job *job_new(struct crew *crew, unsigned long long number, const struct item *item);
 void job_free(struct job *job);
 
+/* Makes one that has failed ready for another attempt. */
+void job_again(struct job *job);
+
+/* It is over, and not well; and whether another attempt may go better, and there is one left. */
+bool job_failed(const struct job *job);
+bool job_wants_retry(const struct job *job);
+
 /* Its command exited with status 0, and what it wrote has been passed on. */
 bool job_ended_well(const struct job *job);
 
-/* The task: its argument is a struct job *. */
-int job_run(const void *arg, void *result);
+/* A task whose argument is a struct crew *: runs one job after the other from `todo`, in a slot of its
+ * own, and puts each into `done`, until `todo` is shut down. */
+int crew_work(const void *arg, void *result);
 
 #endif

@@ -247,8 +247,8 @@ static void write_line(FILE *out, const struct job *job)
         putc(i ? ',' : '[', out);
         json_write_string(out, job->argv[i], "");
     }
-    fprintf(out, "%s,\"slot\":%d,\"start\":%.6f,\"end\":%.6f,\"ok\":%s,\"outcome\":",
-            job->argv ? "]" : "[]", job->slot, job->began, job->began + job->seconds,
+    fprintf(out, "%s,\"attempt\":%d,\"slot\":%d,\"start\":%.6f,\"end\":%.6f,\"ok\":%s,\"outcome\":",
+            job->argv ? "]" : "[]", job->attempt, job->slot, job->began, job->began + job->seconds,
             job_ended_well(job) ? "true" : "false");
     write_outcome(out, job);
     if (job->output_lost)

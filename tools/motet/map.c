@@ -1,9 +1,9 @@
-/* `motet map`, as seen from the main thread. It reads the items, submits a job for each to a pool of
- * threads, takes the jobs back as they end, and writes their output. It sleeps in one place, a poll
- * over all that can happen: a signal, a job that has ended, more items to read, the next look at the
- * progress. (Only output_write, towards a slow reader, sleeps too.)
+/* `motet map`, as seen from the main thread. It reads the items, gives a job for each to the workers,
+ * which are tasks of a pool of threads, takes the jobs back as they end, and writes their output. It
+ * sleeps in one place, a poll over all that can happen: a signal, a job that has ended, more items to
+ * read, the next look at the progress. (Only output_write, towards a slow reader, sleeps too.)
  *
- * Memory is constant however long the list: a job is in the pool, where there is room for two a worker
+ * Memory is constant however long the list: a job is with the workers, where there is room for two a worker
  * and two more, so that no worker waits for us; or, with -k, it is held until those before it have
  * been written: order.h.
  */
@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -26,6 +27,7 @@
 #include "family.h"
 #include "items.h"
 #include "job.h"
+#include "later.h"
 #include "log.h"
 #include "options.h"
 #include "order.h"
@@ -36,13 +38,19 @@
 #include "stop.h"
 #include "template.h"
 
+enum {
+    MOST_LATER = 4096,    /* that wait to be tried again */
+    LEAST_FOR_SHARE = 10, /* jobs that have ended, for a share of them to mean something */
+};
+
 struct map {
     struct options options;
     struct template template;
     struct items items;
     struct crew crew;
     motet_pool *pool;
-    int workers;
+    int workers; /* at most; `hired` are there */
+    int hired;
     bool no_more; /* items; or no more are wanted */
     bool waits;   /* for items->fd */
     int status;   /* STATUS_USAGE when the list could not be read to its end */
@@ -55,6 +63,10 @@ struct map {
     size_t in_pool;          /* of them, those that have not come back */
 
     struct order order; /* with -k */
+    struct later later; /* with --retry: those that will be tried again */
+
+    unsigned long long ended, failed; /* whether or not it was their turn to be reported */
+    bool enough;                      /* have failed */
 };
 
 static size_t pool_room(const struct map *m)
@@ -64,8 +76,10 @@ static size_t pool_room(const struct map *m)
 
 static bool has_room(const struct map *m)
 {
-    return m->in_pool < pool_room(m) &&
-           (!m->options.keep_order || order_has_room(&m->order, m->in_pool));
+    size_t away = m->in_pool + m->later.count;
+
+    return m->in_pool < pool_room(m) && m->later.count < MOST_LATER &&
+           (!m->options.keep_order || order_has_room(&m->order, away));
 }
 
 /* Ends the list here; what is under way is completed. */
@@ -76,24 +90,43 @@ static void give_up(struct map *m, const char *what, int error)
     m->no_more = true;
 }
 
-static void submit(struct map *m, const struct item *item)
+/* One more worker, as long as there are fewer than jobs for them. */
+static int hire(struct map *m)
+{
+    struct crew *crew = &m->crew;
+    motet_future *future = motet_pool_submit(m->pool, crew_work, &crew, 0, .name = "work");
+
+    if (!future)
+        return errno;
+    motet_future_free(future);
+    m->hired++;
+    return 0;
+}
+
+/* The job comes back through crew.done. Fewer workers than wanted are better than none. */
+static int submit(struct map *m, struct job *job)
+{
+    int rc = m->hired < m->workers && m->hired <= (int)m->in_pool ? hire(m) : 0;
+
+    if (rc && m->hired == 0)
+        return rc;
+    rc = motet_queue_put(m->crew.todo, &job, 0);
+    m->in_pool += rc == 0;
+    return rc;
+}
+
+static void submit_new(struct map *m, const struct item *item)
 {
     struct job *job = job_new(&m->crew, m->read, item);
-    motet_future *future = NULL;
 
-    if (job) {
+    if (job)
         job->place = m->made + 1;
-        future = motet_pool_submit(m->pool, job_run, &job, 0, .name = "job");
-    }
-    if (!future) {
+    if (!job || submit(m, job)) {
         job_free(job);
         give_up(m, "cannot go on", ENOMEM);
         return;
     }
-    /* The job itself says how it ended; it comes back through crew.done. */
-    motet_future_free(future);
     m->made++;
-    m->in_pool++;
 }
 
 /* Submits jobs while there are items and room for them. */
@@ -107,7 +140,7 @@ static void submit_some(struct map *m, bool readable)
         case ITEMS_ONE:
             m->read++;
             if (item.problem || !done_take(&m->done, item.text))
-                submit(m, &item);
+                submit_new(m, &item);
             break;
         case ITEMS_WAIT:
             m->waits = true;
@@ -121,6 +154,11 @@ static void submit_some(struct map *m, bool readable)
         }
         readable = false;
     }
+}
+
+static bool is_closed(const struct map *m)
+{
+    return motet_event_is_set(&m->crew.closed);
 }
 
 /* Passes on what it wrote, says and counts how it ended, and forgets it. */
@@ -139,9 +177,32 @@ static void conclude(struct map *m, struct job *job)
     job_free(job);
 }
 
-static void take_back(struct map *m, struct job *job)
+/* Whether there have been so many that the rest is not worth it. One in two is no share yet. */
+static bool too_many_failures(const struct map *m)
 {
-    m->in_pool--;
+    const struct fail *limit = &m->options.fail;
+
+    return (limit->count && m->failed >= limit->count) ||
+           (limit->percent > 0 && m->ended >= LEAST_FOR_SHARE &&
+            (double)m->failed * 100 >= limit->percent * (double)m->ended);
+}
+
+static void count_end(struct map *m, const struct job *job)
+{
+    m->ended += job->outcome != JOB_NOT_STARTED;
+    m->failed += job_failed(job);
+    if (m->enough || stop_step() != STOP_NOT || !too_many_failures(m))
+        return;
+    m->enough = true;
+    motet_event_set(&m->crew.closed);
+    if (m->options.fail.now)
+        stop_request(0);
+}
+
+/* For a job that will not be run again. */
+static void settle(struct map *m, struct job *job)
+{
+    count_end(m, job);
     if (!m->options.keep_order) {
         conclude(m, job);
         return;
@@ -149,6 +210,45 @@ static void take_back(struct map *m, struct job *job)
     order_hold(&m->order, job);
     while ((job = order_next(&m->order)))
         conclude(m, job);
+}
+
+static void take_back(struct map *m, struct job *job)
+{
+    double pause = later_pause(m->options.retry_delay, job->attempt);
+
+    m->in_pool--;
+    if (!job_wants_retry(job) || is_closed(m)) {
+        settle(m, job);
+        return;
+    }
+    report_retry(job, pause);
+    later_add(&m->later, job, clock_now() + pause);
+}
+
+/* Submits those that are to be tried again now. */
+static void submit_due(struct map *m)
+{
+    while (m->in_pool < pool_room(m) && later_due(&m->later) <= clock_now()) {
+        struct job *job = later_take(&m->later);
+
+        job_again(job);
+        if (submit(m, job)) {
+            job->outcome = JOB_CANNOT_RUN;
+            job->code = ENOMEM;
+            settle(m, job);
+        }
+    }
+}
+
+/* No more jobs are begun. What was to be tried again has failed, then. */
+static void close_list(struct map *m)
+{
+    struct job *job;
+
+    m->no_more = true;
+    motet_event_set(&m->crew.closed);
+    while ((job = later_take(&m->later)))
+        settle(m, job);
 }
 
 static void take_back_ended(struct map *m)
@@ -164,6 +264,12 @@ static void take_back_ended(struct map *m)
     family_reap_orphans();
 }
 
+/* When the next job that failed wants to be tried again, if there is room for it. */
+static double next_attempt(const struct map *m)
+{
+    return m->in_pool < pool_room(m) ? later_due(&m->later) : HUGE_VAL;
+}
+
 static void wait_for_events(struct map *m)
 {
     struct timespec left;
@@ -174,16 +280,18 @@ static void wait_for_events(struct map *m)
         {m->waits ? m->items.fd : -1, POLLIN, 0},
     };
 
-    if (ppoll(set, sizeof set / sizeof *set, clock_left(clock_now() + progress_due(), &left),
-              NULL) > 0) {
+    double until = fmin(clock_now() + progress_due(), next_attempt(m));
+
+    if (ppoll(set, sizeof set / sizeof *set, clock_left(until, &left), NULL) > 0) {
         if (set[0].revents)
             stop_take();
         if (set[1].revents)
             take_back_ended(m);
         readable = set[2].revents != 0;
     }
-    if (stop_step() != STOP_NOT)
-        m->no_more = true;
+    if (stop_step() != STOP_NOT || is_closed(m))
+        close_list(m);
+    submit_due(m);
     submit_some(m, readable);
 }
 
@@ -199,7 +307,7 @@ static void run(struct map *m)
     if (m->options.progress)
         progress_start();
     submit_some(m, false);
-    while (!m->no_more || m->in_pool > 0) {
+    while (!m->no_more || m->in_pool > 0 || m->later.count > 0) {
         wait_for_events(m);
         progress_show(m->tally.done, m->tally.failed, total(m));
     }
@@ -250,7 +358,10 @@ static int open_run(struct map *m)
     if (!rc) {
         m->crew.template = &m->template;
         m->crew.timeout = m->options.timeout;
-        rc = crew_init(&m->crew, m->workers, pool_room(m));
+        m->crew.gate = m->options.gate;
+        m->crew.retries = m->options.retries;
+        m->crew.most_failures = m->options.fail.count;
+        rc = crew_init(&m->crew, pool_room(m));
     }
     if (!rc) {
         m->pool = motet_pool_open(.kind = MOTET_THREADS, .workers = m->workers, .name = "map");
@@ -268,6 +379,7 @@ static void free_lists(struct map *m)
 
 static void close_run(struct map *m)
 {
+    motet_queue_shutdown(m->crew.todo, false);
     motet_pool_close(m->pool);
     motet_pool_join(m->pool, MOTET_FOREVER);
     motet_pool_free(m->pool);
@@ -332,6 +444,8 @@ int map_main(int argc, char **argv)
         return STATUS_USAGE;
     }
     run(&m);
+    if (m.enough)
+        report_enough(m.failed, m.options.fail.now);
     report_end(&m.tally);
     close_run(&m);
     close_log(&m);

@@ -1,4 +1,4 @@
-/* `motet map`: a pool of threads, each running one command after the other. */
+/* `motet map`: workers in a pool of threads, each running one command after the other. */
 #ifndef TOOL_MAP_H
 #define TOOL_MAP_H
 

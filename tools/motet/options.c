@@ -6,6 +6,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +17,19 @@
 #include "output.h"
 #include "report.h"
 
-enum { LOG = 256, PROGRESS, RESUME, TIMEOUT };
+enum { DELAY = 256, FAIL, LOAD, LOG, MIN_FREE, PROGRESS, RESUME, RETRY, RETRY_DELAY, TIMEOUT };
 
 static const struct option long_options[] = {
+    {"delay", required_argument, NULL, DELAY},
+    {"fail", required_argument, NULL, FAIL},
     {"help", no_argument, NULL, 'h'},
+    {"load", required_argument, NULL, LOAD},
     {"log", required_argument, NULL, LOG},
+    {"min-free", required_argument, NULL, MIN_FREE},
     {"progress", no_argument, NULL, PROGRESS},
     {"resume", no_argument, NULL, RESUME},
+    {"retry", required_argument, NULL, RETRY},
+    {"retry-delay", required_argument, NULL, RETRY_DELAY},
     {"timeout", required_argument, NULL, TIMEOUT},
     {NULL, 0, NULL, 0},
 };
@@ -39,14 +47,23 @@ static bool parse_int(const char *text, int least, int most, int *number)
     return true;
 }
 
-static bool parse_seconds(const char *text, double *seconds)
+/* What stands behind the number is in *rest. */
+static bool parse_positive(const char *text, double *number, const char **rest)
 {
     char *end;
 
     if (strspn(text, "0123456789.") == 0 || strpbrk(text, "xX"))
         return false;
-    *seconds = strtod(text, &end);
-    return !*end && *seconds > 0;
+    *number = strtod(text, &end);
+    *rest = end;
+    return *number > 0 && *number < HUGE_VAL;
+}
+
+static bool parse_seconds(const char *text, double *seconds)
+{
+    const char *rest;
+
+    return parse_positive(text, seconds, &rest) && !*rest;
 }
 
 static bool set_jobs(struct options *o, const char *text)
@@ -66,6 +83,67 @@ static bool set_log(struct options *o, const char *text)
     return *text;
 }
 
+static bool set_delay(struct options *o, const char *text)
+{
+    return parse_seconds(text, &o->gate.delay);
+}
+
+static bool set_fail(struct options *o, const char *text)
+{
+    const char *rest;
+    int count = 1;
+
+    o->fail = (struct fail){.now = strcmp(text, "now") == 0};
+    if (strcmp(text, "never") == 0)
+        return true;
+    if (parse_positive(text, &o->fail.percent, &rest) && strcmp(rest, "%") == 0)
+        return o->fail.percent <= 100;
+    o->fail.percent = 0;
+    if (!o->fail.now && strcmp(text, "soon") != 0 && !parse_int(text, 1, INT_MAX, &count))
+        return false;
+    o->fail.count = (unsigned long long)count;
+    return true;
+}
+
+static bool set_load(struct options *o, const char *text)
+{
+    const char *rest;
+
+    if (!parse_positive(text, &o->gate.load, &rest))
+        return false;
+    if (strcmp(rest, "%") != 0)
+        return !*rest;
+    o->gate.load *= motet_cpu_count() / 100.0;
+    return true;
+}
+
+static bool set_min_free(struct options *o, const char *text)
+{
+    static const char units[] = "KMGT";
+    const char *rest;
+    const char *unit;
+    double size;
+
+    if (!parse_positive(text, &size, &rest))
+        return false;
+    unit = *rest ? strchr(units, toupper((unsigned char)*rest)) : NULL;
+    if (*rest && (!unit || rest[1]))
+        return false;
+    o->gate.room = (unsigned long long)fmin(unit ? ldexp(size, 10 * (int)(unit - units + 1)) : size,
+                                            ldexp(1, 60));
+    return true;
+}
+
+static bool set_retry(struct options *o, const char *text)
+{
+    return parse_int(text, 0, MAX_RETRIES, &o->retries);
+}
+
+static bool set_retry_delay(struct options *o, const char *text)
+{
+    return parse_seconds(text, &o->retry_delay);
+}
+
 static bool set_timeout(struct options *o, const char *text)
 {
     return parse_seconds(text, &o->timeout);
@@ -81,7 +159,16 @@ static const struct valued {
 } valued[] = {
     {'a', "-a", "a file", "", set_file},
     {'j', "-j", "a number", "not a number from 1 to 10000", set_jobs},
+    {DELAY, "--delay", "a number of seconds", "not a number of seconds above 0", set_delay},
+    {FAIL, "--fail", "now, soon, never, a number or a share",
+     "not one of now, soon, never, a number such as 3 or a share such as 10%", set_fail},
+    {LOAD, "--load", "a number or a share",
+     "not a number of processes such as 2.5, nor a share of the processors such as 80%", set_load},
     {LOG, "--log", "a file", "not a file", set_log},
+    {MIN_FREE, "--min-free", "a size", "not a size such as 500M or 2G", set_min_free},
+    {RETRY, "--retry", "a number", "not a number from 0 to 1000", set_retry},
+    {RETRY_DELAY, "--retry-delay", "a number of seconds", "not a number of seconds above 0",
+     set_retry_delay},
     {TIMEOUT, "--timeout", "a number of seconds", "not a number of seconds above 0", set_timeout},
 };
 
@@ -107,6 +194,10 @@ static const struct {
     {"--arg-file", "-a"},
     {"--joblog", "--log"},
     {"--resume-failed", "--resume"},
+    {"--retries", "--retry"},
+    {"--halt", "--fail"},
+    {"--memfree", "--min-free"},
+    {"-l", "--load"},
     {"--bar", "--progress"},
     {"--eta", "--progress"},
     {"-I", "{}"},
@@ -233,7 +324,7 @@ int options_parse(struct options *o, int argc, char **argv)
     int option;
     int status = -1;
 
-    *o = (struct options){.timeout = MOTET_FOREVER, .delimiter = '\n'};
+    *o = (struct options){.timeout = MOTET_FOREVER, .retry_delay = 1, .delimiter = '\n'};
     opterr = 0;
     while (status < 0) {
         const char *word = optind < argc ? argv[optind] : "";

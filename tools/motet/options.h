@@ -5,13 +5,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "gate.h"
+
 #define MAX_JOBS 10000
+#define MAX_RETRIES 1000
+
+/* How many failures are enough, and what comes then. Zeroed: never. */
+struct fail {
+    unsigned long long count; /* jobs that failed; 0: any number may */
+    double percent;           /* of those that have ended; 0: any share */
+    bool now;                 /* end those that run, too */
+};
 
 struct options {
-    int jobs;         /* at a time; 0: as many as there are usable processors */
-    bool keep_order;  /* -k */
-    bool progress;    /* --progress */
-    double timeout;   /* --timeout, MOTET_FOREVER when not given */
+    int jobs;        /* at a time; 0: as many as there are usable processors */
+    bool keep_order; /* -k */
+    bool progress;   /* --progress */
+    double timeout;  /* --timeout, MOTET_FOREVER when not given */
+
+    int retries;        /* --retry */
+    double retry_delay; /* --retry-delay, seconds */
+    struct fail fail;   /* --fail */
+    struct gate gate;   /* --delay, --load and --min-free */
+
     char delimiter;   /* NUL with -0, else the end of the line */
     const char *file; /* -a; NULL: standard input */
     const char *log;  /* --log */

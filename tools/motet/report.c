@@ -66,32 +66,54 @@ __attribute__((format(printf, 2, 3))) static void say(const struct job *job, con
     output_message("job %llu (%s): %s", job->number, command, what);
 }
 
-static void report_outcome(const struct job *job)
+/* How a job ended, if that is worth a message. */
+static bool describe(const struct job *job, char *text, size_t size)
 {
     char name[32];
 
+    *text = '\0';
     switch (job->outcome) {
     case JOB_NOT_STARTED:
     case JOB_STOPPED:
         break;
     case JOB_EXITED:
         if (job->code)
-            say(job, "exited with status %d", job->code);
+            snprintf(text, size, "exited with status %d", job->code);
         break;
     case JOB_KILLED:
-        say(job, "killed by %s%s", signal_name(job->code, name, sizeof name),
-            job->core_dumped ? " (core dumped)" : "");
+        snprintf(text, size, "killed by %s%s", signal_name(job->code, name, sizeof name),
+                 job->core_dumped ? " (core dumped)" : "");
         break;
     case JOB_CANNOT_RUN:
-        say(job, "cannot run: %s", job->problem ? job->problem : strerror(job->code));
+        snprintf(text, size, "cannot run: %s", job->problem ? job->problem : strerror(job->code));
         break;
     case JOB_TIMED_OUT:
-        say(job, "timed out after %g s", job->crew->timeout);
+        snprintf(text, size, "timed out after %g s", job->crew->timeout);
         break;
     case JOB_LOST:
-        say(job, "left running: it did not end, even of SIGKILL");
+        snprintf(text, size, "left running: it did not end, even of SIGKILL");
         break;
     }
+    return *text;
+}
+
+static void report_outcome(const struct job *job)
+{
+    char text[200];
+    char attempts[32] = "";
+
+    if (job->attempt > 1)
+        snprintf(attempts, sizeof attempts, ", at attempt %d", job->attempt);
+    if (describe(job, text, sizeof text))
+        say(job, "%s%s", text, attempts);
+}
+
+void report_retry(const struct job *job, double pause)
+{
+    char text[200];
+
+    if (describe(job, text, sizeof text))
+        say(job, "%s; the next attempt is in %g s", text, pause);
 }
 
 static int write_piece(void *output, const char *data, size_t size)
@@ -140,6 +162,12 @@ void report_job(struct job *job, struct tally *tally)
     tally->timed_out += job->outcome == JOB_TIMED_OUT;
     tally->stopped += job->outcome == JOB_STOPPED;
     job->output_lost = out != PASSED_ON || err != PASSED_ON;
+}
+
+void report_enough(unsigned long long failed, bool ended)
+{
+    output_message("%llu %s failed: %s", failed, failed == 1 ? "job" : "jobs",
+                   ended ? "the others were ended" : "no more were begun");
 }
 
 void report_end(const struct tally *tally)

@@ -24,6 +24,12 @@ struct tally {
 /* Writes the job's output, then says what is to be said, and counts it. */
 void report_job(struct job *job, struct tally *tally);
 
+/* Says that the job has failed and will be tried again. What it wrote is not passed on. */
+void report_retry(const struct job *job, double pause);
+
+/* After the last job: that no more were begun because so many had failed. */
+void report_enough(unsigned long long failed, bool ended);
+
 /* After the last job: what stopped the run, if anything did. */
 void report_end(const struct tally *tally);
 

@@ -31,11 +31,11 @@ int stop_fd(enum stop_step step);
 int stop_wake_fd(void);
 void stop_take(void);
 
-/* Asks as a signal would; SIGPIPE when the output has no reader any more. */
+/* Asks as a signal would; SIGPIPE when the output has no reader any more, 0 when enough has failed. */
 void stop_request(int signum);
 
 enum stop_step stop_step(void);
-int stop_signal(void);  /* the first that asked; 0 */
+int stop_signal(void);  /* what asked first; 0 when nothing has, or no signal */
 double stop_time(void); /* when it asked, on the monotonic clock */
 
 #endif
