@@ -96,9 +96,10 @@ static motet_event all_called;
 
 static int notes(void *arg)
 {
+    int n = order[-1]; /* now: who is not the last may find it freed */
     int k = __atomic_fetch_add(&n_order, 1, __ATOMIC_SEQ_CST);
     order[k] = (int)(intptr_t)arg;
-    if (__atomic_add_fetch(&n_filled, 1, __ATOMIC_SEQ_CST) == order[-1])
+    if (__atomic_add_fetch(&n_filled, 1, __ATOMIC_SEQ_CST) == n)
         CHECK_INT(motet_event_set(&all_called), 0);
     return 0;
 }
