@@ -158,27 +158,43 @@ struct motet__after motet__task_publish(struct motet_future *task)
     return after;
 }
 
-struct motet__after motet__task_run(struct motet_future *task)
+static void note_error(struct motet_future *task, uint32_t item, int error)
 {
-    for (uint32_t i = 0; i < task->count; i++) {
+    if (!error || task->error)
+        return;
+    task->error_index = item;
+    task->error = error;
+}
+
+/* What the loop reads is in variables: the compiler must think that the task changes the record. */
+static void run_items(struct motet_future *task)
+{
+    motet_task run = task->task;
+    struct motet__crew *crew = task->crew;
+    const char *arg = task->args;
+    char *result = task->results;
+    size_t arg_size = task->arg_size, result_size = task->result_size;
+
+    for (uint32_t i = 0, n = task->count; i < n; i++) {
         /* Relaxed: read by others only after this process is dead or the task is done. */
         motet__store(&task->progress, i, RELAXED);
         /* Relaxed: it orders nothing, and comes too late for an item that is begun. Of the rest of a map
          * that nobody waits for, or whose pool is terminated, nothing is begun. */
-        if (i && (motet__load(&task->stop, RELAXED) || motet__crew_terminated(task->crew))) {
-            if (!task->error) {
-                task->error_index = i;
-                task->error = ECANCELED;
-            }
-            break;
+        if (i && (motet__load(&task->stop, RELAXED) || motet__crew_terminated(crew))) {
+            note_error(task, i, ECANCELED);
+            return;
         }
-        int rc = task->task(task->args ? task->args + i * task->arg_size : NULL,
-                            task->results ? task->results + i * task->result_size : NULL);
-        if (rc && !task->error) {
-            task->error_index = i;
-            task->error = rc;
-        }
+        int error = run(arg, result);
+        if (motet__unlikely(error))
+            note_error(task, i, error);
+        arg = arg ? arg + arg_size : NULL;
+        result = result ? result + result_size : NULL;
     }
+}
+
+struct motet__after motet__task_run(struct motet_future *task)
+{
+    run_items(task);
     motet__writes(&task->results);
     return motet__task_publish(task);
 }
