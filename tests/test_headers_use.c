@@ -213,5 +213,12 @@ TEST_KINDS(pool_calls_know_the_sizes)
     CHECK_INT(motet_iterator_next(it, NULL, MOTET_FOREVER), EPIPE);
     motet_iterator_free(it);
     motet_future_free(f);
+    CHECK_INT(motet_pool_apply(pool, square, &n, &one, MOTET_FOREVER), 0);
+    it = motet_pool_imap(pool, square, nums, 100, sizeof(long), .chunk = 3);
+    CHECK_INT(motet_iterator_next(it, &one, MOTET_FOREVER), 0);
+    motet_iterator_free(it);
+    it = motet_pool_imap_unordered(pool, square, nums, 100, sizeof(long));
+    CHECK_INT(motet_iterator_next(it, &one, MOTET_FOREVER), 0);
+    motet_iterator_free(it);
     motet_pool_free(pool);
 }

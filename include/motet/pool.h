@@ -96,6 +96,80 @@ MOTET_API int motet_pool_map_with(motet_pool *pool, motet_task task, const void 
                                   size_t arg_size, size_t n, void *results, size_t result_size,
                                   double timeout);
 
+/* Runs task(arg, result) on some worker and waits for it: motet_pool_apply(pool, task, &arg, &result,
+ * timeout). After ETIMEDOUT or ECANCELED it is cancelled, as by motet_future_cancel.
+ * 0; what motet_future_result returns; what submit fails with. Python: Pool.apply. */
+#ifndef __cplusplus
+#define motet_pool_apply(pool, task, arg, result, timeout)                                         \
+    motet_pool_apply_with((pool), (task), (arg), MOTET_SIZE_OF(arg), (result),                     \
+                          MOTET_SIZE_OF(result), (timeout))
+#endif
+MOTET_API int motet_pool_apply_with(motet_pool *pool, motet_task task, const void *arg,
+                                    size_t arg_size, void *result, size_t result_size,
+                                    double timeout);
+
+/* Makes the next argument at *arg: 0; EPIPE when there is none; or another error, which ends it too. */
+typedef int motet_generator(void *state, void *arg);
+
+typedef struct motet_imap_options {
+    size_t result_size; /* bytes of one result: the positional argument; may be 0 */
+    size_t
+        chunk; /* items that a worker gets at once; 0: one at first, then as many as it takes to make
+                      their passing cheap */
+    size_t
+        window; /* items that are under way, or done and not given out, at most; 0: a few chunks for
+                      each worker; else chunk is 1 if it is not set */
+    motet_generator *generator; /* makes the arguments, at most n of them; args is a null pointer of
+                                   their type, such as (int *)NULL */
+    void *state;                /* the generator's */
+    const char *name; /* what error texts call the tasks; not copied; NULL: the function's name */
+    const char *function; /* set by the macro */
+} motet_imap_options;
+
+/* Runs task(&args[i], result) for all i below n, and gives the results out, one after the other, in the
+ * order of the arguments, or as they come: motet_pool_imap(pool, task, args, n, result_size,
+ * .generator = …, .state = …, .window = …, .chunk = …).
+ *
+ *     static int count_up(void *state, void *arg)
+ *     {
+ *         *(long *)arg = (*(long *)state)++;
+ *         return 0;
+ *     }
+ *
+ *     long next = 0, result;
+ *     motet_iterator *it = motet_pool_imap(pool, square, (long *)NULL, 1000000000, sizeof(long),
+ *                                          .generator = count_up, .state = &next);
+ *     while (motet_iterator_next(it, &result, MOTET_FOREVER) == 0)
+ *         sum += result;
+ *     motet_iterator_free(it);
+ *
+ * Work begins at once, but only as much as the window holds; the rest is submitted as results are taken,
+ * so memory stays the same however many there are. The generator is called in the thread that takes them,
+ * and in this call. An array must stay until the iterator is freed.
+ *
+ * motet_iterator_next returns 0; EPIPE at the end; the error of an item in its place, ECHILD if its worker
+ * process died, after which one may go on; an error of the generator, or ENOMEM, after what was submitted
+ * by then; ECANCELED when the pool was terminated; ETIMEDOUT. A pool that is closed meanwhile does
+ * what is left. Freed early, the iterator has nothing more begun. It must be freed before the pool is.
+ * An iterator that the caller frees, or NULL with errno EPIPE, ENOMEM or EINVAL.
+ * Python: Pool.imap, imap_unordered, Executor.map. */
+#ifndef __cplusplus
+#define motet_pool_imap(pool, task, args, n, ...)                                                  \
+    motet_pool_imap_with((pool), (task), (args), MOTET_SIZE_OF(args), (n),                         \
+                         &(motet_imap_options){.function = #task, .result_size = __VA_ARGS__})
+#define motet_pool_imap_unordered(pool, task, args, n, ...)                                        \
+    motet_pool_imap_unordered_with(                                                                \
+        (pool), (task), (args), MOTET_SIZE_OF(args), (n),                                          \
+        &(motet_imap_options){.function = #task, .result_size = __VA_ARGS__})
+#endif
+MOTET_API motet_iterator *motet_pool_imap_with(motet_pool *pool, motet_task task, const void *args,
+                                               size_t arg_size, size_t n,
+                                               const motet_imap_options *options);
+MOTET_API motet_iterator *motet_pool_imap_unordered_with(motet_pool *pool, motet_task task,
+                                                         const void *args, size_t arg_size,
+                                                         size_t n,
+                                                         const motet_imap_options *options);
+
 /* Takes no more work; what was submitted is done, then the workers end. Idempotent. 0; EINVAL.
  * Python: Pool.close, Executor.shutdown(wait=False). */
 MOTET_API int motet_pool_close(motet_pool *pool);

@@ -109,7 +109,7 @@ static int run_pieces(struct map *map, struct piece *pieces, size_t n, int64_t d
         if (!collect(map, &pieces[i]))
             i++;
         else if ((rc = submit_piece(map, &pieces[i])) == EPIPE) {
-            /* Closed meanwhile: the rest of the piece shares the fate of its worker. */
+            /* Terminated, or closed by the process whose pool it is: the rest of the piece shares the fate of its worker. */
             note_error(map, pieces[i].begin, ECHILD);
             rc = 0;
             i++;
@@ -134,6 +134,8 @@ int motet_pool_map_with(motet_pool *pool, motet_task task, const void *args, siz
         return EOVERFLOW;
     if ((rc = motet__pool_accepts(pool)) != 0 || n == 0)
         return rc;
+    if (!motet__pool_feed(pool)) /* what a worker that dies leaves behind is submitted anew */
+        return EPIPE;
 
     struct map map = {
         .pool = pool,
@@ -150,13 +152,38 @@ int motet_pool_map_with(motet_pool *pool, motet_task task, const void *args, siz
         length = UINT32_MAX;
     pieces = n / length + (n % length != 0);
     struct piece *piece = motet__zalloc(pieces * sizeof *piece);
-    if (!piece)
+    if (!piece) {
+        motet__pool_unfeed(pool);
         return ENOMEM;
+    }
     for (size_t i = 0; i < pieces; i++) {
         piece[i].begin = i * length;
         piece[i].end = n - piece[i].begin < length ? n : piece[i].begin + length;
     }
     rc = run_pieces(&map, piece, pieces, deadline);
     motet__free(piece);
+    motet__pool_unfeed(pool);
+    return rc;
+}
+
+int motet_pool_apply_with(motet_pool *pool, motet_task task, const void *arg, size_t arg_size,
+                          void *result, size_t result_size, double timeout)
+{
+    static const char *const name = "of apply";
+    int64_t deadline;
+
+    if (motet__deadline(timeout, &deadline) != 0 || (result && !result_size))
+        return EINVAL;
+    motet_future *future = motet_pool_submit_with(
+        pool, task, arg, arg_size,
+        &(motet_submit_options){.function = name, .result_size = result ? result_size : 0});
+    if (!future)
+        return errno;
+    int rc = motet__task_await(future, deadline, 0);
+    if (rc)
+        motet_future_cancel(future);
+    else
+        rc = motet_future_result_with(future, result, result ? result_size : 0, 0);
+    motet_future_free(future);
     return rc;
 }

@@ -111,6 +111,7 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
         return NULL;
     }
     pool->backend = backends[options->kind];
+    pool->feeders = 1;
     int rc =
         furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
     if (rc == 0)
@@ -195,13 +196,37 @@ static void tell(motet_pool *pool)
     motet__unlock(&pool->lock);
 }
 
+bool motet__pool_feed(motet_pool *pool)
+{
+    uint32_t feeders = motet__load(&pool->feeders, RELAXED);
+
+    while (feeders != 0)
+        if (motet__cas(&pool->feeders, &feeders, feeders + 1, ACQ_REL))
+            return true;
+    return false;
+}
+
+void motet__pool_unfeed(motet_pool *pool)
+{
+    /* Release and acquire: what the others have submitted is in the queue before it is shut down. In a
+     * copy the count is of no use: its owner's is another. */
+    if (motet__sub(&pool->feeders, 1, ACQ_REL) != 1 || motet__pool_is_copy(pool))
+        return;
+    motet_queue_shutdown(pool->crew->queue, false);
+    tell(pool);
+}
+
 int motet_pool_close(motet_pool *pool)
 {
     if (!pool)
         return EINVAL;
-    if (raise_phase(pool, MOTET__CREW_CLOSED)) {
+    if (!raise_phase(pool, MOTET__CREW_CLOSED))
+        return 0;
+    if (motet__pool_is_copy(pool)) {
         motet_queue_shutdown(pool->crew->queue, false);
         tell(pool);
+    } else {
+        motet__pool_unfeed(pool);
     }
     return 0;
 }

@@ -36,6 +36,9 @@ struct motet_pool {
     char *name;
     uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
     uint32_t left;  /* atomic: see motet__pool_workers_left; slept on */
+    uint32_t
+        feeders; /* atomic: iterators that have more to submit, and one while the pool is open; the
+                         queue is shut down when there are none */
     motet_lock lock;
     bool finished;                   /* under lock: backend->finish has been called */
     void *staff;                     /* the backend's; constant once started */
@@ -65,6 +68,11 @@ void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[
  * one more. 0; else EPIPE, ENOMEM, or what the workers could not be started for, and the record is
  * gone. */
 int motet__pool_queue(motet_pool *pool, struct motet_future *task);
+
+/* An iterator will go on submitting, though the pool be closed, until the second call. False: it is
+ * closed already. */
+bool motet__pool_feed(motet_pool *pool);
+void motet__pool_unfeed(motet_pool *pool);
 
 /* Brings the pool into its last phase and cancels what nobody has begun, without telling the backend.
  * False if it was there already. */

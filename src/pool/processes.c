@@ -130,7 +130,8 @@ static bool needs_workers(struct staff *staff, uint32_t phase)
     if (motet__load(&crew->hiring, RELAXED) != MOTET__CREW_HIRED) /* changed by this thread alone */
         return false;
     return phase == MOTET__CREW_OPEN ||
-           (phase == MOTET__CREW_CLOSED && !motet_queue_empty(crew->queue));
+           (phase == MOTET__CREW_CLOSED &&
+            (!motet_queue_is_shutdown(crew->queue) || !motet_queue_empty(crew->queue)));
 }
 
 /* Fills empty seats that are due. Returns when the next one is. */

@@ -185,8 +185,11 @@ static void run_items(struct motet_future *task)
             return;
         }
         int error = run(arg, result);
-        if (motet__unlikely(error))
+        if (motet__unlikely(error)) {
             note_error(task, i, error);
+            if (task->one_error)
+                return;
+        }
         arg = arg ? arg + arg_size : NULL;
         result = result ? result + result_size : NULL;
     }

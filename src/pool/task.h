@@ -54,9 +54,10 @@ struct motet_future {
     size_t arg_size; /* of one item, as the next */
     size_t result_size;
     uint32_t count;
-    uint8_t scope;
-    uint8_t rank; /* of a record in private memory: see records.h */
-    bool stop;    /* atomic: run no more items: whoever wanted them has given up */
+    uint8_t scope : 4;
+    uint8_t one_error : 1; /* an item that fails is the last of it: `progress` */
+    uint8_t rank;          /* of a record in private memory: see records.h */
+    bool stop;             /* atomic: run no more items: whoever wanted them has given up */
     /* The runner's; constant when DONE. */
     bool died;            /* the worker died at item `progress` */
     uint32_t progress;    /* the item that is run, or was last */

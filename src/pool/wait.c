@@ -32,18 +32,20 @@ static bool has_failed(const motet_future *future)
 /* Waits for the first, or for the first that has failed, if any does. */
 static int wait_for_first(motet_future *const futures[], size_t n, bool failed, int64_t deadline)
 {
-    motet_future *future;
+    size_t which;
     int rc = 0;
 
     for (size_t i = 0; i < n; i++)
         if (motet_future_done(futures[i]) && (!failed || has_failed(futures[i])))
             return 0;
-    struct motet__set *set = motet__set_new(futures, n);
+    struct motet__set *set = motet__set_new(n);
     if (!set)
-        return errno;
-    for (size_t i = 0; i < n; i++) {
-        rc = motet__set_next(set, &future, deadline);
-        if (rc || !failed || has_failed(future))
+        return ENOMEM;
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = motet__set_add(set, i, futures[i]);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = motet__set_next(set, &which, deadline);
+        if (rc == 0 && (!failed || has_failed(futures[which])))
             break;
     }
     motet__set_free(set);
@@ -72,22 +74,23 @@ int motet_wait(motet_future *const futures[], size_t n, motet_wait_until until, 
 struct completed {
     struct motet_iterator iterator;
     struct motet__set *set;
-    size_t left;
+    size_t count, left;
+    motet_future *futures[]; /* each with a reference */
 };
 
 static int next_completed(struct motet_iterator *iterator, void *result, int64_t deadline)
 {
     struct completed *it = (struct completed *)iterator;
-    motet_future *future;
+    size_t which;
 
     if (it->left == 0)
         return EPIPE;
-    int rc = motet__set_next(it->set, &future, deadline);
+    int rc = motet__set_next(it->set, &which, deadline);
     if (rc)
         return rc;
     it->left--;
     if (result)
-        *(motet_future **)result = future;
+        *(motet_future **)result = it->futures[which];
     return 0;
 }
 
@@ -96,24 +99,46 @@ static void end_completed(struct motet_iterator *iterator)
     struct completed *it = (struct completed *)iterator;
 
     motet__set_free(it->set);
+    for (size_t i = 0; i < it->count; i++)
+        motet__task_drop(it->futures[i]);
     motet__free(it);
+}
+
+static struct completed *new_completed(size_t n)
+{
+    struct completed *it = NULL;
+    size_t size;
+
+    if (!__builtin_mul_overflow(n, sizeof *it->futures, &size) &&
+        !__builtin_add_overflow(size, sizeof *it, &size) && (it = motet__zalloc(size)) &&
+        !(it->set = motet__set_new(n))) {
+        motet__free(it);
+        it = NULL;
+    }
+    if (it)
+        it->iterator = (struct motet_iterator){
+            .next = next_completed, .end = end_completed, .size = sizeof(motet_future *)};
+    return it;
 }
 
 motet_iterator *motet_as_completed(motet_future *const futures[], size_t n)
 {
-    struct completed *it;
-    int rc = EINVAL;
+    struct completed *it = NULL;
+    int rc = all_there(futures, n) ? 0 : EINVAL;
 
-    if (all_there(futures, n)) {
-        if ((it = motet__alloc(sizeof *it)) && (it->set = motet__set_new(futures, n))) {
-            it->left = n;
-            it->iterator = (struct motet_iterator){
-                .next = next_completed, .end = end_completed, .size = sizeof(motet_future *)};
-            return &it->iterator;
-        }
-        rc = it ? errno : ENOMEM;
-        motet__free(it);
+    if (rc == 0 && !(it = new_completed(n)))
+        rc = ENOMEM;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        it->futures[it->count++] = futures[i];
+        motet__add(&futures[i]->refs, 1, RELAXED); /* the caller's handle is another */
+        rc = motet__set_add(it->set, i, futures[i]);
     }
+    if (rc == 0) {
+        it->left = n;
+        return &it->iterator;
+    }
+    if (it)
+        end_completed(&it->iterator);
     errno = rc;
     return NULL;
 }

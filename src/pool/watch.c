@@ -298,57 +298,58 @@ static void arrive(struct motet__watch *watch)
     motet__wake(&set->arrived, 1, MOTET__PRIVATE);
 }
 
-struct motet__set *motet__set_new(struct motet_future *const futures[], size_t n)
+struct motet__set *motet__set_new(size_t n)
 {
     struct motet__set *set = NULL;
     size_t size;
-    int rc = 0;
 
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = motet__worker_is_at(futures[i]) ? EDEADLK : 0;
-    if (rc == 0 && !__builtin_mul_overflow(n, sizeof *set->members, &size) &&
+    if (!__builtin_mul_overflow(n, sizeof *set->members, &size) &&
         !__builtin_add_overflow(size, sizeof *set, &size))
         set = motet__zalloc(size);
-    if (!set) {
-        errno = rc ? rc : ENOMEM;
+    if (!set)
         return NULL;
-    }
     set->last = &set->first;
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        set->members[i].set = set;
-        set->members[i].watch.future = futures[i];
-        set->members[i].watch.tell = arrive;
-        motet__add(&futures[i]->refs, 1, RELAXED); /* the caller's handle is another */
-        set->count++;
-        rc = motet__watch_add(&set->members[i].watch);
-    }
-    if (rc == 0)
-        return set;
-    motet__set_free(set);
-    errno = rc;
-    return NULL;
+    set->count = n;
+    return set;
+}
+
+int motet__set_add(struct motet__set *set, size_t i, struct motet_future *future)
+{
+    struct motet__member *member = &set->members[i];
+
+    if (motet__worker_is_at(future))
+        return EDEADLK;
+    *member = (struct motet__member){.watch = {.future = future, .tell = arrive}, .set = set};
+    if (set->helped > i)
+        set->helped = i;
+    int rc = motet__watch_add(&member->watch);
+    if (rc)
+        member->watch.future = NULL;
+    return rc;
 }
 
 void motet__set_free(struct motet__set *set)
 {
-    for (size_t i = 0; i < set->count; i++) {
-        motet__watch_remove(&set->members[i].watch);
-        motet__task_drop(set->members[i].watch.future);
-    }
+    for (size_t i = 0; i < set->count; i++)
+        if (set->members[i].watch.future)
+            motet__watch_remove(&set->members[i].watch);
     motet__free(set);
 }
 
-static struct motet_future *take(struct motet__set *set)
+static bool take(struct motet__set *set, size_t *i)
 {
     motet__lock(&watches.lock);
     struct motet__member *member = set->first;
     if (member) {
+        *i = (size_t)(member - set->members);
         set->first = member->next;
         if (!set->first)
             set->last = &set->first;
     }
     motet__unlock(&watches.lock);
-    return member ? member->watch.future : NULL;
+    if (member)
+        member->watch.future = NULL;
+    return member != NULL;
 }
 
 /* Runs the next that nobody has begun. False: there is none, or the caller is no worker. */
@@ -356,19 +357,21 @@ static bool help(struct motet__set *set)
 {
     if (!motet__self()->worker)
         return false;
-    while (set->helped < set->count)
-        if (motet__worker_help(set->members[set->helped++].watch.future))
+    while (set->helped < set->count) {
+        struct motet_future *future = set->members[set->helped++].watch.future;
+        if (future && motet__worker_help(future))
             return true;
+    }
     return false;
 }
 
 static const struct motet__waitable waitable = {.name = "one of several futures"};
 
-int motet__set_next(struct motet__set *set, struct motet_future **future, int64_t deadline)
+int motet__set_next(struct motet__set *set, size_t *i, int64_t deadline)
 {
     for (int rc = 0;;) {
         uint32_t arrived = motet__load(&set->arrived, ACQUIRE); /* before the look */
-        if ((*future = take(set)))
+        if (take(set, i))
             return 0;
         if (rc)
             return rc;

@@ -45,9 +45,9 @@ struct motet__watch *motet__watches_of_ended(struct motet_future *task);
 /* Runs callbacks, or leaves them to the callback that the thread is running. */
 void motet__calls_run(struct motet__watch *calls);
 
-/* Several futures, and which of them have ended. */
+/* Several futures, and which of them have ended. For one thread. */
 struct motet__member {
-    struct motet__watch watch;
+    struct motet__watch watch; /* its future: NULL when it was given out, or not added yet */
     struct motet__set *set;
     struct motet__member *next; /* of those that have ended; under the lock */
 };
@@ -60,11 +60,15 @@ struct motet__set {
     struct motet__member members[];
 };
 
-/* NULL with errno: ENOMEM, EAGAIN; EDEADLK if the calling worker is at one of them. */
-struct motet__set *motet__set_new(struct motet_future *const futures[], size_t n);
+/* With so many places; NULL when memory is out. */
+struct motet__set *motet__set_new(size_t n);
 void motet__set_free(struct motet__set *set);
 
-/* The next that has ended: 0, ETIMEDOUT, ECANCELED. Helps. Not asked when all were given out. */
-int motet__set_next(struct motet__set *set, struct motet_future **future, int64_t deadline);
+/* Puts a future into a place, until it is given out: the caller has a reference as long. 0, ENOMEM, EAGAIN;
+ * EDEADLK if the calling worker is at it. */
+int motet__set_add(struct motet__set *set, size_t i, struct motet_future *future);
+
+/* Waits for one that has ended, and was not given out: its place. 0, ETIMEDOUT, ECANCELED. Helps. */
+int motet__set_next(struct motet__set *set, size_t *i, int64_t deadline);
 
 #endif
