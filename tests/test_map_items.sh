@@ -195,6 +195,92 @@ numbers_in_the_environment()
 2"
 }
 
+columns()
+{
+    printf 'a.b,c/d.e\nx,\n,y,z\n' >"$dir/list"
+    map -k -a "$dir/list" --colsep , printf '<%s>' {1} {1.} {2} {2/} {2//} {2/.} {3} {} {#} {0} {1#} {1x} {9999999999999999999}
+    is "$(cat "$out")" "<a.b><a><c/d.e><d.e><c><d><><a.b,c/d.e><1><{0}><{1#}><{1x}><>\
+<x><x><><><.><><><x,><2><{0}><{1#}><{1x}><>\
+<><><y><y><.><y><z><,y,z><3><{0}><{1#}><{1x}><>"
+    printf 'a b\tc\n' | "$motet" map --colsep '\t' printf '<%s>' {2} {1} {1}{2} >"$out"
+    is "$(cat "$out")" "<c><a b><a bc>"
+    map --colsep '::' echo {2}/{1} ::: a::b
+    is "$(cat "$out")" b/a
+    # Without the option they are no placeholders.
+    map awk '{1} BEGIN {print "{1} {2.}"}' ::: a
+    is "$(cat "$out")" "{1} {2.}"
+    # The whole item, when none is used.
+    map --colsep , printf '<%s>' ::: a,b
+    is "$(cat "$out")" "<a,b>"
+}
+
+# Items that a shell would trip over.
+nasty()
+{
+    printf '%s\0' 'a b' '$(touch pwned)' '`touch pwned`' "it's" '"' '\' '*' '' '-n' '; touch pwned' "
+" '{}' '{#}' '${1}' "'; touch pwned; '" '" ; touch pwned; "' '~' '#x' '&' '$1'
+}
+
+shell()
+{
+    nasty >"$dir/list"
+    nasty | tr '\0' '|' >"$dir/expected"
+    cd "$dir" || exit 1
+    for script in 'printf "%s|" {}' 'printf "%s|" "{}"' "printf '%s|' '{}'" 'printf "%s|" "$1"' \
+        'printf "%s|" {} | cat' 'x={}; printf "%s|" "$x"' "printf %s'|' {}" 'eval printf "%s\\|" "\"\$1\""' \
+        'printf "%s|" "${1}"' 'f() { printf "%s|" "$1"; }; f {}'; do
+        "$motet" map -k -0 -a list --shell "$script" >"$out" 2>"$err"
+        is $? 0
+        cmp "$dir/expected" "$out" || complain "script: $script" "$(cat "$out" "$err")"
+    done
+    # A placeholder that is escaped or the shell's own is none.
+    map -k --shell 'echo ${#} \{} $# {#}{#} "{/.}" {//}' ::: /x/y.z
+    is "$(cat "$out")" "5 {} 5 11 y /x"
+    map --shell --colsep : 'echo "{2} {1}" ${1}' ::: a:b
+    is "$(cat "$out")" "b a a:b"
+    map --shell 'echo {1} {2}' ::: a
+    is "$(cat "$out")" "{1} {2}"
+    [ ! -e pwned ] || complain "something was run that should not"
+    cd / || exit 1
+}
+
+dry_run()
+{
+    nasty >"$dir/list"
+    cd "$dir" || exit 1
+    map -0 -a list --dry-run printf '%s|' x=y {}
+    is "$status" 0
+    # The same when a shell runs what is printed.
+    map -k -0 -a list printf '%s|' x=y {}
+    cp "$out" expected
+    map -0 -a list --dry-run printf '%s|' x=y {}
+    sh "$out" >run
+    holds cmp run expected
+    map -0 -a list --dry-run --shell 'printf "%s|" {} "$1"'
+    sh "$out" >run
+    map -k -0 -a list --shell 'printf "%s|" {} "$1"'
+    holds cmp run "$out"
+    # Nothing is run and nothing is written; but what is done is left out.
+    map --dry-run --log log sh -c ': >ran' ::: a
+    [ ! -e log ] && [ ! -e ran ] || complain "it did something"
+    map --log log echo ::: a b
+    cp log before
+    map --dry-run --log log --resume echo ::: a b 'c d'
+    is "$(cat "$out")" "echo 'c d'"
+    holds cmp log before
+    map --dry-run echo {%} {#} ::: x y
+    is "$(cat "$out")" "echo 1 1
+echo 1 2"
+    map --dry-run 'a=b c' ::: x
+    is "$(cat "$out")" "'a=b c' x"
+    yes | "$motet" map --dry-run echo | head -n 2 >"$out"
+    is "$(cat "$out")" "echo y
+echo y"
+    "$motet" map --dry-run echo ::: a >/dev/full 2>"$err"
+    is $? 2
+    cd / || exit 1
+}
+
 run arguments
 run lines_of_standard_input
 run lines_of_a_pipe
@@ -212,4 +298,7 @@ run the_longest_item
 run jobs_read_nothing_of_ours
 run slots
 run numbers_in_the_environment
+run columns
+run shell
+run dry_run
 finish

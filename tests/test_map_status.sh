@@ -124,6 +124,8 @@ wrong_usage()
     refused "--resume needs --log FILE, the log of what was done" --resume echo ::: a
     refused "--fail needs now, soon, never, a number or a share" --fail
     refused "unknown option --halt; it is --fail here" --halt now echo ::: a
+    refused "--colsep : not a separator" --colsep "" echo ::: a
+    refused "with --shell the command is one argument" --shell echo {} ::: a
     refused "-j needs a number" -j
     refused "-a needs a file" -a
     refused "--timeout needs a number of seconds" --timeout

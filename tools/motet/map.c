@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@
 #include "output.h"
 #include "progress.h"
 #include "report.h"
+#include "shell.h"
 #include "spawn.h"
 #include "stop.h"
 #include "template.h"
@@ -45,6 +47,7 @@ enum {
 
 struct map {
     struct options options;
+    struct shell shell; /* with --shell */
     struct template template;
     struct items items;
     struct crew crew;
@@ -115,6 +118,40 @@ static int submit(struct map *m, struct job *job)
     return rc;
 }
 
+/* Prints what would be run. */
+static int show(struct map *m, const struct item *item)
+{
+    char **argv = template_expand(&m->template, item->text, m->read, 1);
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    int rc = argv && out ? 0 : ENOMEM;
+
+    if (rc == 0)
+        shell_write(out, argv);
+    if (out && fclose(out))
+        rc = ENOMEM;
+    if (rc == 0)
+        rc = output_write(&output_out, text, size);
+    free(text);
+    free(argv);
+    return rc;
+}
+
+static void show_new(struct map *m, const struct item *item)
+{
+    int rc = item->problem ? 0 : show(m, item);
+
+    if (item->problem)
+        output_message("item %llu: %s", m->read, item->problem);
+    else if (rc == EPIPE)
+        stop_request(SIGPIPE);
+    else if (rc && rc != ECANCELED)
+        give_up(m, "standard output", rc);
+    if (stop_step() != STOP_NOT)
+        m->no_more = true;
+}
+
 static void submit_new(struct map *m, const struct item *item)
 {
     struct job *job = job_new(&m->crew, m->read, item);
@@ -139,7 +176,11 @@ static void submit_some(struct map *m, bool readable)
         switch (items_next(&m->items, &item, readable)) {
         case ITEMS_ONE:
             m->read++;
-            if (item.problem || !done_take(&m->done, item.text))
+            if (!item.problem && done_take(&m->done, item.text))
+                break;
+            if (m->options.dry_run)
+                show_new(m, &item);
+            else
                 submit_new(m, &item);
             break;
         case ITEMS_WAIT:
@@ -374,6 +415,7 @@ static void free_lists(struct map *m)
 {
     items_free(&m->items);
     template_free(&m->template);
+    shell_free(&m->shell);
     done_free(&m->done);
 }
 
@@ -401,10 +443,25 @@ static int exit_status(const struct map *m)
     return m->tally.failed ? STATUS_FAILED : STATUS_OK;
 }
 
+/* 0 or an errno value. */
+static int open_command(struct map *m)
+{
+    const struct options *o = &m->options;
+
+    if (!o->shell)
+        return template_init(&m->template, o->command, o->command_length, o->colsep, NULL);
+
+    int rc = shell_init(&m->shell, *o->command, o->colsep != NULL);
+    if (rc)
+        return rc;
+    return template_init(&m->template, m->shell.arguments, m->shell.count, o->colsep,
+                         m->shell.arguments[SHELL_SCRIPT]);
+}
+
 /* 0, or -1 after saying what is wrong. */
 static int open_log(struct map *m)
 {
-    if (!m->options.log)
+    if (!m->options.log || (m->options.dry_run && !m->options.resume))
         return 0;
     if (log_open(&m->log, m->options.log))
         return -1;
@@ -427,7 +484,7 @@ int map_main(int argc, char **argv)
 
     if (status >= 0)
         return status;
-    rc = template_init(&m.template, m.options.command, m.options.command_length);
+    rc = open_command(&m);
     /* Opened while signals still end us: a fifo may have no writer yet. */
     if (!rc && (open_items(&m) || open_log(&m))) {
         log_close(&m.log);

@@ -17,10 +17,26 @@
 #include "output.h"
 #include "report.h"
 
-enum { DELAY = 256, FAIL, LOAD, LOG, MIN_FREE, PROGRESS, RESUME, RETRY, RETRY_DELAY, TIMEOUT };
+enum {
+    COLSEP = 256,
+    DELAY,
+    DRY_RUN,
+    FAIL,
+    LOAD,
+    LOG,
+    MIN_FREE,
+    PROGRESS,
+    RESUME,
+    RETRY,
+    RETRY_DELAY,
+    SHELL,
+    TIMEOUT
+};
 
 static const struct option long_options[] = {
+    {"colsep", required_argument, NULL, COLSEP},
     {"delay", required_argument, NULL, DELAY},
+    {"dry-run", no_argument, NULL, DRY_RUN},
     {"fail", required_argument, NULL, FAIL},
     {"help", no_argument, NULL, 'h'},
     {"load", required_argument, NULL, LOAD},
@@ -30,6 +46,7 @@ static const struct option long_options[] = {
     {"resume", no_argument, NULL, RESUME},
     {"retry", required_argument, NULL, RETRY},
     {"retry-delay", required_argument, NULL, RETRY_DELAY},
+    {"shell", no_argument, NULL, SHELL},
     {"timeout", required_argument, NULL, TIMEOUT},
     {NULL, 0, NULL, 0},
 };
@@ -80,6 +97,13 @@ static bool set_file(struct options *o, const char *text)
 static bool set_log(struct options *o, const char *text)
 {
     o->log = text;
+    return *text;
+}
+
+/* A tab is not easily typed. */
+static bool set_colsep(struct options *o, const char *text)
+{
+    o->colsep = strcmp(text, "\\t") == 0 ? "\t" : text;
     return *text;
 }
 
@@ -159,6 +183,7 @@ static const struct valued {
 } valued[] = {
     {'a', "-a", "a file", "", set_file},
     {'j', "-j", "a number", "not a number from 1 to 10000", set_jobs},
+    {COLSEP, "--colsep", "a separator", "not a separator", set_colsep},
     {DELAY, "--delay", "a number of seconds", "not a number of seconds above 0", set_delay},
     {FAIL, "--fail", "now, soon, never, a number or a share",
      "not one of now, soon, never, a number such as 3 or a share such as 10%", set_fail},
@@ -198,6 +223,8 @@ static const struct {
     {"--halt", "--fail"},
     {"--memfree", "--min-free"},
     {"-l", "--load"},
+    {"-C", "--colsep"},
+    {"--dryrun", "--dry-run"},
     {"--bar", "--progress"},
     {"--eta", "--progress"},
     {"-I", "{}"},
@@ -267,6 +294,12 @@ static int parse_option(struct options *o, int option, const char *word)
     case '0':
         o->delimiter = '\0';
         return -1;
+    case DRY_RUN:
+        o->dry_run = true;
+        return -1;
+    case SHELL:
+        o->shell = true;
+        return -1;
     case PROGRESS:
         o->progress = true;
         return -1;
@@ -292,6 +325,8 @@ static int check(const struct options *o)
         wrong = "the items come from -a or from :::, not from both";
     else if (o->resume && !o->log)
         wrong = "--resume needs --log FILE, the log of what was done";
+    else if (o->shell && o->command_length > 1)
+        wrong = "with --shell the command is one argument, such as 'sort {} | uniq >{}.out'";
     if (!wrong)
         return -1;
     output_message("%s", wrong);

@@ -21,6 +21,8 @@ struct options {
     int jobs;        /* at a time; 0: as many as there are usable processors */
     bool keep_order; /* -k */
     bool progress;   /* --progress */
+    bool dry_run;    /* --dry-run */
+    bool shell;      /* --shell */
     double timeout;  /* --timeout, MOTET_FOREVER when not given */
 
     int retries;        /* --retry */
@@ -28,10 +30,11 @@ struct options {
     struct fail fail;   /* --fail */
     struct gate gate;   /* --delay, --load and --min-free */
 
-    char delimiter;   /* NUL with -0, else the end of the line */
-    const char *file; /* -a; NULL: standard input */
-    const char *log;  /* --log */
-    bool resume;      /* --resume */
+    char delimiter;     /* NUL with -0, else the end of the line */
+    const char *file;   /* -a; NULL: standard input */
+    const char *colsep; /* --colsep; NULL: items have no columns */
+    const char *log;    /* --log */
+    bool resume;        /* --resume */
     char *const *command;
     size_t command_length; /* at least 1 */
     bool have_words;       /* there was a ::: */

@@ -9,25 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind {
-    ITEM,
-    STEM,
-    BASE,
-    DIRECTORY,
-    BASE_STEM,
-    NUMBER,
-    SLOT,
-    TEXT,
-    END_OF_ARGUMENT,
-    VALUES = TEXT
-};
+enum { MOST_COLUMNS = 1000000 };
 
+enum kind { ITEM, STEM, BASE, DIRECTORY, BASE_STEM, NUMBER, SLOT, TEXT, END_OF_ARGUMENT };
+
+/* Without their braces. The first five may be of a column. */
 static const struct {
     const char *text;
     enum kind kind;
 } placeholders[] = {
-    {"{}", ITEM},        {"{.}", STEM},   {"{/}", BASE}, {"{//}", DIRECTORY},
-    {"{/.}", BASE_STEM}, {"{#}", NUMBER}, {"{%}", SLOT},
+    {"", ITEM},        {".", STEM},   {"/", BASE}, {"//", DIRECTORY},
+    {"/.", BASE_STEM}, {"#", NUMBER}, {"%", SLOT},
 };
 
 struct slice {
@@ -37,68 +29,93 @@ struct slice {
 
 struct piece {
     enum kind kind;
+    int column;        /* from 1; 0: the whole item */
     struct slice text; /* of TEXT */
 };
 
-/* The placeholder that `s` begins with, its length in *length; TEXT for none. */
-static enum kind placeholder_at(const char *s, size_t *length)
+/* The placeholder that `s` begins with, in *piece, and its length; 0 when it begins with none. */
+static size_t read_placeholder(const char *s, bool columns, struct piece *piece)
 {
-    for (size_t i = 0; i < sizeof placeholders / sizeof *placeholders; i++) {
-        *length = strlen(placeholders[i].text);
-        if (strncmp(s, placeholders[i].text, *length) == 0)
-            return placeholders[i].kind;
+    const char *at = s + 1;
+    char *end;
+
+    *piece = (struct piece){0};
+    if (*s != '{')
+        return 0;
+    if (columns && *at >= '1' && *at <= '9') {
+        long column = strtol(at, &end, 10);
+
+        piece->column = column < MOST_COLUMNS ? (int)column : MOST_COLUMNS;
+        at = end;
     }
-    return TEXT;
+    for (size_t i = 0; i < sizeof placeholders / sizeof *placeholders; i++) {
+        size_t length = strlen(placeholders[i].text);
+
+        piece->kind = placeholders[i].kind;
+        if (strncmp(at, placeholders[i].text, length) == 0 && at[length] == '}' &&
+            (piece->column == 0 || piece->kind < NUMBER))
+            return (size_t)(at - s) + length + 1;
+    }
+    return 0;
 }
 
-static void add(struct template *t, enum kind kind, const char *start, size_t length)
+size_t template_placeholder(const char *s, bool columns)
 {
-    if (kind != TEXT || length > 0)
-        t->pieces[t->piece_count++] = (struct piece){kind, {start, length}};
+    struct piece piece;
+
+    return read_placeholder(s, columns, &piece);
+}
+
+static void add_text(struct template *t, const char *start, const char *end)
+{
+    if (end > start)
+        t->pieces[t->piece_count++] =
+            (struct piece){.kind = TEXT, .text = {start, (size_t)(end - start)}};
 }
 
 /* Whether it had a placeholder. */
-static int add_argument(struct template *t, const char *argument)
+static bool add_argument(struct template *t, const char *argument, bool verbatim)
 {
     const char *text = argument;
     const char *s = argument;
-    int found = 0;
+    bool found = false;
 
     while (*s) {
-        size_t length;
-        enum kind kind = *s == '{' ? placeholder_at(s, &length) : TEXT;
+        struct piece piece;
+        size_t length = verbatim ? 0 : read_placeholder(s, t->separator != NULL, &piece);
 
-        if (kind == TEXT) {
+        if (length == 0) {
             s++;
             continue;
         }
-        add(t, TEXT, text, (size_t)(s - text));
-        add(t, kind, s, length);
+        add_text(t, text, s);
+        t->pieces[t->piece_count++] = piece;
         s += length;
         text = s;
-        found = 1;
+        found = true;
     }
-    add(t, TEXT, text, (size_t)(s - text));
-    add(t, END_OF_ARGUMENT, s, 0);
+    add_text(t, text, s);
+    t->pieces[t->piece_count++] = (struct piece){.kind = END_OF_ARGUMENT};
     t->arguments++;
     return found;
 }
 
-int template_init(struct template *t, char *const command[], size_t arguments)
+int template_init(struct template *t, char *const command[], size_t arguments,
+                  const char *separator, const char *verbatim)
 {
     size_t most = 2; /* the item at the end, if need be */
-    int found = 0;
+    bool found = false;
 
     /* A placeholder is at least two characters, and each may have text before it. */
     for (size_t i = 0; i < arguments; i++)
         most += strlen(command[i]) + 2;
-    *t = (struct template){.pieces = calloc(most, sizeof *t->pieces)};
+    *t = (struct template){.pieces = calloc(most, sizeof *t->pieces), .separator = separator};
     if (!t->pieces)
         return ENOMEM;
     for (size_t i = 0; i < arguments; i++)
-        found |= add_argument(t, command[i]);
+        found |= add_argument(t, command[i], command[i] == verbatim);
     if (!found)
-        add_argument(t, "{}");
+        add_argument(t, "{}", false);
     return 0;
 }
 
@@ -151,28 +168,71 @@ static struct slice stem_of(struct slice path)
     return end > name ? (struct slice){path.start, end - 1} : path;
 }
 
+static struct slice column_of(const char *item, const char *separator, int column)
+{
+    const char *end = strstr(item, separator);
+
+    while (--column > 0 && end) {
+        item = end + strlen(separator);
+        end = strstr(item, separator);
+    }
+    if (column > 0)
+        return (struct slice){"", 0};
+    return (struct slice){item, end ? (size_t)(end - item) : strlen(item)};
+}
+
+/* What is the same for all pieces of a job. */
+struct values {
+    const char *item;
+    const char *separator;
+    struct slice number, slot;
+};
+
+static struct slice value_of(const struct piece *p, const struct values *v)
+{
+    struct slice path = {v->item, 0};
+
+    if (p->column > 0)
+        path = column_of(v->item, v->separator, p->column);
+    else if (p->kind < NUMBER)
+        path.length = strlen(v->item);
+    switch (p->kind) {
+    case ITEM:
+        return path;
+    case STEM:
+        return stem_of(path);
+    case BASE:
+        return base_of(path);
+    case DIRECTORY:
+        return directory_of(path);
+    case BASE_STEM:
+        return stem_of(base_of(path));
+    case NUMBER:
+        return v->number;
+    case SLOT:
+        return v->slot;
+    case TEXT:
+        return p->text;
+    case END_OF_ARGUMENT:
+        break;
+    }
+    return (struct slice){"", 1}; /* the NUL */
+}
+
 char **template_expand(const struct template *t, const char *item, unsigned long long number,
                        int slot)
 {
     char digits[24], slot_digits[12];
-    struct slice whole = {item, strlen(item)};
-    struct slice base = base_of(whole);
-    struct slice values[VALUES] = {
-        [ITEM] = whole,
-        [STEM] = stem_of(whole),
-        [BASE] = base,
-        [DIRECTORY] = directory_of(whole),
-        [BASE_STEM] = stem_of(base),
-        [NUMBER] = {digits, (size_t)snprintf(digits, sizeof digits, "%llu", number)},
-        [SLOT] = {slot_digits, (size_t)snprintf(slot_digits, sizeof slot_digits, "%d", slot)},
+    struct values values = {
+        item,
+        t->separator,
+        {digits, (size_t)snprintf(digits, sizeof digits, "%llu", number)},
+        {slot_digits, (size_t)snprintf(slot_digits, sizeof slot_digits, "%d", slot)},
     };
     size_t size = (t->arguments + 1) * sizeof(char *);
 
-    for (size_t i = 0; i < t->piece_count; i++) {
-        const struct piece *p = &t->pieces[i];
-
-        size += p->kind < VALUES ? values[p->kind].length : p->kind == TEXT ? p->text.length : 1;
-    }
+    for (size_t i = 0; i < t->piece_count; i++)
+        size += value_of(&t->pieces[i], &values).length;
 
     char **vector = malloc(size);
     if (!vector)
@@ -182,14 +242,11 @@ char **template_expand(const struct template *t, const char *item, unsigned long
 
     vector[0] = at;
     for (size_t i = 0; i < t->piece_count; i++) {
-        const struct piece *p = &t->pieces[i];
-        const struct slice *s = p->kind < VALUES ? &values[p->kind] : &p->text;
+        struct slice value = value_of(&t->pieces[i], &values);
 
-        at = mempcpy(at, s->start, s->length);
-        if (p->kind == END_OF_ARGUMENT) {
-            *at++ = '\0';
+        at = mempcpy(at, value.start, value.length);
+        if (t->pieces[i].kind == END_OF_ARGUMENT)
             vector[++argument] = at;
-        }
     }
     vector[t->arguments] = NULL;
     return vector;

@@ -8,12 +8,16 @@
  *     {#}  the number of the job       1
  *     {%}  the number of its slot      1
  *
+ * With a separator, which the item is split at, {1} is its first column, {2.} the second without its
+ * extension, and so on; a column that is not there is empty.
+ *
  * All other braces stay as they are. A command without any placeholder gets the item as its last
  * argument.
  */
 #ifndef TOOL_TEMPLATE_H
 #define TOOL_TEMPLATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct piece;
@@ -23,10 +27,16 @@ struct template
     struct piece *pieces; /* of all arguments, one after the other */
     size_t piece_count;
     size_t arguments;
+    const char *separator; /* of columns; NULL: there are none */
 };
 
-/* Takes the command apart. The template refers to the strings, which must stay. 0 or ENOMEM. */
-int template_init(struct template *template, char *const command[], size_t arguments);
+/* Takes the command apart. `verbatim`, if not NULL, is the argument of it that has no placeholders
+ * whatever it looks like. The template refers to the strings, which must stay. 0 or ENOMEM. */
+int template_init(struct template *template, char *const command[], size_t arguments,
+                  const char *separator, const char *verbatim);
+/* The length of the placeholder that the string begins with; 0 when it begins with none. */
+size_t template_placeholder(const char *s, bool columns);
+
 void template_free(struct template *template);
 
 /* The argument vector for an item, NULL at its end, in one piece of memory for free(); or NULL. */
