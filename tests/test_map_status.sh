@@ -126,6 +126,9 @@ wrong_usage()
     refused "unknown option --halt; it is --fail here" --halt now echo ::: a
     refused "--colsep : not a separator" --colsep "" echo ::: a
     refused "with --shell the command is one argument" --shell echo {} ::: a
+    refused "-k cannot order it" -k --line echo ::: a
+    refused "-k cannot order it" -k --raw echo ::: a
+    refused "--tag cannot mark it" --tag --raw echo ::: a
     refused "-j needs a number" -j
     refused "-a needs a file" -a
     refused "--timeout needs a number of seconds" --timeout

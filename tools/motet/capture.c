@@ -83,13 +83,16 @@ bool capture_read(struct capture *c, int pipe)
     ssize_t n = read(pipe, to, size);
     if (n < 0)
         return errno == EINTR || errno == EAGAIN;
-    if (to != nowhere)
+    if (to != nowhere) {
+        c->lines = c->lines || memchr(to, '\n', (size_t)n);
         c->length += (size_t)n;
+        c->total += n;
+    }
     return n > 0;
 }
 
-int capture_copy(const struct capture *c, int (*sink)(void *arg, const char *data, size_t size),
-                 void *arg)
+static int copy_file(const struct capture *c, int (*sink)(void *arg, const char *data, size_t size),
+                     void *arg)
 {
     char *buffer = c->filed > 0 ? malloc(IN_MEMORY) : NULL;
     int rc = c->filed > 0 && !buffer ? ENOMEM : 0;
@@ -107,14 +110,43 @@ int capture_copy(const struct capture *c, int (*sink)(void *arg, const char *dat
         rc = sink(arg, buffer, (size_t)n);
     }
     free(buffer);
-    if (rc == 0 && c->length > 0)
-        rc = sink(arg, c->memory, c->length);
     return rc;
 }
 
-off_t capture_size(const struct capture *c)
+int capture_copy(const struct capture *c, int (*sink)(void *arg, const char *data, size_t size),
+                 void *arg)
 {
-    return c->filed + (off_t)c->length;
+    int rc = copy_file(c, sink, arg);
+
+    return rc == 0 && c->length > 0 ? sink(arg, c->memory, c->length) : rc;
+}
+
+/* The end of the last line is in memory: before it was read, all that was there went to the file, if
+ * there is one. */
+int capture_take_lines(struct capture *c, int (*sink)(void *arg, const char *data, size_t size),
+                       void *arg)
+{
+    const char *end = c->lines ? memrchr(c->memory, '\n', c->length) : NULL;
+    size_t length = end ? (size_t)(end - c->memory) + 1 : 0;
+    int rc;
+
+    if (!end)
+        return 0;
+    rc = copy_file(c, sink, arg);
+    if (rc == 0)
+        rc = sink(arg, c->memory, length);
+    if (c->filed > 0)
+        close(c->file);
+    c->filed = 0;
+    c->length -= length;
+    memmove(c->memory, c->memory + length, c->length);
+    c->lines = false;
+    return rc;
+}
+
+bool capture_empty(const struct capture *c)
+{
+    return c->filed == 0 && c->length == 0;
 }
 
 void capture_free(struct capture *c)

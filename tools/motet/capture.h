@@ -15,7 +15,9 @@ struct capture {
     size_t length, capacity;
     int file; /* a descriptor, when filed > 0 */
     off_t filed;
-    int error; /* what went wrong in keeping it; the first error */
+    int error;   /* what went wrong in keeping it; the first error */
+    off_t total; /* bytes that were kept, or have been */
+    bool lines;  /* since the last capture_drop_lines, the end of a line has come */
 };
 
 /* Reads once from a pipe that is readable. false at its end. What cannot be kept is read and dropped:
@@ -26,8 +28,12 @@ bool capture_read(struct capture *capture, int pipe);
 int capture_copy(const struct capture *capture,
                  int (*sink)(void *arg, const char *data, size_t size), void *arg);
 
-/* In bytes. */
-off_t capture_size(const struct capture *capture);
+/* The same for the lines that are complete; if there are any, they are dropped then, whatever the sink
+ * returned. */
+int capture_take_lines(struct capture *capture,
+                       int (*sink)(void *arg, const char *data, size_t size), void *arg);
+
+bool capture_empty(const struct capture *capture);
 
 void capture_free(struct capture *capture);
 

@@ -48,6 +48,7 @@ struct watch {
     bool quiet;  /* the first QUIET seconds */
     bool exited; /* not reaped: its pid, the name of its group, is nobody else's yet */
     bool given_up;
+    bool handed; /* to the main thread, which has not given it back: the output is not ours */
     struct family escaped; /* of one that timed out: its descendants outside of its group */
 };
 
@@ -124,6 +125,40 @@ static void read_output(struct capture *capture, int *pipe, short events)
     }
 }
 
+/* From then on the job is the main thread's. The queue has room for all jobs, so it does not wait. */
+static void hand_over(struct job *job)
+{
+    static const uint64_t one = 1;
+    struct crew *crew = job->crew;
+
+    while (motet_queue_put(crew->done, &job, MOTET_FOREVER) == ENOMEM)
+        motet_sleep(0.01);
+    if (write(crew->done_fd, &one, sizeof one) < 0) {
+        /* Full, so it is readable. */
+    }
+}
+
+static void hand_lines(struct watch *w)
+{
+    struct job *job = w->job;
+
+    if (job->crew->mode != OUTPUT_LINES || job->taken_fd < 0 || !(job->out.lines || job->err.lines))
+        return;
+    job->goes_on = true;
+    w->handed = true;
+    hand_over(job);
+}
+
+static void take_lines_back(struct watch *w)
+{
+    uint64_t count;
+
+    /* It is blocking, and has one writer. */
+    while (w->handed && read(w->job->taken_fd, &count, sizeof count) < 0 && errno == EINTR)
+        ;
+    w->handed = false;
+}
+
 /* Waits until something happens to the command, and takes note of it. */
 static void watch_once(struct watch *w)
 {
@@ -133,8 +168,9 @@ static void watch_once(struct watch *w)
     struct pollfd set[] = {
         {w->exited ? -1 : child->pidfd, POLLIN, 0},
         {stop_fd(stop_that_matters(w->phase)), POLLIN, 0},
-        {w->quiet ? -1 : child->out, POLLIN, 0},
-        {w->quiet ? -1 : child->err, POLLIN, 0},
+        {w->quiet || w->handed ? -1 : child->out, POLLIN, 0},
+        {w->quiet || w->handed ? -1 : child->err, POLLIN, 0},
+        {w->handed ? w->job->taken_fd : -1, POLLIN, 0},
     };
 
     if (w->quiet)
@@ -144,6 +180,10 @@ static void watch_once(struct watch *w)
     if (n > 0) {
         read_output(&w->job->out, &child->out, set[2].revents);
         read_output(&w->job->err, &child->err, set[3].revents);
+        if (set[4].revents)
+            take_lines_back(w);
+        else if (!w->handed)
+            hand_lines(w);
         if (set[0].revents) {
             w->exited = true;
             if (w->phase == RUNNING)
@@ -196,6 +236,7 @@ static void tend(struct job *job, struct child *child)
     enter(&w, RUNNING, job->crew->timeout);
     while (!over(&w))
         watch_once(&w);
+    take_lines_back(&w);
     drain(&job->out, &child->out);
     drain(&job->err, &child->err);
     /* Of a job that had to end nothing is left; one that ended of itself may leave what it likes,
@@ -213,7 +254,7 @@ static int spawn_timed(struct job *job, char *const environment[], struct child 
 {
     job->began = clock_wall();
     job->started = clock_now();
-    return spawn(job->argv, environment, child);
+    return spawn(job->argv, environment, job->crew->mode == OUTPUT_RAW, child);
 }
 
 /* Waits until a job has ended, if any is running: then there may be room for another. */
@@ -366,19 +407,6 @@ static void count_failure(struct crew *crew)
         motet_event_set(&crew->closed);
 }
 
-/* From then on the job is the main thread's. */
-static void hand_back(struct crew *crew, struct job *job)
-{
-    static const uint64_t one = 1;
-
-    /* The queue has room for all jobs there are at a time, so it does not wait. */
-    while (motet_queue_put(crew->done, &job, MOTET_FOREVER) == ENOMEM)
-        motet_sleep(0.01);
-    if (write(crew->done_fd, &one, sizeof one) < 0) {
-        /* Full, so it is readable. */
-    }
-}
-
 static int take_slot(struct crew *crew)
 {
     motet_lock_acquire(&crew->lock, MOTET_FOREVER);
@@ -391,17 +419,22 @@ int crew_work(const void *arg, void *result)
 {
     struct crew *crew = *(struct crew *const *)arg;
     int slot = take_slot(crew);
+    int taken_fd = crew->mode == OUTPUT_LINES ? eventfd(0, EFD_CLOEXEC) : -1;
     struct job *job;
 
     (void)result;
     while (motet_queue_get(crew->todo, &job, MOTET_FOREVER) == 0) {
         job->slot = slot;
+        job->taken_fd = taken_fd;
         if (!is_closed(crew))
             run(job);
         if (job_failed(job) && !job_wants_retry(job))
             count_failure(crew);
-        hand_back(crew, job);
+        job->goes_on = false;
+        hand_over(job);
     }
+    if (taken_fd >= 0)
+        close(taken_fd);
     return 0;
 }
 
@@ -434,7 +467,8 @@ bool job_wants_retry(const struct job *job)
 
 bool job_ended_well(const struct job *job)
 {
-    return job->outcome == JOB_EXITED && job->code == 0 && !job->output_lost;
+    return job->outcome == JOB_EXITED && job->code == 0 && job->out_passed == PASSED_ON &&
+           job->err_passed == PASSED_ON;
 }
 
 void job_again(struct job *job)

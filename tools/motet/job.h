@@ -25,6 +25,19 @@ enum outcome {
     JOB_LOST,    /* it had to end and did not, even of SIGKILL; or nobody knows how it ended */
 };
 
+/* What has become of a job's output. */
+enum passing {
+    PASSED_ON,
+    UNREAD, /* nobody reads it, who knows; nothing need be said */
+    LOST,
+};
+
+enum output_mode {
+    OUTPUT_GROUPED, /* when the job has ended */
+    OUTPUT_LINES,   /* line by line as they come */
+    OUTPUT_RAW,     /* the jobs have our standard output and error themselves */
+};
+
 struct job {
     struct crew *crew;
     unsigned long long number; /* of the item, from 1 */
@@ -43,7 +56,12 @@ struct job {
     double seconds; /* that its command ran; 0 when it did not */
     struct rusage used;
     struct capture out, err;
-    bool output_lost; /* some of it could not be passed on */
+    enum passing out_passed, err_passed; /* main thread only */
+
+    /* With OUTPUT_LINES: it goes on, and has been put into `done` only for its complete lines to be
+     * written. Until the main thread writes to taken_fd, `out` and `err` are its own. */
+    bool goes_on;
+    int taken_fd;
 
     double due; /* when it is tried again; in a `later`, as is the next */
     struct job *next;
@@ -58,7 +76,9 @@ struct crew {
     double timeout;                   /* seconds for a job, MOTET_FOREVER */
     int retries;                      /* attempts that a job has beside the first */
     unsigned long long most_failures; /* after so many no more jobs shall start; 0: any number */
-    struct gate gate;                 /* what changes in it, under at_gate */
+    enum output_mode mode;
+    bool tagged;      /* each line of output begins with the item */
+    struct gate gate; /* what changes in it, under at_gate */
 
     /* Constant after crew_init: */
     struct environment environment;

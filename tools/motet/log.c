@@ -251,12 +251,12 @@ static void write_line(FILE *out, const struct job *job)
             job->argv ? "]" : "[]", job->attempt, job->slot, job->began, job->began + job->seconds,
             job_ended_well(job) ? "true" : "false");
     write_outcome(out, job);
-    if (job->output_lost)
+    if (job->out_passed != PASSED_ON || job->err_passed != PASSED_ON)
         fputs(",\"output_lost\":true", out);
     fprintf(out, ",\"user\":%.6f,\"system\":%.6f,\"memory\":%lld,\"out\":%lld,\"err\":%lld}\n",
             seconds_of(job->used.ru_utime), seconds_of(job->used.ru_stime),
-            (long long)job->used.ru_maxrss * 1024, (long long)capture_size(&job->out),
-            (long long)capture_size(&job->err));
+            (long long)job->used.ru_maxrss * 1024, (long long)job->out.total,
+            (long long)job->err.total);
 }
 
 /* All of it, or none. */

@@ -292,6 +292,16 @@ static void close_list(struct map *m)
         settle(m, job);
 }
 
+static void write_lines(struct job *job)
+{
+    static const uint64_t one = 1;
+
+    report_lines(job);
+    if (write(job->taken_fd, &one, sizeof one) < 0) {
+        /* An eventfd that is read after each write takes a 1. */
+    }
+}
+
 static void take_back_ended(struct map *m)
 {
     uint64_t count;
@@ -301,7 +311,10 @@ static void take_back_ended(struct map *m)
     if (read(m->crew.done_fd, &count, sizeof count) < 0)
         return;
     while (motet_queue_get(m->crew.done, &job, 0) == 0)
-        take_back(m, job);
+        if (job->goes_on)
+            write_lines(job);
+        else
+            take_back(m, job);
     family_reap_orphans();
 }
 
@@ -400,6 +413,8 @@ static int open_run(struct map *m)
         m->crew.template = &m->template;
         m->crew.timeout = m->options.timeout;
         m->crew.gate = m->options.gate;
+        m->crew.mode = m->options.mode;
+        m->crew.tagged = m->options.tag;
         m->crew.retries = m->options.retries;
         m->crew.most_failures = m->options.fail.count;
         rc = crew_init(&m->crew, pool_room(m));

@@ -22,15 +22,18 @@ enum {
     DELAY,
     DRY_RUN,
     FAIL,
+    LINE,
     LOAD,
     LOG,
     MIN_FREE,
     PROGRESS,
+    RAW,
     RESUME,
     RETRY,
     RETRY_DELAY,
     SHELL,
-    TIMEOUT
+    TAG,
+    TIMEOUT,
 };
 
 static const struct option long_options[] = {
@@ -39,14 +42,17 @@ static const struct option long_options[] = {
     {"dry-run", no_argument, NULL, DRY_RUN},
     {"fail", required_argument, NULL, FAIL},
     {"help", no_argument, NULL, 'h'},
+    {"line", no_argument, NULL, LINE},
     {"load", required_argument, NULL, LOAD},
     {"log", required_argument, NULL, LOG},
     {"min-free", required_argument, NULL, MIN_FREE},
     {"progress", no_argument, NULL, PROGRESS},
+    {"raw", no_argument, NULL, RAW},
     {"resume", no_argument, NULL, RESUME},
     {"retry", required_argument, NULL, RETRY},
     {"retry-delay", required_argument, NULL, RETRY_DELAY},
     {"shell", no_argument, NULL, SHELL},
+    {"tag", no_argument, NULL, TAG},
     {"timeout", required_argument, NULL, TIMEOUT},
     {NULL, 0, NULL, 0},
 };
@@ -224,6 +230,10 @@ static const struct {
     {"--memfree", "--min-free"},
     {"-l", "--load"},
     {"-C", "--colsep"},
+    {"--line-buffer", "--line"},
+    {"--lb", "--line"},
+    {"-u", "--raw"},
+    {"--ungroup", "--raw"},
     {"--dryrun", "--dry-run"},
     {"--bar", "--progress"},
     {"--eta", "--progress"},
@@ -294,6 +304,15 @@ static int parse_option(struct options *o, int option, const char *word)
     case '0':
         o->delimiter = '\0';
         return -1;
+    case LINE:
+        o->mode = OUTPUT_LINES;
+        return -1;
+    case RAW:
+        o->mode = OUTPUT_RAW;
+        return -1;
+    case TAG:
+        o->tag = true;
+        return -1;
     case DRY_RUN:
         o->dry_run = true;
         return -1;
@@ -325,6 +344,10 @@ static int check(const struct options *o)
         wrong = "the items come from -a or from :::, not from both";
     else if (o->resume && !o->log)
         wrong = "--resume needs --log FILE, the log of what was done";
+    else if (o->keep_order && o->mode != OUTPUT_GROUPED)
+        wrong = "with --line or --raw, output comes when it comes: -k cannot order it";
+    else if (o->tag && o->mode == OUTPUT_RAW)
+        wrong = "with --raw, output does not pass through here: --tag cannot mark it";
     else if (o->shell && o->command_length > 1)
         wrong = "with --shell the command is one argument, such as 'sort {} | uniq >{}.out'";
     if (!wrong)

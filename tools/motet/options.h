@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "gate.h"
+#include "job.h"
 
 #define MAX_JOBS 10000
 #define MAX_RETRIES 1000
@@ -18,12 +19,14 @@ struct fail {
 };
 
 struct options {
-    int jobs;        /* at a time; 0: as many as there are usable processors */
-    bool keep_order; /* -k */
-    bool progress;   /* --progress */
-    bool dry_run;    /* --dry-run */
-    bool shell;      /* --shell */
-    double timeout;  /* --timeout, MOTET_FOREVER when not given */
+    int jobs;              /* at a time; 0: as many as there are usable processors */
+    bool keep_order;       /* -k */
+    bool progress;         /* --progress */
+    bool dry_run;          /* --dry-run */
+    bool tag;              /* --tag */
+    enum output_mode mode; /* --line, --raw */
+    bool shell;            /* --shell */
+    double timeout;        /* --timeout, MOTET_FOREVER when not given */
 
     int retries;        /* --retry */
     double retry_delay; /* --retry-delay, seconds */

@@ -9,6 +9,7 @@
 
 #include "output.h"
 #include "stop.h"
+#include "tag.h"
 
 /* A command in a message: enough to know it, on one line whatever is in it. */
 static void name_command(char *const argv[], char *text, size_t size)
@@ -121,21 +122,52 @@ static int write_piece(void *output, const char *data, size_t size)
     return output_write(output, data, size);
 }
 
-enum passing {
-    PASSED_ON,
-    UNREAD, /* nobody reads it, who knows; nothing need be said */
-    LOST,
-};
-
-static enum passing pass_on(const struct job *job, const struct capture *captured,
-                            struct output *output, const char *name)
+static int drop_piece(void *arg, const char *data, size_t size)
 {
-    unsigned long long before = output->written;
+    (void)arg, (void)data, (void)size;
+    return ECANCELED;
+}
+
+/* The complete lines, or all that is left: then the last line gets the end that it may lack, lest
+ * another job's be part of it. */
+static int copy_captured(const struct job *job, struct capture *captured, struct output *output,
+                         bool lines)
+{
+    const struct crew *crew = job->crew;
+    struct tag tag;
     int rc;
 
-    if (capture_size(captured) == 0 && !captured->error)
+    tag_begin(&tag, output, job->item);
+    int (*sink)(void *, const char *, size_t) = crew->tagged ? tag_write : write_piece;
+    void *arg = crew->tagged ? (void *)&tag : output;
+
+    if (lines)
+        rc = capture_take_lines(captured, sink, arg);
+    else
+        rc = capture_copy(captured, sink, arg);
+    if (rc == 0)
+        rc = tag_flush(&tag);
+    if (rc == 0 && !lines && output->mid_line && (crew->tagged || crew->mode == OUTPUT_LINES))
+        rc = output_write(output, "\n", 1);
+    return rc;
+}
+
+/* Once something could not be passed on, nothing more is. */
+static enum passing pass_on(const struct job *job, struct capture *captured, struct output *output,
+                            const char *name, bool lines)
+{
+    unsigned long long before = output->written;
+    bool unread =
+        stop_signal() == SIGPIPE || job->out_passed != PASSED_ON || job->err_passed != PASSED_ON;
+    int rc;
+
+    if (unread && lines)
+        capture_take_lines(captured, drop_piece, NULL);
+    if (capture_empty(captured) && !captured->error)
         return PASSED_ON;
-    rc = stop_signal() == SIGPIPE ? ECANCELED : capture_copy(captured, write_piece, output);
+    if (unread)
+        return UNREAD;
+    rc = copy_captured(job, captured, output, lines);
     if (rc == EPIPE && output == &output_out)
         stop_request(SIGPIPE);
     if (stop_signal() == SIGPIPE || rc == ECANCELED)
@@ -143,25 +175,43 @@ static enum passing pass_on(const struct job *job, const struct capture *capture
     if (rc == 0)
         rc = captured->error;
     if (rc)
-        say(job, "its %s is %s: %s", name, output->written > before ? "cut short" : "lost",
+        say(job, "its %s is %s: %s", name, output->written > before || lines ? "cut short" : "lost",
             strerror(rc));
     return rc ? LOST : PASSED_ON;
+}
+
+static void worsen(enum passing *known, enum passing now)
+{
+    if (now > *known)
+        *known = now;
+}
+
+static void pass_on_both(struct job *job, bool lines)
+{
+    enum passing out = pass_on(job, &job->out, &output_out, "output", lines);
+    enum passing err = pass_on(job, &job->err, &output_err, "error output", lines);
+
+    worsen(&job->out_passed, out);
+    worsen(&job->err_passed, err);
+}
+
+void report_lines(struct job *job)
+{
+    pass_on_both(job, true);
 }
 
 void report_job(struct job *job, struct tally *tally)
 {
     bool ended = job->outcome != JOB_NOT_STARTED && job->outcome != JOB_STOPPED;
-    enum passing out = pass_on(job, &job->out, &output_out, "output");
-    enum passing err = pass_on(job, &job->err, &output_err, "error output");
 
+    pass_on_both(job, false);
     /* Without a reader for the output there is nobody to report to. */
     if (stop_signal() != SIGPIPE)
         report_outcome(job);
     tally->done += ended;
-    tally->failed += (ended && !job_ended_well(job)) || out == LOST || err == LOST;
+    tally->failed += job_failed(job) || job->out_passed == LOST || job->err_passed == LOST;
     tally->timed_out += job->outcome == JOB_TIMED_OUT;
     tally->stopped += job->outcome == JOB_STOPPED;
-    job->output_lost = out != PASSED_ON || err != PASSED_ON;
 }
 
 void report_enough(unsigned long long failed, bool ended)

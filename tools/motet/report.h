@@ -21,6 +21,9 @@ struct tally {
     unsigned long long stopped; /* ended because the run was stopped: not in `done` */
 };
 
+/* Writes the lines that a job, which goes on, has written so far. */
+void report_lines(struct job *job);
+
 /* Writes the job's output, then says what is to be said, and counts it. */
 void report_job(struct job *job, struct tally *tally);
 

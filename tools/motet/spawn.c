@@ -151,20 +151,23 @@ static int clone_child(struct birth *b, struct child *child)
     return rc;
 }
 
+/* Unless it is none: see `raw`. */
 static void close_pipe(const int ends[2])
 {
+    if (ends[0] < 0)
+        return;
     close(ends[0]);
     close(ends[1]);
 }
 
-int spawn(char *const argv[], char *const environment[], struct child *child)
+int spawn(char *const argv[], char *const environment[], bool raw, struct child *child)
 {
-    int out[2], err[2], leash[2];
+    int out[2] = {-1, STDOUT_FILENO}, err[2] = {-1, STDERR_FILENO}, leash[2];
     int rc;
 
-    if (pipe2(out, O_CLOEXEC))
+    if (!raw && pipe2(out, O_CLOEXEC))
         return errno;
-    if (pipe2(err, O_CLOEXEC)) {
+    if (!raw && pipe2(err, O_CLOEXEC)) {
         rc = errno;
         goto no_err;
     }
@@ -177,8 +180,10 @@ int spawn(char *const argv[], char *const environment[], struct child *child)
     rc = clone_child(&birth, child);
     if (rc)
         goto no_child;
-    close(out[1]);
-    close(err[1]);
+    if (!raw) {
+        close(out[1]);
+        close(err[1]);
+    }
     child->out = out[0];
     child->err = err[0];
     child->leash = leash[0];

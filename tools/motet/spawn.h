@@ -1,7 +1,7 @@
 /* Starting the command of a job, and the hold that the run has on its processes.
  *
- * The command gets a process group of its own, /dev/null as standard input and pipes as standard
- * output and error, an empty signal mask, and nothing else of ours but the leash: one end of a pipe
+ * The command gets a process group of its own, /dev/null as standard input and pipes (or what
+ * we have) as standard output and error, an empty signal mask, and nothing else of ours but the leash: one end of a pipe
  * whose other end is ours alone. When we end, however we end, the kernel closes that end and thereby
  * kills the whole group of the command. (PR_SET_PDEATHSIG is the second belt: it reaches the command
  * alone, not its children.)
@@ -27,8 +27,9 @@ struct child {
 int spawn_open(int workers, size_t arguments);
 
 /* Runs argv[0], looked for as execvpe does. 0 when it runs; else the errno value of what failed, in us
- * or in the child before it became the command, and there is no child. */
-int spawn(char *const argv[], char *const environment[], struct child *child);
+ * or in the child before it became the command, and there is no child. `raw`: it
+ * writes to our own standard output and error. */
+int spawn(char *const argv[], char *const environment[], bool raw, struct child *child);
 
 /* Sends a signal to all of the child's process group. Only before child_reap. */
 void child_signal(const struct child *child, int signum);
