@@ -162,6 +162,38 @@ TEST(what_a_busy_worker_submits_is_done_by_others)
     close_pool(pool);
 }
 
+/* ---- many workers ---- */
+
+enum { CROWD = 150 };
+
+static int meet(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    __atomic_add_fetch(&done, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(__atomic_load_n(&done, __ATOMIC_SEQ_CST) == CROWD);
+    return 0;
+}
+
+static int submit_meetings(const void *arg, void *result)
+{
+    for (int i = 1; i < CROWD; i++) {
+        motet_future *f = motet_pool_submit(pool, meet, NULL, 0);
+        CHECK(f != NULL);
+        motet_future_free(f);
+    }
+    return meet(arg, result);
+}
+
+/* All of them, who are asleep, come and take one each from a single desk. */
+TEST(a_crowd_of_workers)
+{
+    pool = open_pool(&THREADS, CROWD);
+    motet_future *f = motet_pool_submit(pool, submit_meetings, NULL, 0);
+    CHECK_INT(motet_future_result(f, NULL, harness_patience()), 0);
+    motet_future_free(f);
+    close_pool(pool);
+}
+
 /* ---- waiting in every order ---- */
 
 enum { SOME = 20 };

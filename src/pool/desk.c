@@ -9,14 +9,25 @@ enum {
     AHEAD = 2,     /* the record of the task after the next is fetched meanwhile */
 };
 
+/* Half of the workers, and of the processors: others would only be in their way. */
+static uint32_t searchers_among(uint32_t workers)
+{
+    uint32_t least = workers < motet__spin_cpus ? workers : motet__spin_cpus;
+
+    return (least + 1) / 2;
+}
+
 /* Aligned: desks change lines that only their owner has. */
 struct motet__desks *motet__desks_new(uint32_t count)
 {
     size_t size = sizeof(struct motet__desks) + count * sizeof(struct motet__desk);
-    struct motet__desks *desks = motet__zalloc_aligned(64, size);
+    struct motet__desks *desks =
+        motet__zalloc_aligned(64, size + (count + 63) / 64 * sizeof(uint64_t));
 
     if (!desks)
         return NULL;
+    desks->marked = (uint64_t *)(void *)((char *)desks + size);
+    desks->searchers = searchers_among(count);
     for (; desks->count < count; desks->count++)
         if (motet__deque_init(&desks->desk[desks->count].deque) != 0) {
             motet__desks_free(desks);
@@ -39,22 +50,62 @@ static struct motet__desk *desk_of(const struct motet__worker *worker)
     return &worker->crew->desks->desk[worker->number - 1];
 }
 
-size_t motet__desks_size(const struct motet__desks *desks)
-{
-    size_t size = 0;
+/* ---- marks ------------------------------------------------------------------------------------ */
 
-    for (uint32_t i = 0; i < desks->count; i++)
-        size += motet__deque_size(&desks->desk[i].deque);
-    return size;
+static void mark(struct motet__worker *worker)
+{
+    uint32_t n = worker->number - 1;
+
+    if (desk_of(worker)->marked)
+        return;
+    desk_of(worker)->marked = true;
+    motet__or(&worker->crew->desks->marked[n / 64], UINT64_C(1) << n % 64, SEQ_CST);
+}
+
+/* Nothing lies there, and only the worker lays something there. */
+static void unmark(struct motet__worker *worker)
+{
+    uint32_t n = worker->number - 1;
+
+    if (!desk_of(worker)->marked)
+        return;
+    desk_of(worker)->marked = false;
+    motet__and(&worker->crew->desks->marked[n / 64], ~(UINT64_C(1) << n % 64), SEQ_CST);
+}
+
+/* The first marked desk from there on; at least `count` if there is none. */
+static uint32_t next_marked(const struct motet__desks *desks, uint32_t from)
+{
+    for (; from < desks->count; from = (from / 64 + 1) * 64) {
+        uint64_t bits = motet__load(&desks->marked[from / 64], SEQ_CST) >> from % 64;
+        if (bits)
+            return from + (uint32_t)__builtin_ctzll(bits);
+    }
+    return from;
+}
+
+/* The oldest task on one of those desks, the first that has any. */
+static struct motet_future *take_among(struct motet__desks *desks, uint32_t from, uint32_t end)
+{
+    struct motet_future *task = NULL;
+
+    for (uint32_t i = next_marked(desks, from); i < end && !task; i = next_marked(desks, i + 1))
+        task = motet__deque_take(&desks->desk[i].deque);
+    return task;
 }
 
 struct motet_future *motet__desks_take(struct motet__desks *desks)
 {
-    struct motet_future *task = NULL;
+    return take_among(desks, 0, desks->count);
+}
 
-    for (uint32_t i = 0; i < desks->count && !task; i++)
-        task = motet__deque_take(&desks->desk[i].deque);
-    return task;
+size_t motet__desks_size(const struct motet__desks *desks)
+{
+    size_t size = 0;
+
+    for (uint32_t i = next_marked(desks, 0); i < desks->count; i = next_marked(desks, i + 1))
+        size += motet__deque_size(&desks->desk[i].deque);
+    return size;
 }
 
 /* ---- bringing --------------------------------------------------------------------------------- */
@@ -66,6 +117,7 @@ int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
     uint32_t searching;
 
     if (worker && worker->crew == crew && motet__deque_make_room(&desk_of(worker)->deque, 1)) {
+        mark(worker);
         motet__deque_push(&desk_of(worker)->deque, &task, 1);
         searching = motet__load(&desks->searching, SEQ_CST);
     } else {
@@ -120,8 +172,10 @@ static struct motet_future *take_from_queue(struct motet__worker *worker)
         n = 1;
     if (motet_queue_get_many(worker->crew->queue, tasks, n, &got, 0) != 0)
         return NULL;
-    if (got > 1)
+    if (got > 1) {
+        mark(worker);
         motet__deque_push(deque, tasks + 1, got - 1);
+    }
     return tasks[0];
 }
 
@@ -138,7 +192,9 @@ static struct motet_future *relieve(struct motet__worker *worker)
     if (motet__load(&watched->top, RELAXED) == desk->suspect_top)
         task = motet__deque_take(watched);
     if (!task) {
-        desk->suspect = desk->suspect + 1 < desks->count ? desk->suspect + 1 : 0;
+        desk->suspect = next_marked(desks, desk->suspect + 1);
+        if (desk->suspect >= desks->count)
+            desk->suspect = 0;
         watched = &desks->desk[desk->suspect].deque;
     }
     desk->suspect_top = motet__load(&watched->top, RELAXED); /* a guess is enough */
@@ -148,11 +204,9 @@ static struct motet_future *relieve(struct motet__worker *worker)
 static struct motet_future *take_from_others(struct motet__worker *worker)
 {
     struct motet__desks *desks = worker->crew->desks;
-    struct motet_future *task = NULL;
+    struct motet_future *task = take_among(desks, worker->number, desks->count);
 
-    for (uint32_t i = worker->number, n = 1; n < desks->count && !task; i++, n++)
-        task = motet__deque_take(&desks->desk[i % desks->count].deque);
-    return task;
+    return task ? task : take_among(desks, 0, worker->number - 1);
 }
 
 /* What is to be done next, if there is anything. */
@@ -182,12 +236,6 @@ static void pass_on(struct motet__crew *crew)
         motet__ec_notify(&crew->desks->idle, 1, MOTET__PRIVATE);
 }
 
-/* Half of the workers at most: the others would only be in their way. */
-static bool may_search(const struct motet__desks *desks)
-{
-    return motet__load(&desks->searching, RELAXED) < (desks->count + 1) / 2;
-}
-
 /* Looks round for some microseconds. */
 static struct motet_future *search(struct motet__worker *worker)
 {
@@ -206,7 +254,9 @@ struct motet_future *motet__desk_next(struct motet__worker *worker)
     struct motet_future *task = look(worker);
 
     while (!task) {
-        uint32_t counted = may_search(desks);
+        unmark(worker);
+        /* Relaxed: a few too many, or too few, do no harm. */
+        uint32_t counted = motet__load(&desks->searching, RELAXED) < desks->searchers;
         if (counted) {
             motet__add(&desks->searching, 1, SEQ_CST);
             if ((task = search(worker))) {

@@ -22,6 +22,11 @@
  * is 0. If that is not 0, somebody else searches, and the same holds for that one. The queue's own
  * words are weaker. Therefore `searching` is there not only read but changed, to what it is: of two
  * changes of one word the second sees all that the first one's maker did before.
+ *
+ * `marked` has a bit for each desk on which something may lie. Its worker sets it before it lays something
+ * there, and takes it off before it sleeps, when nothing lies there. So workers by the thousand
+ * that are idle cost those that look round next to nothing. A bit that the sleeper does not see was set
+ * later, and so was what lies there brought: SEQ_CST, as above.
  */
 #ifndef MOTET_POOL_DESK_H
 #define MOTET_POOL_DESK_H
@@ -33,17 +38,19 @@
 struct motet__desk {
     struct motet__deque deque;
     /* The worker's own. */
-    uint32_t turns; /* tasks that it has begun */
-    uint32_t
-        left_behind; /* at most so many entries are of tasks that were run where they were waited for */
-    uint32_t suspect;    /* whose desk we watch */
-    int64_t suspect_top; /* the `top` that it had */
+    bool marked;          /* its bit is set */
+    uint32_t turns;       /* tasks that it has begun */
+    uint32_t left_behind; /* entries of tasks that were run where they were waited for, at most */
+    uint32_t suspect;     /* whose desk we watch */
+    int64_t suspect_top;  /* the `top` that it had */
 };
 
 struct motet__desks {
     _Alignas(64) uint32_t searching; /* atomic: see above */
     struct motet__eventcount idle;
-    uint32_t count; /* constant */
+    uint32_t count;     /* constant, as is the next */
+    uint32_t searchers; /* at most so many search at a time */
+    uint64_t *marked;   /* atomic: see above */
     struct motet__desk desk[];
 };
 
