@@ -1,0 +1,629 @@
+/* Tasks and callbacks that do what they had better not do, and programs that get in the way of their pools: what is
+ * lost is the task that did it, if anything. */
+#include "leaks.h"
+#include "pools.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+struct gate {
+    int begun, open, pid, runs; /* atomic */
+};
+
+static int get(int *word)
+{
+    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+
+static void set(int *word, int value)
+{
+    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+}
+
+static int pass_gate(const void *arg, void *result)
+{
+    struct gate *gate = *(struct gate *const *)arg;
+
+    (void)result;
+    set(&gate->pid, getpid());
+    __atomic_add_fetch(&gate->runs, 1, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(get(&gate->open) || motet_cancelled());
+    return motet_cancelled() ? ECANCELED : 0;
+}
+
+/* All works as if nothing had happened. */
+static void check_pool(motet_pool *pool)
+{
+    for (int i = 0; i < 8; i++) {
+        long result = -1;
+        motet_future *f = motet_pool_submit(pool, square, &i, sizeof(long));
+        CHECK(f != NULL);
+        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
+        CHECK_INT(result, (long)i * i);
+        motet_future_free(f);
+    }
+}
+
+static void ends_with(motet_future *f, int error)
+{
+    CHECK(f != NULL);
+    CHECK_INT(motet_future_result(f, (char *)NULL, harness_patience()), error);
+    motet_future_free(f);
+}
+
+static void without_tsan(void)
+{
+    if (HARNESS_TSAN)
+        SKIP("ThreadSanitizer does not see that a worker process freed what another thread gets");
+}
+
+/* ---- ways for a worker process to end ---- */
+
+static int overflow(int depth)
+{
+    volatile char frame[4096];
+
+    frame[0] = (char)depth;
+    return depth < 0 ? 0 : overflow(depth + 1) + frame[0];
+}
+
+static int leave(const void *arg, void *result)
+{
+    struct rlimit none = {0, 0};
+    char *const argv[] = {(char *)"true", NULL};
+
+    (void)result;
+    leaks_are_meant = true;
+    setrlimit(RLIMIT_CORE, &none);
+    switch (*(const int *)arg) {
+    case 0:
+        signal(SIGSEGV, SIG_DFL);
+        return overflow(0);
+    case 1:
+        execv("/bin/true", argv);
+        return errno;
+    case 2:
+        quick_exit(4);
+    case 3:
+        motet_thread_exit(6);
+    case 4:
+        pthread_exit(NULL);
+    case 5: /* no address space for anything, and no second thought */
+        setrlimit(RLIMIT_AS, &(struct rlimit){1 << 20, RLIM_INFINITY});
+        if (mmap(NULL, 64 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+            abort();
+        return 0;
+    case 6: /* no processor time */
+        signal(SIGXCPU, SIG_DFL);
+        raise(SIGXCPU);
+        return 0;
+    default: /* nobody can be asked, and nothing heard */
+        kill(getppid(), 0);
+        kill(getpid(), SIGKILL);
+        return 0;
+    }
+}
+
+TEST_PROCESSES(a_task_whose_process_ends_is_the_only_one_that_fails)
+{
+    static const char *const texts[] = {"killed by SIGSEGV",    "exited with status 0",
+                                        "exited with status 4", "exited with status 6",
+                                        "exited with status 0", "killed by SIGABRT",
+                                        "killed by SIGXCPU",    "killed by SIGKILL"};
+    motet_pool *pool = open_pool(kind, 2);
+
+    without_tsan();
+    for (int i = 0; i < 8; i++) {
+        if (HARNESS_ASAN && (i == 0 || i == 5))
+            continue; /* it has its own way to end */
+        motet_future *f = motet_pool_submit(pool, leave, &i, 0);
+        CHECK_INT(motet_future_wait(f, harness_patience()), 0);
+        CHECK_CONTAINS(motet_future_error(f), texts[i]);
+        ends_with(f, ECHILD);
+        check_pool(pool);
+    }
+    close_pool(pool);
+}
+
+/* All workers at once, when they are idle and when they are at work. */
+TEST_PROCESSES(all_workers_die_at_once_again_and_again, .limit = 120)
+{
+    enum { WORKERS = 3 };
+    struct gate *gates = kind->alloc(WORKERS * sizeof *gates), *gate[WORKERS];
+    motet_pool *pool = open_pool(kind, WORKERS);
+    motet_future *f[WORKERS], *queued[10];
+
+    without_tsan();
+    for (long round = 0; round < stress(10); round++) {
+        memset(gates, 0, WORKERS * sizeof *gates);
+        for (int i = 0; i < WORKERS; i++) {
+            gate[i] = &gates[i];
+            CHECK((f[i] = motet_pool_submit(pool, pass_gate, &gate[i], 0)));
+        }
+        for (int i = 0; i < 10; i++)
+            CHECK((queued[i] = motet_pool_submit(pool, square, &i, sizeof(long))));
+        for (int i = 0; i < WORKERS; i++)
+            WAIT_UNTIL(get(&gates[i].begun));
+        for (int i = 0; i < WORKERS; i++)
+            CHECK_INT(kill(gates[i].pid, SIGKILL), 0);
+        for (int i = 0; i < WORKERS; i++)
+            ends_with(f[i], ECHILD);
+        for (int i = 0; i < 10; i++)
+            ends_with(queued[i], 0);
+    }
+    close_pool(pool);
+    kind->free(gates);
+}
+
+/* ---- a program that gets in the way ---- */
+
+struct opening {
+    const struct kind *kind;
+    motet_pool **pool;
+};
+
+static int opens_a_pool(void *arg)
+{
+    struct opening *o = arg;
+
+    *o->pool = open_pool(o->kind, 2);
+    check_pool(*o->pool);
+    return 0;
+}
+
+TEST_KINDS(the_thread_that_opened_it_may_end)
+{
+    motet_pool *pool = NULL;
+    struct opening o = {kind, &pool};
+
+    TOGETHER(&THREADS, 1, opens_a_pool, &o);
+    check_pool(pool);
+    close_pool(pool);
+}
+
+static void it_goes_on_after_a_death(const struct kind *kind, const char *text)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 2);
+
+    for (int i = 0; i < 3; i++) {
+        *gate = (struct gate){0};
+        motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+        WAIT_UNTIL(get(&gate->begun));
+        CHECK_INT(kill(gate->pid, SIGKILL), 0);
+        CHECK_INT(motet_future_wait(f, harness_patience()), 0);
+        CHECK_CONTAINS(motet_future_error(f), text);
+        ends_with(f, ECHILD);
+        check_pool(pool);
+    }
+    close_pool(pool);
+    kind->free(gate);
+}
+
+TEST_PROCESSES(nobody_else_is_to_hear_of_the_end_of_children)
+{
+    without_tsan();
+    signal(SIGCHLD, SIG_IGN);
+    it_goes_on_after_a_death(kind, "task pass_gate: worker ");
+}
+
+static int stop; /* atomic */
+
+static void *wait_for_any_child(void *unused)
+{
+    while (!get(&stop))
+        if (waitpid(-1, NULL, WNOHANG) <= 0)
+            harness_nap();
+    return unused;
+}
+
+TEST_PROCESSES(somebody_else_waits_for_its_workers)
+{
+    pthread_t thread;
+
+    without_tsan();
+    CHECK_INT(pthread_create(&thread, NULL, wait_for_any_child, NULL), 0);
+    it_goes_on_after_a_death(kind, "task pass_gate: worker ");
+    set(&stop, 1);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+}
+
+/* A worker's child has all that the worker has, and lives on. */
+static int leave_a_child(const void *arg, void *result)
+{
+    struct gate *gate = *(struct gate *const *)arg;
+    pid_t pid = fork();
+
+    (void)result;
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        while (!get(&gate->open))
+            harness_nap();
+        _exit(0);
+    }
+    set(&gate->begun, 1);
+    raise(SIGKILL);
+    return 0;
+}
+
+TEST_PROCESSES(a_dead_worker_has_left_a_child_with_all_its_descriptors)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 2);
+
+    without_tsan();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    ends_with(motet_pool_submit(pool, leave_a_child, &gate, 0), ECHILD);
+    check_pool(pool);
+    close_pool(pool);
+    set(&gate->open, 1);
+    WAIT_UNTIL(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    kind->free(gate);
+}
+
+/* It is not taken for dead; the others go on; what it does it does once. */
+TEST_PROCESSES(a_worker_that_is_stopped_is_not_dead)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 2);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+
+    WAIT_UNTIL(get(&gate->begun));
+    CHECK_INT(kill(gate->pid, SIGSTOP), 0);
+    set(&gate->open, 1);
+    check_pool(pool);
+    CHECK_INT(motet_future_wait(f, 0.05), ETIMEDOUT);
+    CHECK_INT(motet_pool_close(pool), 0);
+    CHECK_INT(motet_pool_join(pool, 0.05), ETIMEDOUT);
+    CHECK(!motet_future_done(f));
+    CHECK_INT(kill(gate->pid, SIGCONT), 0);
+    ends_with(f, 0);
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    CHECK_INT(gate->runs, 1);
+    motet_pool_free(pool);
+    kind->free(gate);
+}
+
+TEST_PROCESSES(a_worker_that_is_stopped_ends_with_its_pool)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 2);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+
+    without_tsan();
+    WAIT_UNTIL(get(&gate->begun));
+    CHECK_INT(kill(gate->pid, SIGSTOP), 0);
+    CHECK_INT(motet_pool_terminate(pool), 0);
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    ends_with(f, ECANCELED);
+    motet_pool_free(pool);
+    kind->free(gate);
+}
+
+static int hear_nothing(const void *arg, void *result)
+{
+    struct gate *gate = *(struct gate *const *)arg;
+    sigset_t all;
+
+    (void)result;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    set(&gate->begun, 1);
+    WAIT_UNTIL(get(&gate->open)); /* which it never is */
+    return 0;
+}
+
+TEST_PROCESSES(a_task_that_blocks_all_signals_ends_with_its_pool)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 1);
+    motet_future *f = motet_pool_submit(pool, hear_nothing, &gate, 0);
+
+    without_tsan();
+    WAIT_UNTIL(get(&gate->begun));
+    CHECK_INT(motet_future_cancel(f), 0);
+    CHECK_INT(motet_pool_terminate(pool), 0);
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    ends_with(f, ECANCELED);
+    motet_pool_free(pool);
+    kind->free(gate);
+}
+
+/* The worker does its work without any; and that it ends is seen by others. */
+static int close_all(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    closefrom(3);
+    return 0;
+}
+
+TEST_PROCESSES(a_task_that_closes_all_descriptors_harms_nobody)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 1);
+
+    without_tsan();
+    ends_with(motet_pool_submit(pool, close_all, NULL, 0), 0);
+    check_pool(pool);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+    WAIT_UNTIL(get(&gate->begun));
+    CHECK_INT(kill(gate->pid, SIGKILL), 0);
+    ends_with(f, ECHILD);
+    check_pool(pool);
+    close_pool(pool);
+    kind->free(gate);
+}
+
+static int die_with_a_lock(const void *arg, void *result)
+{
+    (void)result;
+    CHECK_INT(motet_lock_acquire(*(motet_lock *const *)arg, MOTET_FOREVER), 0);
+    return raise(SIGKILL);
+}
+
+static int take_the_lock(const void *arg, void *result)
+{
+    motet_lock *lock = *(motet_lock *const *)arg;
+
+    *(int *)result = motet_lock_acquire(lock, MOTET_FOREVER);
+    return motet_lock_release(lock);
+}
+
+TEST_PROCESSES(a_lock_of_a_dead_worker_is_handed_on)
+{
+    motet_lock *lock = kind->alloc(sizeof *lock);
+    motet_pool *pool = open_pool(kind, 2);
+    int results[2] = {0};
+    motet_lock *args[2] = {lock, lock};
+
+    without_tsan();
+    ends_with(motet_pool_submit(pool, die_with_a_lock, &lock, 0), ECHILD);
+    CHECK_INT(motet_pool_map(pool, take_the_lock, args, 2, results, MOTET_FOREVER), 0);
+    CHECK_INT(results[0] + results[1], EOWNERDEAD); /* one of them is told */
+    close_pool(pool);
+    kind->free(lock);
+}
+
+/* ---- pools below pools ---- */
+
+static int has_a_busy_pool(const void *arg, void *result)
+{
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+
+    (void)result;
+    for (int i = 0; i < 2; i++)
+        CHECK(motet_pool_submit(pool, pass_gate, (struct gate *const *)arg, 0));
+    return motet_sleep(MOTET_FOREVER);
+}
+
+static int has_pools_below_pools(void *arg)
+{
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+
+    for (int i = 0; i < 2; i++)
+        CHECK(motet_pool_submit(pool, has_a_busy_pool, (struct gate **)arg, 0));
+    return motet_sleep(MOTET_FOREVER);
+}
+
+TEST_PROCESSES(whoever_is_killed_takes_along_all_below)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+
+    without_tsan();
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* all of them are then this process's to wait for */
+    struct worker *w = START(kind, has_pools_below_pools, &gate);
+    WAIT_UNTIL(get(&gate->begun) == 4);
+    worker_kill(w);
+    CHECK_INT(worker_join(w), -SIGKILL);
+    WAIT_UNTIL(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    kind->free(gate);
+}
+
+/* ---- forks ---- */
+
+static motet_pool *the_pool;
+
+static int exit_in_a_child(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        leaks_are_meant = true;
+        if (motet_pool_submit(the_pool, square, &(int){1}, sizeof(long)) || errno != EPIPE)
+            _exit(1);
+        motet_pool_terminate(the_pool);
+        motet_pool_free(the_pool);
+        exit(6);
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        CHECK_INT(errno, EINTR);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int fork_in_a_task(const void *arg, void *result)
+{
+    (void)arg;
+    *(int *)result = exit_in_a_child();
+    return 0;
+}
+
+/* The child has none of the threads. What it does to its copy does nothing to the pool. */
+TEST_THREADS(a_task_of_a_thread_may_fork)
+{
+    the_pool = open_pool(kind, 2);
+    for (int i = 0; i < 5; i++) {
+        int result = 0;
+        motet_future *f = motet_pool_submit(the_pool, fork_in_a_task, NULL, sizeof(int));
+        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
+        CHECK_INT(result, 6);
+        motet_future_free(f);
+        check_pool(the_pool);
+    }
+    close_pool(the_pool);
+}
+
+/* ---- callbacks ---- */
+
+struct calling {
+    motet_pool *pool;
+    motet_future *future, *other;
+    int ended, again, code; /* atomic */
+    void (*act)(struct calling *c);
+};
+
+static void note_again(motet_future *future, void *arg)
+{
+    (void)future;
+    __atomic_add_fetch(&((struct calling *)arg)->again, 1, __ATOMIC_SEQ_CST);
+}
+
+static void submit_and_wait(struct calling *c)
+{
+    long result = -1;
+    motet_future *f = motet_pool_submit(c->pool, square, &(int){5}, sizeof(long));
+
+    CHECK(f != NULL);
+    CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
+    CHECK_INT(result, 25);
+    motet_future_free(f);
+}
+
+static void fork_there(struct calling *c)
+{
+    pid_t pid = fork();
+    int status = -1;
+
+    (void)c;
+    if (pid == 0)
+        _exit(8);
+    while (waitpid(pid, &status, 0) < 0)
+        CHECK_INT(errno, EINTR);
+    CHECK_INT(WEXITSTATUS(status), 8);
+}
+
+static void watch_the_same(struct calling *c)
+{
+    CHECK_INT(motet_future_on_done(c->future, note_again, c), 0);
+}
+
+static void free_the_handle(struct calling *c)
+{
+    motet_future_free(c->future);
+    c->future = NULL;
+}
+
+static void cancel_it(struct calling *c)
+{
+    CHECK_INT(motet_future_cancel(c->future), EALREADY);
+    CHECK_INT(motet_future_cancel(c->other), 0);
+}
+
+static void close_the_pool(struct calling *c)
+{
+    CHECK_INT(motet_pool_close(c->pool), 0);
+    CHECK(motet_pool_submit(c->pool, square, &(int){1}, sizeof(long)) == NULL);
+}
+
+static void terminate_the_pool(struct calling *c)
+{
+    CHECK_INT(motet_pool_terminate(c->pool), 0);
+}
+
+static void take_a_message(motet_future *future, void *arg)
+{
+    struct calling *c = arg;
+
+    CHECK(motet_future_done(future));
+    c->act(c);
+    CHECK(motet_future_done(future)); /* it is valid until the end */
+    set(&c->ended, 1);
+}
+
+TEST_KINDS(a_callback_may_do_anything_but_stay)
+{
+    static void (*const acts[])(struct calling *) = {submit_and_wait,   fork_there, watch_the_same,
+                                                     free_the_handle,   cancel_it,  close_the_pool,
+                                                     terminate_the_pool};
+
+    if (kind->shared)
+        without_tsan();
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        struct gate *gate = kind->alloc(2 * sizeof *gate), *other = gate + 1;
+        struct calling c = {.pool = open_pool(kind, 1), .act = acts[i]};
+        CHECK((c.future = motet_pool_submit(c.pool, pass_gate, &gate, 0)));
+        CHECK((c.other = motet_pool_submit(c.pool, pass_gate, &other, 0)));
+        set(&other->open, acts[i] != cancel_it);
+        CHECK_INT(motet_future_on_done(c.future, take_a_message, &c), 0);
+        set(&gate->open, 1);
+        WAIT_UNTIL(get(&c.ended));
+        WAIT_UNTIL(get(&c.again) == (acts[i] == watch_the_same));
+        CHECK_INT(motet_future_wait(c.other, harness_patience()), 0);
+        motet_pool_close(c.pool);
+        CHECK_INT(motet_pool_join(c.pool, harness_patience()), 0);
+        motet_pool_free(c.pool);
+        motet_future_free(c.future);
+        motet_future_free(c.other);
+        kind->free(gate);
+    }
+}
+
+/* ---- the end of the program ---- */
+
+static int exit_at_once(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    exit(21);
+}
+
+static void exit_in_a_callback(motet_future *future, void *arg)
+{
+    (void)future, (void)arg;
+    exit(21);
+}
+
+static void tasks_that_exit(const struct kind *kind)
+{
+    motet_pool *pool = open_pool(&THREADS, 4), *other = open_pool(kind, 2);
+
+    check_pool(other);
+    for (int i = 0; i < 8; i++)
+        motet_pool_submit(pool, exit_at_once, NULL, 0);
+    exit(21);
+}
+
+static void a_callback_that_exits(const struct kind *kind)
+{
+    motet_pool *pool = open_pool(kind, 2);
+    motet_future *f = motet_pool_submit(pool, square, &(int){1}, sizeof(long));
+
+    motet_future_on_done(f, exit_in_a_callback, NULL);
+    for (;;)
+        pause();
+}
+
+/* Of several that call it one ends the process; nobody waits for the others. */
+TEST_KINDS(several_exit_at_once, .limit = 120)
+{
+    static void (*const programs[])(const struct kind *) = {tasks_that_exit, a_callback_that_exits};
+
+    for (long i = 0; i < stress(20); i++) {
+        int status = -1;
+        fflush(NULL);
+        pid_t pid = fork();
+        if (pid == 0) {
+            leaks_are_meant = true;
+            programs[i % 2](kind);
+        }
+        while (waitpid(pid, &status, 0) < 0)
+            CHECK_INT(errno, EINTR);
+        CHECK(WIFEXITED(status));
+        CHECK_INT(WEXITSTATUS(status), 21);
+    }
+}
