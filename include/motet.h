@@ -27,6 +27,7 @@
 #include <motet/iterator.h>
 #include <motet/future.h>
 #include <motet/pool.h>
+#include <motet/loop.h>
 #include <motet/connection.h>
 
 #endif

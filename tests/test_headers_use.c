@@ -186,6 +186,37 @@ static int read_only(const void *arg, void *result)
     return *(const int *)arg < 0;
 }
 
+static int divides(size_t begin, size_t end, const void *arg)
+{
+    return (end - begin) % (size_t) * (const int *)arg ? EDOM : 0;
+}
+
+static int count(size_t begin, size_t end, const void *arg, void *result)
+{
+    (void)arg;
+    *(long *)result = (long)(end - begin);
+    return 0;
+}
+
+static int add(void *left, const void *right, const void *arg)
+{
+    (void)arg;
+    *(long *)left += *(const long *)right;
+    return 0;
+}
+
+TEST_KINDS(loops_know_the_sizes)
+{
+    motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 2);
+    CHECK(pool);
+    int five = 5;
+    long sum = 0;
+    CHECK_INT(motet_parallel_for(pool, 0, 100, 10, divides, &five, MOTET_FOREVER), 0);
+    CHECK_INT(motet_pool_reduce(pool, 0, 100, 0, count, add, &five, &sum, MOTET_FOREVER), 0);
+    CHECK_INT(sum, 100);
+    motet_pool_free(pool);
+}
+
 TEST_KINDS(pool_calls_know_the_sizes)
 {
     motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 2, .name = "Pool");
