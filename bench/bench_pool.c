@@ -479,6 +479,122 @@ static struct bench_sample map_openmp(long n, const void *arg)
 #define map_openmp bench_not_installed
 #endif
 
+/* ---- loops: the same function over the same array, called in the pieces' own loops ---- */
+
+static int loop_piece(size_t begin, size_t end, const void *arg)
+{
+    int (*fn)(const void *, void *) = mapped;
+    int failed = 0;
+
+    (void)arg;
+    for (size_t i = begin; i < end; i++)
+        failed |= fn(&numbers[i], &doubles[i]);
+    return failed;
+}
+
+static struct bench_sample loop_motet(long n, const void *arg)
+{
+    motet_pool *pool = open_motet();
+
+    (void)arg;
+    if (!pool)
+        return bench_wrong(strerror(errno));
+    fill_numbers(n);
+    double began = bench_now();
+    int rc = motet_parallel_for(pool, 0, (size_t)n, 0, loop_piece, NULL, MOTET_FOREVER);
+    double seconds = bench_now() - began;
+    motet_pool_free(pool);
+    return rc ? bench_wrong(strerror(rc)) : check_doubles(n, seconds);
+}
+
+/* ---- reductions: the sum of a function of each number ---- */
+
+static long sum_of(size_t begin, size_t end)
+{
+    int (*fn)(const void *, void *) = mapped;
+    long sum = 0;
+
+    for (size_t i = begin; i < end; i++) {
+        int value = 0;
+        fn(&numbers[i], &value);
+        sum += value;
+    }
+    return sum;
+}
+
+static int sum_piece(size_t begin, size_t end, const void *arg, void *result)
+{
+    (void)arg;
+    *(long *)result = sum_of(begin, end);
+    return 0;
+}
+
+static int add_sums(void *left, const void *right, const void *arg)
+{
+    (void)arg;
+    *(long *)left += *(const long *)right;
+    return 0;
+}
+
+static struct bench_sample check_sum(long n, long sum, double seconds)
+{
+    long right = 0;
+
+    for (long i = 0; i < n; i++)
+        right += numbers[i] * 2 + 1;
+    return sum == right ? bench_result((double)n, seconds) : bench_wrong("the sum is wrong");
+}
+
+static struct bench_sample reduce_motet(long n, const void *arg)
+{
+    motet_pool *pool = open_motet();
+    long sum = 0;
+
+    (void)arg;
+    if (!pool)
+        return bench_wrong(strerror(errno));
+    fill_numbers(n);
+    double began = bench_now();
+    int rc =
+        motet_pool_reduce(pool, 0, (size_t)n, 0, sum_piece, add_sums, NULL, &sum, MOTET_FOREVER);
+    double seconds = bench_now() - began;
+    motet_pool_free(pool);
+    return rc ? bench_wrong(strerror(rc)) : check_sum(n, sum, seconds);
+}
+
+static struct bench_sample reduce_loop(long n, const void *arg)
+{
+    (void)arg;
+    fill_numbers(n);
+    double began = bench_now();
+    long sum = sum_of(0, (size_t)n);
+    return check_sum(n, sum, bench_now() - began);
+}
+
+#if HAVE_OPENMP
+static struct bench_sample reduce_openmp(long n, const void *arg)
+{
+    int (*fn)(const void *, void *) = mapped;
+    long sum = 0;
+
+    (void)arg;
+    start_openmp();
+    fill_numbers(n);
+    double began = bench_now();
+#pragma omp parallel for num_threads(WORKERS) schedule(static) reduction(+ : sum)
+    for (long i = 0; i < n; i++) {
+        int value = 0;
+        fn(&numbers[i], &value);
+        sum += value;
+    }
+    double seconds = bench_now() - began;
+    stop_openmp();
+    return check_sum(n, sum, seconds);
+}
+#else
+#define reduce_openmp bench_not_installed
+#endif
+
 /* ---- Tasks that submit tasks: Fibonacci's numbers the silly way, a task a call ---- */
 
 enum { FIB = 27, FIB_IS = 196418, FIB_SPAWNS = 317810 };
@@ -591,6 +707,14 @@ static const struct bench_workload workloads[] = {
      .contestants = {{"motet threads", map_motet},
                      {"a loop", map_loop, .target = 1.95},
                      {"OpenMP static", map_openmp}}},
+    {"pool, loop over 10 M ints", BENCH_MOPS, .count = 10 * MILLION,
+     .contestants = {{"motet threads", loop_motet},
+                     {"a loop", map_loop, .target = 1.95},
+                     {"OpenMP static", map_openmp}}},
+    {"pool, sum of 10 M ints", BENCH_MOPS, .count = 10 * MILLION,
+     .contestants = {{"motet threads", reduce_motet},
+                     {"a loop", reduce_loop, .target = 1.95},
+                     {"OpenMP static", reduce_openmp}}},
 };
 
 int main(int argc, char **argv)
