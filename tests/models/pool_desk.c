@@ -229,11 +229,12 @@ MODEL(desk_two_workers, .leaks = true)
 
 /* A worker brings tasks, and is then busy until others have done them. */
 static motet_event done;
+static int n_brought;
 
 static void work_until_done(void *arg)
 {
     motet__self()->worker = arg;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < n_brought; i++) {
         struct motet_future *one = motet__desk_next(arg);
         CHECK(one);
         note_taken(one);
@@ -245,19 +246,32 @@ static void work_until_done(void *arg)
 static void bring_and_wait(void *arg)
 {
     motet__self()->worker = arg;
-    bring(0);
-    bring(1);
+    for (int i = 0; i < n_brought; i++)
+        bring(i);
     CHECK_INT(motet_event_wait(&done, MOTET_FOREVER), 0);
     motet__self()->worker = NULL;
 }
 
+static void bring_and_stay_busy(int n)
+{
+    n_brought = n;
+    open_crew(2);
+    /* In this order: at first each watches the first one's desk. */
+    model_thread("worker", work_until_done, &crew->workers[0]);
+    model_thread("busy", bring_and_wait, &crew->workers[1]);
+    model_run();
+    close_crew(n);
+}
+
 MODEL(desk_of_one_who_is_busy, .preemptions = 3, .leaks = true)
 {
-    open_crew(2);
-    model_thread("busy", bring_and_wait, &crew->workers[0]);
-    model_thread("worker", work_until_done, &crew->workers[1]);
-    model_run();
-    close_crew(2);
+    bring_and_stay_busy(2);
+}
+
+/* Nothing comes after it that would wake somebody. */
+MODEL(desk_with_a_single_task, .preemptions = 3, .leaks = true)
+{
+    bring_and_stay_busy(1);
 }
 
 /* Each of two tasks goes on only when the other one has begun: so one who found something must not keep
