@@ -1,8 +1,9 @@
-# The short way to everything. Targets: run test long kill-sweep kill-soak soak models sanitize install
+# The short way to everything. Targets: run test test-page long kill-sweep kill-soak soak models sanitize install
 # uninstall bench clean, and the helpers build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
 #
 #   make run [DIR=/usr/include]              count the words of a folder, then hash its files
 #   make test [MODES="plain asan"] [T="test_lock test_queue/fifo"]
+#   make test-page                           the page of `motet map --report`, in headless Chromium
 #   make long [STRESS=10] [MODES=...] [T=...]   the same with the numbers of a bad day
 #   make soak [TIMES=200] [MODES=plain] [T=...]  each program many times over, on a busy machine
 #   make kill-sweep [SWEEP=7] [T="test_kill_sync/lock"]   a death at every instruction, at every seventh
@@ -19,7 +20,7 @@ DIR ?= /usr/include
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: build run test long kill-sweep kill-soak soak models sanitize install uninstall bench warnings format deps clean
+.PHONY: build run test test-page long kill-sweep kill-soak soak models sanitize install uninstall bench warnings format deps clean
 
 build:
 	@scripts/install-deps.sh build
@@ -32,6 +33,11 @@ run: build
 test:
 	@scripts/install-deps.sh build test
 	@python3 tests/run.py $(addprefix --mode=,$(MODES)) $(T)
+
+# The page of `motet map --report` in a browser. The last line is as that of `make test`.
+test-page: build
+	@scripts/install-deps.sh page
+	@python3 tests/page.py "$(BUILD)/release/motet"
 
 # More of everything: items, waiters, rounds, instructions at which something happens.
 STRESS ?= 10

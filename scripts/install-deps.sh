@@ -3,7 +3,7 @@
 # it with apt as root or through sudo that asks no password; failing that, says in one line what to
 # install.
 #
-#   scripts/install-deps.sh [build] [test] [bench]
+#   scripts/install-deps.sh [build] [test] [page] [bench]
 have()
 {
     command -v "$1" >/dev/null 2>&1
@@ -55,6 +55,11 @@ look()
             need "have python3" python3
             need "have patch" patch
             ;;
+        page)
+            need "have chromium || have google-chrome" chromium
+            need "have chromedriver" chromium-driver
+            need "have python3" python3
+            ;;
         bench)
             need "header nsync.h" libnsync-dev
             need "header zmq.h" libzmq3-dev
@@ -65,7 +70,7 @@ look()
             need "have python3" python3
             ;;
         *)
-            echo "usage: $0 [build] [test] [bench]" >&2
+            echo "usage: $0 [build] [test] [page] [bench]" >&2
             exit 2
             ;;
         esac

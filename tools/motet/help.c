@@ -41,6 +41,7 @@ static const char help[] =
     "  --min-free X   start none while less than X of memory is free, such as 500M or 2G\n"
     "  --log FILE     add a line of JSON about each job that has ended to FILE\n"
     "  --resume       leave out the jobs that ended well according to that log\n"
+    "  --report FILE  write a page about the run, to be read with a browser\n"
     "  --progress     show how far it is, when standard error is a terminal\n"
     "  -h, --help     show this\n"
     "\n"

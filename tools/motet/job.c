@@ -388,6 +388,7 @@ static void run(struct job *job)
     struct crew *crew = job->crew;
 
     job->began = clock_wall();
+    job->started = clock_now();
     job->argv = template_expand(crew->template, job->item, job->number, job->slot);
     if (job->argv && !job->problem) {
         run_command(job);
@@ -451,6 +452,21 @@ struct job *job_new(struct crew *crew, unsigned long long number, const struct i
     job->problem = item->problem;
     memcpy(job->item, item->text, size);
     return job;
+}
+
+const char *job_outcome_name(enum outcome outcome)
+{
+    static const char *const names[] = {
+        [JOB_NOT_STARTED] = "not started",
+        [JOB_CANNOT_RUN] = "cannot run",
+        [JOB_EXITED] = "exited",
+        [JOB_KILLED] = "killed",
+        [JOB_TIMED_OUT] = "timed out",
+        [JOB_STOPPED] = "stopped",
+        [JOB_LOST] = "lost",
+    };
+
+    return names[outcome];
 }
 
 bool job_failed(const struct job *job)

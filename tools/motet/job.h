@@ -112,6 +112,9 @@ void job_free(struct job *job);
 /* Makes one that has failed ready for another attempt. */
 void job_again(struct job *job);
 
+/* As the log and the page have it. */
+const char *job_outcome_name(enum outcome outcome);
+
 /* It is over, and not well; and whether another attempt may go better, and there is one left. */
 bool job_failed(const struct job *job);
 bool job_wants_retry(const struct job *job);

@@ -210,26 +210,14 @@ int log_read(const struct log *log, const struct template *t, struct done *done)
 
 static void write_outcome(FILE *out, const struct job *job)
 {
-    switch (job->outcome) {
-    case JOB_EXITED:
-        fprintf(out, "\"exited\",\"status\":%d", job->code);
-        break;
-    case JOB_KILLED:
-        fprintf(out, "\"killed\",\"signal\":%d", job->code);
-        break;
-    case JOB_CANNOT_RUN:
-        fputs("\"cannot run\",\"problem\":", out);
+    fprintf(out, "\"%s\"", job_outcome_name(job->outcome));
+    if (job->outcome == JOB_EXITED)
+        fprintf(out, ",\"status\":%d", job->code);
+    if (job->outcome == JOB_KILLED)
+        fprintf(out, ",\"signal\":%d", job->code);
+    if (job->outcome == JOB_CANNOT_RUN) {
+        fputs(",\"problem\":", out);
         json_write_string(out, job->problem ? job->problem : strerror(job->code), "");
-        break;
-    case JOB_TIMED_OUT:
-        fputs("\"timed out\"", out);
-        break;
-    case JOB_STOPPED:
-        fputs("\"stopped\"", out);
-        break;
-    default:
-        fputs("\"lost\"", out);
-        break;
     }
 }
 

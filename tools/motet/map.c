@@ -33,6 +33,7 @@
 #include "options.h"
 #include "order.h"
 #include "output.h"
+#include "page.h"
 #include "progress.h"
 #include "report.h"
 #include "shell.h"
@@ -59,6 +60,7 @@ struct map {
     int status;   /* STATUS_USAGE when the list could not be read to its end */
     struct tally tally;
     struct log log;
+    struct page page;
     struct done done; /* with --resume: those of the items that need not be run again */
 
     unsigned long long read; /* items so far, the number of the last */
@@ -209,6 +211,8 @@ static void conclude(struct map *m, struct job *job)
     if (job->outcome != JOB_NOT_STARTED) {
         int rc = log_job(&m->log, job);
 
+        page_job(&m->page, job, false);
+
         /* What --resume would not know of shall not be done. */
         if (rc && !m->status) {
             give_up(m, m->log.path, rc);
@@ -263,6 +267,7 @@ static void take_back(struct map *m, struct job *job)
         return;
     }
     report_retry(job, pause);
+    page_job(&m->page, job, true);
     later_add(&m->later, job, clock_now() + pause);
 }
 
@@ -474,8 +479,10 @@ static int open_command(struct map *m)
 }
 
 /* 0, or -1 after saying what is wrong. */
-static int open_log(struct map *m)
+static int open_logs(struct map *m)
 {
+    if (m->options.report && !m->options.dry_run && page_open(&m->page, m->options.report))
+        return -1;
     if (!m->options.log || (m->options.dry_run && !m->options.resume))
         return 0;
     if (log_open(&m->log, m->options.log))
@@ -483,12 +490,15 @@ static int open_log(struct map *m)
     return m->options.resume ? log_read(&m->log, &m->template, &m->done) : 0;
 }
 
-static void close_log(struct map *m)
+static void close_logs(struct map *m)
 {
+    const struct options *o = &m->options;
     int rc = log_close(&m->log);
 
     if (rc)
         give_up(m, m->log.path, rc);
+    if (page_close(&m->page, o->command, o->command_length, &m->tally))
+        m->status = STATUS_USAGE;
 }
 
 int map_main(int argc, char **argv)
@@ -501,8 +511,9 @@ int map_main(int argc, char **argv)
         return status;
     rc = open_command(&m);
     /* Opened while signals still end us: a fifo may have no writer yet. */
-    if (!rc && (open_items(&m) || open_log(&m))) {
+    if (!rc && (open_items(&m) || open_logs(&m))) {
         log_close(&m.log);
+        page_discard(&m.page);
         free_lists(&m);
         return STATUS_USAGE;
     }
@@ -520,6 +531,6 @@ int map_main(int argc, char **argv)
         report_enough(m.failed, m.options.fail.now);
     report_end(&m.tally);
     close_run(&m);
-    close_log(&m);
+    close_logs(&m);
     return exit_status(&m);
 }

@@ -28,6 +28,7 @@ enum {
     MIN_FREE,
     PROGRESS,
     RAW,
+    REPORT,
     RESUME,
     RETRY,
     RETRY_DELAY,
@@ -48,6 +49,7 @@ static const struct option long_options[] = {
     {"min-free", required_argument, NULL, MIN_FREE},
     {"progress", no_argument, NULL, PROGRESS},
     {"raw", no_argument, NULL, RAW},
+    {"report", required_argument, NULL, REPORT},
     {"resume", no_argument, NULL, RESUME},
     {"retry", required_argument, NULL, RETRY},
     {"retry-delay", required_argument, NULL, RETRY_DELAY},
@@ -164,6 +166,12 @@ static bool set_min_free(struct options *o, const char *text)
     return true;
 }
 
+static bool set_report(struct options *o, const char *text)
+{
+    o->report = text;
+    return *text;
+}
+
 static bool set_retry(struct options *o, const char *text)
 {
     return parse_int(text, 0, MAX_RETRIES, &o->retries);
@@ -197,6 +205,7 @@ static const struct valued {
      "not a number of processes such as 2.5, nor a share of the processors such as 80%", set_load},
     {LOG, "--log", "a file", "not a file", set_log},
     {MIN_FREE, "--min-free", "a size", "not a size such as 500M or 2G", set_min_free},
+    {REPORT, "--report", "a file", "not a file", set_report},
     {RETRY, "--retry", "a number", "not a number from 0 to 1000", set_retry},
     {RETRY_DELAY, "--retry-delay", "a number of seconds", "not a number of seconds above 0",
      set_retry_delay},

@@ -38,6 +38,7 @@ struct options {
     const char *colsep; /* --colsep; NULL: items have no columns */
     const char *log;    /* --log */
     bool resume;        /* --resume */
+    const char *report; /* --report */
     char *const *command;
     size_t command_length; /* at least 1 */
     bool have_words;       /* there was a ::: */
