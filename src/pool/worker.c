@@ -106,11 +106,11 @@ bool motet__worker_help(struct motet_future *task)
     if (!worker || worker->crew != task->crew)
         return false;
     bool desk = worker->crew->desks, entry = desk && motet__desk_take_back(worker, task);
+    if (entry) /* its reference: the caller has another. Now, for the task may end the thread */
+        motet__task_drop(task);
     bool mine = claim(worker, task);
     if (mine)
         run_claimed(worker, task);
-    if (entry)
-        motet__task_drop(task);
     if (mine && desk)
         motet__desk_tidy(worker, !entry);
     return mine;
