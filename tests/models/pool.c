@@ -61,3 +61,40 @@ MODEL(pool_closed_while_tasks_wait, .preemptions = 1, .leaks = true)
     expect_square(b, 2);
     expect_square(a, 1);
 }
+
+/* A task waits for one that it has submitted: it takes it back, or another worker has it, or is just
+ * taking it. */
+static motet_pool *own_pool;
+
+static int submit_and_wait(const void *arg, void *result)
+{
+    motet_future *future = motet_pool_submit(own_pool, square, (const int *)arg, sizeof(long));
+
+    CHECK(future);
+    CHECK_INT(motet_future_result(future, (long *)result, MOTET_FOREVER), 0);
+    motet_future_free(future);
+    return 0;
+}
+
+static void nest(int workers)
+{
+    int two = 2;
+
+    own_pool = motet_pool_open(.kind = MOTET_THREADS, .workers = workers);
+    CHECK(own_pool);
+    motet_future *future = motet_pool_submit(own_pool, submit_and_wait, &two, sizeof(long));
+    CHECK(future);
+    expect_square(future, 2);
+    close_and_free(own_pool);
+    CHECK_INT(ran[2], 1);
+}
+
+MODEL(pool_task_waits_with_one_worker, .preemptions = 2, .leaks = true)
+{
+    nest(1);
+}
+
+MODEL(pool_task_waits_with_two_workers, .preemptions = 2, .leaks = true)
+{
+    nest(2);
+}
