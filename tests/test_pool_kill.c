@@ -290,6 +290,57 @@ TEST(killed_while_the_pool_is_closed, .limit = 240)
     }
 }
 
+static int kill_all_workers(void *arg)
+{
+    motet_pool *pool = *(motet_pool **)arg;
+    int pids[64];
+
+    while (!motet_pool_error(pool)) {
+        int n = list_workers(pids, 64);
+        for (int i = 0; i < n; i++)
+            kill(pids[i], SIGKILL);
+        harness_nap();
+    }
+    return 0;
+}
+
+static int never_begin(void *arg)
+{
+    (void)arg;
+    raise(SIGKILL);
+    return 0;
+}
+
+/* Where no worker lives long enough for a task, the pool gives up, and says so. */
+TEST(killed_until_it_breaks, .limit = 120)
+{
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+
+    check_pool(pool);
+    struct worker *w = START(&THREADS, kill_all_workers, &pool);
+    CHECK_INT(worker_join(w), 0);
+    CHECK_CONTAINS(motet_pool_error(pool), "die before they have a task");
+    CHECK(motet_pool_submit(pool, square, &(int){1}, sizeof(long)) == NULL);
+    CHECK_INT(errno, ECHILD);
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    motet_pool_free(pool);
+}
+
+TEST(killed_in_its_initializer)
+{
+    motet_pool *pool =
+        motet_pool_open(.kind = MOTET_PROCESSES, .workers = 2, .initializer = never_begin);
+    int n = 1;
+    motet_future *f = motet_pool_submit(pool, square, &n, sizeof(long));
+
+    if (f)
+        CHECK_INT(motet_future_result(f, (long *)NULL, harness_patience()), ECHILD);
+    motet_future_free(f);
+    WAIT_UNTIL(motet_pool_error(pool));
+    CHECK_CONTAINS(motet_pool_error(pool), "in its initializer, with exit code -9");
+    motet_pool_free(pool);
+}
+
 /* ---- while it helps ---- */
 
 static motet_pool *nested_pool;

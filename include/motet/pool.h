@@ -25,6 +25,13 @@
  * completes. Worker processes ignore SIGINT, so that the parent decides what Ctrl-C means, and end
  * when the parent ends, however it ends.
  *
+ * A pool breaks when an initializer returns something else than 0, or its worker dies in it, and when
+ * worker processes die again and again before they have a task: then the tasks that nobody has begun
+ * fail with that error, or ECHILD, as does each submit, and the workers end. motet_pool_error says why.
+ *
+ * A task that ends its thread, by pthread_exit or motet_thread_exit, has failed with ECHILD, and
+ * another worker takes the place. It must not leave by longjmp.
+ *
  * Worker processes are made by fork() when the pool gets its first task, and again when one has died:
  * they see the program's memory as it was then. Functions that a task uses must be loaded by then.
  */
@@ -49,6 +56,11 @@ typedef struct motet_pool_options {
     motet_pool_kind kind;
     int workers;      /* how many, at most 32768; 0: motet_cpu_count() */
     const char *name; /* copied; its workers are NAME-1, NAME-2, …; NULL or "": Pool-1, … */
+    motet_target initializer; /* called in each worker before its first task; NULL: none */
+    void *initializer_arg;    /* what it is called with */
+    size_t
+        initializer_size; /* of *initializer_arg, which is copied now; 0: the pointer is passed on */
+    int tasks_per_worker; /* a worker that has been given so many is replaced by a new one; 0: never */
 } motet_pool_options;
 
 typedef struct motet_submit_options {
@@ -68,7 +80,7 @@ MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
 
 /* Queues task(arg, result): motet_pool_submit(pool, task, &arg, result_size, .name = …). *arg is
  * copied (the macro passes sizeof *arg along); NULL for none. A future that the caller frees, or NULL
- * with errno EPIPE (the pool is closed), ENOMEM, EINVAL, or EAGAIN or EMFILE when processes cannot be
+ * with errno EPIPE (the pool is closed), ENOMEM, EINVAL, the error by which the pool is broken, or EAGAIN or EMFILE when processes cannot be
  * started. May be called by tasks of the same pool.
  * Python: Executor.submit, Pool.apply_async. */
 #ifndef __cplusplus
@@ -169,6 +181,10 @@ MOTET_API motet_iterator *motet_pool_imap_unordered_with(motet_pool *pool, motet
                                                          const void *args, size_t arg_size,
                                                          size_t n,
                                                          const motet_imap_options *options);
+
+/* Why the pool is broken, in a sentence without a full stop; NULL when it is not, or in a process
+ * that did not open it. Valid until the pool is freed. Python: BrokenProcessPool, BrokenThreadPool. */
+MOTET_API const char *motet_pool_error(motet_pool *pool);
 
 /* Takes no more work; what was submitted is done, then the workers end. Idempotent. 0; EINVAL.
  * Python: Pool.close, Executor.shutdown(wait=False). */

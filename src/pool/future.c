@@ -77,13 +77,18 @@ static void describe(const motet_future *future, int error, char *text, size_t s
     const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
     char death[80];
 
-    if (future->died) {
+    if (future->died && future->pid == 0) {
+        snprintf(text, size, "task %.150s: it ended its thread", future->name);
+    } else if (future->died) {
         describe_death(future->exitcode, death, sizeof death);
         snprintf(text, size, "task %.150s: worker %d %s", future->name, future->pid, death);
     } else if (error == ECANCELED && (motet__load(&future->state, RELAXED) & MOTET__ASKED)) {
         snprintf(text, size, "task %.150s: cancelled", future->name);
     } else if (error == ECANCELED && !future->error) {
         snprintf(text, size, "task %.150s: cancelled, the pool was terminated", future->name);
+    } else if (!future->died && future->pid == NOBODY) {
+        snprintf(text, size, "task %.150s: never begun, its pool is broken (%s)", future->name,
+                 name ? name : "?");
     } else if (name && words) {
         snprintf(text, size, "task %.150s: %s (%s)", future->name, words, name);
     } else {

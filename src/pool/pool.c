@@ -71,6 +71,8 @@ static void free_crew(unsigned scope, struct motet__crew *crew)
 static void free_pool(motet_pool *pool)
 {
     free_crew(pool->backend->scope, pool->crew);
+    if (pool->initializer_copied)
+        motet__free(pool->initializer_arg);
     motet__free(pool->name);
     motet__free(pool);
 }
@@ -88,6 +90,15 @@ static int furnish(motet_pool *pool, const motet_pool_options *options, uint32_t
         !(pool->crew->queue =
               motet_queue_open(.item_size = sizeof(struct motet_future *), .shared = shared)))
         return ENOMEM;
+    pool->crew->tasks_per_worker = (uint32_t)options->tasks_per_worker;
+    pool->initializer = options->initializer;
+    pool->initializer_arg = options->initializer_arg;
+    if (options->initializer_size) {
+        if (!(pool->initializer_arg = motet__alloc(options->initializer_size)))
+            return ENOMEM;
+        pool->initializer_copied = true;
+        memcpy(pool->initializer_arg, options->initializer_arg, options->initializer_size);
+    }
     pool->forks = motet__forks;
     return 0;
 }
@@ -100,7 +111,8 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
     };
 
     if (!options || (unsigned)options->kind >= sizeof backends / sizeof *backends ||
-        options->workers < 0 || options->workers > WORKERS_MOST) {
+        options->workers < 0 || options->workers > WORKERS_MOST || options->tasks_per_worker < 0 ||
+        (options->initializer_size && !options->initializer_arg)) {
         errno = EINVAL;
         return NULL;
     }
@@ -114,11 +126,11 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
     pool->feeders = 1;
     int rc =
         furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
-    if (rc == 0)
-        rc = pool->backend->start(pool);
     if (rc == 0) {
-        motet__pools_enlist(pool);
-        return pool;
+        motet__pools_enlist(pool); /* before its workers look for it */
+        if ((rc = pool->backend->start(pool)) == 0)
+            return pool;
+        motet__pools_unlist(pool);
     }
     free_pool(pool);
     errno = rc;
@@ -129,8 +141,10 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
 
 int motet__pool_accepts(const motet_pool *pool)
 {
-    if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN)
-        return EPIPE;
+    if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN) {
+        int error = motet__load(&pool->crew->broken, ACQUIRE);
+        return error ? error : EPIPE;
+    }
     /* Threads do not go along in a fork: nobody would ever run it. */
     return motet__pool_is_copy(pool) && pool->backend->scope == MOTET__PRIVATE ? EPIPE : 0;
 }
@@ -239,10 +253,50 @@ bool motet__pool_cancel_all(motet_pool *pool)
         return false;
     motet_queue_shutdown(pool->crew->queue, false); /* nothing comes in any more */
     while ((task = motet__crew_take(pool->crew))) {
-        motet__task_leave_queue(task, MOTET__CANCELLED, 0);
+        motet__crew_refuse(pool->crew, task);
         motet__task_drop(task);
     }
     return true;
+}
+
+void motet__pool_break(motet_pool *pool, int error, const char *why)
+{
+    int none = 0;
+
+    motet__lock(&pool->lock);
+    bool first = !pool->why[0];
+    if (first)
+        snprintf(pool->why, sizeof pool->why, "pool %.60s is broken: %s", pool->name, why);
+    motet__unlock(&pool->lock);
+    motet__cas(&pool->crew->broken, &none, error, ACQ_REL); /* a worker process may have said it */
+    if (first && motet__pool_cancel_all(pool))
+        tell(pool);
+}
+
+int motet__pool_initialize(motet_pool *pool, struct motet__worker *worker)
+{
+    int none = 0;
+
+    worker->self = motet__self();
+    worker->self->worker = worker;
+    int rc = pool->initializer ? pool->initializer(pool->initializer_arg) : 0;
+
+    if (rc == 0)
+        motet__store(&worker->ready, 1, RELAXED);
+    else
+        motet__cas(&pool->crew->broken, &none, rc, ACQ_REL);
+    return rc;
+}
+
+const char *motet_pool_error(motet_pool *pool)
+{
+    /* `why` is written under the lock, once, before the pool is broken. */
+    if (!pool || motet__pool_is_copy(pool) || !motet__load(&pool->crew->broken, ACQUIRE))
+        return NULL;
+    motet__lock(&pool->lock);
+    const char *why = pool->why[0] ? pool->why : NULL;
+    motet__unlock(&pool->lock);
+    return why;
 }
 
 int motet_pool_terminate(motet_pool *pool)

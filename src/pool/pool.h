@@ -34,6 +34,10 @@ struct motet_pool {
     const struct motet__backend *backend; /* constant, as are the next four */
     struct motet__crew *crew;
     char *name;
+    motet_target initializer; /* constant, as the next */
+    void *initializer_arg;    /* the pool's own, if `initializer_copied` */
+    bool initializer_copied;
+    char why[200];  /* it is broken; written before crew->broken */
     uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
     uint32_t left;  /* atomic: see motet__pool_workers_left; slept on */
     uint32_t
@@ -60,6 +64,13 @@ static inline bool motet__pool_is_copy(const motet_pool *pool)
 
 /* For a backend: takes so many off pool->left. When it is 0, all have ended, and those who join wake. */
 void motet__pool_workers_left(motet_pool *pool, uint32_t ended);
+
+/* In a worker that begins: calls the initializer. 0 or its error. */
+int motet__pool_initialize(motet_pool *pool, struct motet__worker *worker);
+
+/* Breaks the pool: its tasks and calls fail with that error from now on. In the process that opened it. `why`
+ * completes the sentence "pool NAME is broken: ". */
+void motet__pool_break(motet_pool *pool, int error, const char *why);
 
 /* The name of a worker: POOL-NUMBER. */
 void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[64]);

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "base/memory.h"
 #include "base/process.h"
@@ -28,6 +29,10 @@
  * at first this long, twice as long each time, at most a second. */
 #define PATIENCE (10 * (MOTET__SECOND / 1000))
 
+/* So many workers in a row, and two for each place, may die before they have a task: then no more are
+ * tried. */
+enum { FRUITLESS_MOST = 10 };
+
 struct seat {
     motet_process *process; /* NULL: empty */
     int64_t fill_at;        /* if empty: when to fill it */
@@ -38,7 +43,8 @@ struct staff {
     motet_pool *pool;
     motet__os_thread monitor;
     int changed; /* eventfd: the phase has changed. Children inherit it: a task may end its pool */
-    int64_t kill_at; /* when those that were told to end are killed; 0: nobody was told */
+    uint32_t fruitless; /* so many workers in a row have died before they had a task */
+    int64_t kill_at;    /* when those that were told to end are killed; 0: nobody was told */
     motet__pollfd *fds;
     struct staff *next; /* in the list of those that exit must end; under exits.lock */
     struct seat seats[];
@@ -78,8 +84,10 @@ static int live(void *arg)
     motet__os_default(SIGTERM);
     own = &start->pool->crew->workers[start->seat];
     motet__os_on_signal(ASKED, arrive);
-    motet__worker_live(own);
-    return 0;
+    int rc = motet__pool_initialize(start->pool, own);
+    if (rc == 0)
+        motet__worker_live(own);
+    return rc;
 }
 
 static int fill(struct staff *staff, uint32_t i)
@@ -101,6 +109,28 @@ static void wait_longer(struct seat *seat)
         seat->patience = MOTET__SECOND;
 }
 
+/* A worker has died before it had a task. If that is because of the initializer, or happens again and
+ * again, no other will do better. */
+static void despair(struct staff *staff, bool ready, int exitcode)
+{
+    motet_pool *pool = staff->pool;
+    int error = motet__load(&pool->crew->broken, ACQUIRE);
+    char why[100];
+
+    if (motet__load(&pool->crew->phase, RELAXED) == MOTET__CREW_TERMINATED)
+        return;
+    if (error)
+        snprintf(why, sizeof why, "its initializer failed: error %d", error);
+    else if (!ready && pool->initializer)
+        snprintf(why, sizeof why, "a worker ended in its initializer, with exit code %d", exitcode);
+    else if (++staff->fruitless > FRUITLESS_MOST + 2 * pool->crew->count)
+        snprintf(why, sizeof why, "its workers die before they have a task, with exit code %d",
+                 exitcode);
+    else
+        return;
+    motet__pool_break(pool, error ? error : ECHILD, why);
+}
+
 /* Buries the worker of a seat if it has ended. */
 static void look_at(struct staff *staff, uint32_t i)
 {
@@ -109,17 +139,22 @@ static void look_at(struct staff *staff, uint32_t i)
 
     if (exitcode == MOTET_NO_EXITCODE)
         return;
-    bool busy;
+    struct motet__worker *worker = &staff->pool->crew->workers[i];
+    bool busy, ready = motet__load(&worker->ready, RELAXED);
+    bool begun = motet__load(&worker->begun, RELAXED) != 0;
     if (!motet__worker_bury(&staff->pool->crew->workers[i], motet_process_pid(seat->process),
                             exitcode, &busy))
         return; /* the sentinel says it again, at once: the attempt took a second */
     motet_process_free(seat->process);
     seat->process = NULL;
     seat->fill_at = 0;
-    if (busy)
+    if (busy || begun) {
+        staff->fruitless = 0;
         seat->patience = PATIENCE;
-    else
+    } else {
         wait_longer(seat);
+        despair(staff, ready, exitcode);
+    }
 }
 
 /* Whether workers are needed: there may be tasks, now or later. */

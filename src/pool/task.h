@@ -42,6 +42,8 @@ enum {
 struct motet__crew;
 struct motet__watch;
 
+enum { NOBODY = -1 }; /* the `pid` of a task that a broken pool has not begun */
+
 struct motet_future {
     uint32_t state; /* atomic: see above; slept on */
     uint32_t refs;  /* atomic */

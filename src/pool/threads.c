@@ -1,6 +1,7 @@
 /* Workers that are threads of this process. They are daemons: a pool that is left open does not keep
  * the process from exiting. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/memory.h"
 #include "pool/desk.h"
@@ -18,13 +19,29 @@ struct start {
     struct motet__worker *worker;
 };
 
+static bool succeed(motet_pool *pool, struct motet__worker *worker);
+
 static int live(void *arg)
 {
     struct start start = *(struct start *)arg;
+    char why[100];
 
     motet__free(arg);
-    motet__worker_live(start.worker);
-    motet__pool_workers_left(start.pool, 1);
+    int rc = motet__pool_initialize(start.pool, start.worker);
+    if (rc) {
+        snprintf(why, sizeof why, "its initializer failed: error %d", rc);
+        motet__pool_break(start.pool, rc, why);
+    }
+    bool replaced = false;
+    while (!replaced && motet__worker_live(start.worker)) {
+        motet__self()->worker = NULL;
+        replaced = succeed(start.pool, start.worker);
+        if (!replaced)
+            motet__self()->worker = start.worker;
+    }
+    motet__self()->worker = NULL;
+    if (!replaced)
+        motet__pool_workers_left(start.pool, 1);
     return 0;
 }
 
@@ -43,8 +60,49 @@ static int start_one(motet_pool *pool, struct staff *staff, uint32_t i)
         motet__free(start);
         return error;
     }
-    staff->started++;
     return 0;
+}
+
+/* Another thread takes the place of the calling one. False: it cannot, or need not. */
+static bool succeed(motet_pool *pool, struct motet__worker *worker)
+{
+    struct staff *staff = pool->staff;
+    uint32_t i = worker->number - 1;
+    bool done = false;
+
+    motet__lock(&pool->lock);
+    motet_thread *own = staff->threads[i];
+    if (!motet__crew_terminated(pool->crew)) {
+        done = start_one(pool, staff, i) == 0;
+        if (done)
+            motet_thread_free(own);
+        else
+            staff->threads[i] = own;
+    }
+    motet__unlock(&pool->lock);
+    return done;
+}
+
+/* The thread ends in the middle of a task. */
+static void abandon(struct motet__self *self)
+{
+    struct motet__worker *worker = self->worker;
+
+    if (!worker || worker->crew->desks == NULL) /* a process: its monitor sees it end */
+        return;
+    motet__pools_lock();
+    motet_pool *pool = motet__pools_find_locked(worker->crew);
+    motet__pools_unlock(); /* it stays, as we have not left */
+    motet__worker_abandon(worker);
+    if (!pool || motet__pool_is_copy(pool))
+        return;
+    if (!motet__load(&worker->ready, RELAXED))
+        motet__pool_break(pool, ECHILD, "a worker ended in its initializer");
+    else if (succeed(pool, worker))
+        return;
+    else if (!motet__crew_terminated(pool->crew))
+        motet__pool_break(pool, EAGAIN, "a thread ended itself, and there is no other");
+    motet__pool_workers_left(pool, 1);
 }
 
 static void thread_finish(motet_pool *pool)
@@ -71,8 +129,13 @@ static int thread_start(motet_pool *pool)
         motet__free(pool->staff);
         return ENOMEM;
     }
+    motet__thread_on_abandon(abandon);
+    struct staff *staff = pool->staff;
+    motet__lock(&pool->lock); /* a thread may end, and be replaced, already */
     for (uint32_t i = 0; i < count && rc == 0; i++)
-        rc = start_one(pool, pool->staff, i);
+        if ((rc = start_one(pool, staff, i)) == 0)
+            staff->started++;
+    motet__unlock(&pool->lock);
     if (rc) {
         motet_queue_shutdown(pool->crew->queue, true); /* which ends those that run */
         motet__desks_wake(pool->crew->desks);

@@ -81,22 +81,37 @@ static bool get(struct motet__worker *worker)
     return worker->popped != NULL;
 }
 
-void motet__worker_live(struct motet__worker *worker)
+void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
 {
-    worker->self = motet__self();
-    worker->self->worker = worker;
-    while (get(worker)) {
+    /* Acquire: pairs with the release in motet__pool_break. */
+    int error = motet__load(&crew->broken, ACQUIRE);
+
+    if (!error) {
+        motet__task_leave_queue(task, MOTET__CANCELLED, 0);
+    } else if (motet__task_leave_queue(task, MOTET__RUNNING_TASK, 0)) { /* as nobody */
+        task->error = error;
+        task->pid = NOBODY;
+        motet__calls_run(motet__task_publish(task).calls);
+    }
+}
+
+bool motet__worker_live(struct motet__worker *worker)
+{
+    uint32_t limit = worker->crew->tasks_per_worker, n = 0;
+
+    while ((limit == 0 || n < limit) && get(worker)) {
+        motet__store(&worker->begun, ++n, RELAXED); /* a number for the monitor */
         struct motet_future *task = worker->popped;
         bool mine = claim(worker, task);
         if (mine)
             run_claimed(worker, task);
         else /* begun by one that waits for it, or the pool is terminated: then it never runs */
-            motet__task_leave_queue(task, MOTET__CANCELLED, 0);
+            motet__crew_refuse(worker->crew, task);
         worker->popped = NULL;
         motet__compiler_barrier();
         motet__task_drop(task);
     }
-    worker->self->worker = NULL;
+    return limit && n == limit;
 }
 
 bool motet__worker_help(struct motet_future *task)
@@ -187,9 +202,36 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
     return true;
 }
 
+/* All that the worker was at fails. Whether it was at something. */
+static bool fail_all(struct motet__worker *worker, int pid, int exitcode)
+{
+    struct motet_future *next;
+    bool busy = false;
+
+    for (struct motet_future *task = worker->running; task; task = next) {
+        /* Acquire: pairs with the release in motet__pool_queue; what its maker wrote is seen, also by
+         * a checker that does not know of the worker in between. */
+        motet__load(&task->refs, ACQUIRE);
+        next = task->outer;
+        busy |= fail(worker, task, pid, exitcode);
+    }
+    return busy;
+}
+
+void motet__worker_abandon(struct motet__worker *worker)
+{
+    fail_all(worker, 0, 0);
+    motet__store(&worker->running, NULL, SEQ_CST);
+    motet__worker_asked(worker); /* waits for one who is about to end our waits */
+    if (worker->popped)
+        motet__task_drop(worker->popped);
+    worker->popped = NULL;
+    worker->self->worker = NULL;
+}
+
 bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, bool *at_task)
 {
-    struct motet_future *popped, *next;
+    struct motet_future *popped;
     bool busy = false;
 
     if (!motet__queue_settle(worker->crew->queue, &worker->popped))
@@ -198,13 +240,7 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, boo
     popped = worker->popped;
     if (worker->claiming)
         busy |= fail(worker, worker->claiming, pid, exitcode);
-    for (struct motet_future *task = worker->running; task; task = next) {
-        /* Acquire: pairs with the release in motet__pool_queue; what its maker wrote is seen, also by
-         * a checker that does not know of the worker in between. */
-        motet__load(&task->refs, ACQUIRE);
-        next = task->outer;
-        busy |= fail(worker, task, pid, exitcode);
-    }
+    busy |= fail_all(worker, pid, exitcode);
     if (popped) {
         /* Not begun: as if it had been killed at the first instruction of it. */
         motet__task_leave_queue(popped, MOTET__RUNNING_TASK, worker->number);
@@ -213,6 +249,7 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, boo
     }
     worker->popped = worker->claiming = worker->running = NULL;
     worker->self = NULL;
+    worker->ready = worker->begun = 0;
     *at_task = busy;
     return true;
 }

@@ -26,8 +26,10 @@ struct motet__worker {
     struct motet_future *claiming;
     struct motet_future *running; /* atomic */
     struct motet__self *self; /* of its thread, in whatever process that is; NULL: not at work */
+    uint32_t ready;           /* atomic: 1 when its initializer is done */
+    uint32_t begun;           /* atomic: tasks that it was given, since it began */
     uint32_t
-        asked; /* atomic. Of a process: 1, its task is to be cancelled, and the monitor to say so */
+        asked; /* atomic: 1 when its task is to be cancelled, and the monitor to tell its process */
 };
 
 /* What the workers of a pool share. */
@@ -37,7 +39,9 @@ struct motet__crew {
     uint32_t phase;             /* atomic, only grows */
     uint32_t hiring;            /* atomic: see above; slept on */
     int error;                  /* why it could not be hired the last time; released by `hiring` */
-    uint32_t count;             /* constant */
+    uint32_t count;             /* constant, as the next */
+    uint32_t tasks_per_worker;  /* 0: no limit */
+    int broken; /* atomic: the error by which the pool is broken, or 0; written once, before the phase */
     struct motet__worker workers[];
 };
 
@@ -55,8 +59,15 @@ struct motet_future *motet__crew_take(struct motet__crew *crew);
 /* How many such there are, about. */
 size_t motet__crew_size(const struct motet__crew *crew);
 
-/* The life of a worker: runs tasks until the queue is shut down and nothing is left to do. */
-void motet__worker_live(struct motet__worker *worker);
+/* The life of a worker: runs tasks until the queue is shut down and nothing is left to do (false), or it
+ * has had its number of them (true). */
+bool motet__worker_live(struct motet__worker *worker);
+
+/* Ends a task that nobody has begun, because its pool takes no more: with its error, if it is broken. */
+void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task);
+
+/* The calling worker, a thread, ends in the middle of its tasks: they fail. */
+void motet__worker_abandon(struct motet__worker *worker);
 
 /* Runs a task in place, if nobody has begun it and the calling thread is a worker of its crew. */
 bool motet__worker_help(struct motet_future *task);

@@ -39,9 +39,20 @@ void motet__thread_end(struct motet_thread *thread, int exitcode)
         motet__thread_drop_live(thread);
 }
 
+static void (*on_abandon)(struct motet__self *self); /* atomic */
+
+void motet__thread_on_abandon(void (*hook)(struct motet__self *self))
+{
+    motet__store(&on_abandon, hook, RELEASE);
+}
+
 /* What the system calls when a thread that has used motet ends. */
 void motet__thread_at_end(struct motet__self *self)
 {
+    void (*hook)(struct motet__self *) = motet__load(&on_abandon, ACQUIRE);
+
+    if (hook)
+        hook(self);
     motet__locals_end(self);
     motet__timer_abandon(self);
 

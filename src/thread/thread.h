@@ -34,6 +34,10 @@ void motet__thread_returned(int exitcode);
  * not start it. */
 void motet__thread_forget(struct motet__self *self);
 
+/* Has hook called in each thread that ends otherwise than by the return of its target: for the floors
+ * above, which may have it at something. There is one. */
+void motet__thread_on_abandon(void (*hook)(struct motet__self *self));
+
 /* The end of the thread's own variables. */
 void motet__locals_end(struct motet__self *self);
 
