@@ -469,6 +469,46 @@ TEST_THREADS(a_task_of_a_thread_may_fork)
     close_pool(the_pool);
 }
 
+static int turns; /* atomic */
+
+static int watch_it(void *arg)
+{
+    motet_future *f = *(motet_future **)arg, *same = NULL;
+    motet_iterator *it = motet_as_completed(&f, 1);
+
+    CHECK(it);
+    CHECK_INT(motet_iterator_next(it, &same, harness_patience()), 0);
+    CHECK(same == f);
+    motet_iterator_free(it);
+    return 0;
+}
+
+static int watch_it_all_the_time(void *arg)
+{
+    while (!get(&stop)) {
+        watch_it(arg);
+        __atomic_add_fetch(&turns, 1, __ATOMIC_SEQ_CST);
+    }
+    return 0;
+}
+
+/* The child has no thread that would give back what another had just then. */
+TEST_THREADS(a_fork_while_others_wait_for_futures)
+{
+    motet_pool *pool = open_pool(kind, 1);
+    motet_future *f = motet_pool_submit(pool, square, &(int){3}, sizeof(long));
+
+    CHECK_INT(motet_future_wait(f, harness_patience()), 0);
+    struct worker *w = START(&THREADS, watch_it_all_the_time, &f);
+    WAIT_UNTIL(get(&turns) > 0);
+    for (long i = 0; i < stress(300); i++)
+        CHECK_INT(worker_join(START(&PROCESSES, watch_it, &f)), 0);
+    set(&stop, 1);
+    CHECK_INT(worker_join(w), 0);
+    motet_future_free(f);
+    close_pool(pool);
+}
+
 /* ---- callbacks ---- */
 
 struct calling {

@@ -18,11 +18,17 @@ static struct {
     struct motet__watch *shared; /* those of records in shared memory; under lock, as the rest */
     bool served;                 /* there is a thread for them, */
     uint32_t turn;               /* which sleeps here when there are none; atomic */
-    bool set_up;
 } watches;
 
+static motet__once once = MOTET__ONCE_INIT;
+static int set_up_error; /* constant after `once` */
+static void set_up(void);
+
+/* Whoever takes the lock for the first time prepares for forks before that, also where nothing is shared: the
+ * child of another thread's fork would find the lock held, by nobody, for ever. */
 void motet__watches_lock(void)
 {
+    motet__once_run(&once, set_up);
     motet__lock(&watches.lock);
 }
 
@@ -211,16 +217,15 @@ static void after_fork_child(void)
     watches.lock = (motet_lock)MOTET_LOCK_INIT;
 }
 
+static void set_up(void)
+{
+    set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
+}
+
 static int serve_locked(void)
 {
     motet__os_thread thread;
 
-    if (!watches.set_up) {
-        int rc = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
-        if (rc)
-            return rc;
-        watches.set_up = true;
-    }
     if (watches.served) {
         motet__add(&watches.turn, 1, RELAXED);
         motet__wake(&watches.turn, 1, MOTET__PRIVATE);
@@ -255,10 +260,9 @@ int motet__watch_add(struct motet__watch *watch)
     struct motet_future *future = watch->future;
     struct motet__watch *calls = NULL, **last = &calls;
     uint32_t state;
-    int rc = 0;
-
-    motet__lock(&watches.lock);
-    if (future->scope == MOTET__SHARED && !watches.shared &&
+    motet__watches_lock();
+    int rc = set_up_error;
+    if (rc == 0 && future->scope == MOTET__SHARED && !watches.shared &&
         !motet__task_ended(motet__load(&future->state, ACQUIRE)))
         rc = serve_locked();
     if (rc == 0) {
