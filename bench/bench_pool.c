@@ -7,6 +7,7 @@
  */
 #include "bench.h"
 
+#include <malloc.h>
 #include <semaphore.h>
 
 #if HAVE_GLIB
@@ -185,6 +186,80 @@ static struct bench_sample one_inside_motet(long n, const void *arg)
     motet_future_free(f);
     motet_pool_free(inner_pool);
     return rc ? bench_wrong("a task failed") : tallied(n, seconds);
+}
+
+/* ---- memory: of a task that waits for its turn, and of a pool with nothing to do ---- */
+
+static size_t heap(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+static motet_event gate;
+
+static int pass_gate(const void *arg, void *result)
+{
+    (void)arg;
+    (void)result;
+    return motet_event_wait(&gate, MOTET_FOREVER);
+}
+
+static int half_of(const void *arg, void *result)
+{
+    *(long *)result = *(const int *)arg / 2;
+    return 0;
+}
+
+/* An int goes in, a long comes out. The first round says it: later ones use what that has left. */
+static struct bench_sample queued_motet(long n, const void *arg)
+{
+    enum { QUEUED = 100000 };
+    static motet_future *futures[QUEUED], *held[WORKERS];
+    static double bytes;
+    bool failed = false;
+
+    (void)n;
+    (void)arg;
+    if (bytes > 0)
+        return bench_result(bytes, 1);
+    motet_pool *pool = open_motet();
+    if (!pool)
+        return bench_wrong(strerror(errno));
+    motet_event_clear(&gate);
+    for (int i = 0; i < WORKERS; i++)
+        held[i] = motet_pool_submit(pool, pass_gate, NULL, 0);
+    size_t before = heap();
+    for (int i = 0; i < QUEUED; i++)
+        futures[i] = motet_pool_submit(pool, half_of, &i, sizeof(long));
+    size_t after = heap();
+    motet_event_set(&gate);
+    for (int i = 0; i < QUEUED; i++) {
+        long half = -1;
+        failed |= motet_future_result(futures[i], &half, MOTET_FOREVER) != 0 || half != i / 2;
+        motet_future_free(futures[i]);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        motet_future_free(held[i]);
+    motet_pool_free(pool);
+    bytes = (double)(after - before) / QUEUED;
+    return failed ? bench_wrong("a task failed") : bench_result(bytes, 1);
+}
+
+/* What it has of the heap; the stacks of its threads are the system's. */
+static struct bench_sample idle_motet(long n, const void *arg)
+{
+    (void)n;
+    (void)arg;
+    motet_pool_free(open_motet());
+    size_t before = heap();
+    motet_pool *pool = open_motet();
+    if (!pool)
+        return bench_wrong(strerror(errno));
+    size_t after = heap();
+    motet_pool_free(pool);
+    return bench_result((double)(after - before), 1);
 }
 
 /* ---- libuv: its workers are the process's; the loop's thread learns of each task's end ---- */
@@ -703,6 +778,12 @@ static const struct bench_workload workloads[] = {
      .contestants = {{"motet threads", nested_motet},
                      {"oneTBB task_group", nested_tbb, .target = 5.7},
                      {"OpenMP tasks", nested_openmp}}},
+    {"pool, memory of a queued task", BENCH_BYTES, .count = 1,
+     .contestants = {{"motet threads", queued_motet},
+                     {"(goal) 128 and its data", .figure = 128 + sizeof(int) + sizeof(long),
+                      .target = 1}}},
+    {"pool, memory of an idle one", BENCH_BYTES, .count = 1,
+     .contestants = {{"motet threads", idle_motet}}},
     {"pool, map over 10 M ints", BENCH_MOPS, .count = 10 * MILLION,
      .contestants = {{"motet threads", map_motet},
                      {"a loop", map_loop, .target = 1.95},
