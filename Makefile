@@ -1,4 +1,4 @@
-# The short way to everything. Targets: run test test-page long kill-sweep kill-soak soak models sanitize install
+# The short way to everything. Targets: run test test-page long kill-sweep kill-soak pool-soak soak models sanitize install
 # uninstall bench clean, and the helpers build warnings format deps. Each installs what it needs and lacks (apt, as root or through sudo).
 #
 #   make run [DIR=/usr/include]              count the words of a folder, then hash its files
@@ -7,6 +7,7 @@
 #   make long [STRESS=10] [MODES=...] [T=...]   the same with the numbers of a bad day
 #   make soak [TIMES=200] [MODES=plain] [T=...]  each program many times over, on a busy machine
 #   make kill-sweep [SWEEP=7] [T="test_kill_sync/lock"]   a death at every instruction, at every seventh
+#   make pool-soak [MINUTES=10] [MODES=plain]    pools under load, whose workers are killed at random
 #   make models [MODEL_TIME=seconds for each] [T="model_lock"]
 #   make mutants [M="lock_ queue_shutdown"]
 #   make install [PREFIX=/usr/local] [DESTDIR=...]
@@ -20,7 +21,7 @@ DIR ?= /usr/include
 PREFIX ?= /usr/local
 export BUILD
 
-.PHONY: build run test test-page long kill-sweep kill-soak soak models sanitize install uninstall bench warnings format deps clean
+.PHONY: build run test test-page long kill-sweep kill-soak pool-soak soak models sanitize install uninstall bench warnings format deps clean
 
 build:
 	@scripts/install-deps.sh build
@@ -62,6 +63,17 @@ kill-soak: export MOTET_TEST_LIMIT ?= 3600
 kill-soak:
 	@scripts/install-deps.sh build test
 	@python3 tests/run.py --mode=$(or $(MODES),plain) test_kill_soak
+
+# Pools under load for so many minutes, with workers killed at random.
+MINUTES ?= 10
+pool-soak: export MOTET_SOAK_MINUTES = $(MINUTES)
+pool-soak: export MOTET_TEST_LIMIT ?= $(shell expr $(MINUTES) '*' 60 + 600)
+pool-soak: export MOTET_SWEEP_TABLE ?= $(abspath $(BUILD))/pool-soak.txt
+pool-soak:
+	@scripts/install-deps.sh build test
+	@rm -f "$(MOTET_SWEEP_TABLE)"
+	@python3 tests/run.py --mode=$(or $(MODES),plain) test_pool_soak
+	@cat "$(MOTET_SWEEP_TABLE)"
 
 # What fails now and then.
 TIMES ?= 200

@@ -34,7 +34,8 @@ MODES = ["plain", "asan", "tsan", "clang"]
 SCRIPT_LIMIT = 240  # seconds
 # The harness limits each case; this is against a harness that hangs.
 PROGRAM_LIMIT = 900 * max(1, int(os.environ.get("MOTET_STRESS") or 1),
-                          20 if os.environ.get("MOTET_SWEEP") else 1)
+                          20 if os.environ.get("MOTET_SWEEP") else 1,
+                          int(os.environ.get("MOTET_SOAK_MINUTES") or 1))
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
