@@ -288,9 +288,17 @@ static int open_private_queue(void)
     return open_queue(false, 10);
 }
 
-static int open_shared_queue(void)
+static int open_placed_queue(void)
 {
-    return open_queue(true, 0);
+    size_t size = motet_queue_memory_size(sizeof(long), 10);
+    void *memory = motet_shared_alloc(size);
+    motet_queue *q = motet_queue_open(.item_size = sizeof(long), .maxsize = 10, .memory = memory,
+                                      .memory_size = size);
+    int rc = q ? 0 : errno;
+
+    motet_queue_free(q);
+    motet_shared_free(memory);
+    return rc;
 }
 
 static int open_large_queue(void)
@@ -306,10 +314,11 @@ static int by_size(const void *a, const void *b)
 }
 MOTET_TASK(by_size); /* so that its name is kept with the queue */
 
-static int open_ordered_queue(void)
+/* The requests of a small one are met from what the arena has, but for the descriptors. */
+static int open_shared_queue(void)
 {
     motet_queue *q = motet_queue_open(.item_size = sizeof(long), .order = MOTET_PRIORITY,
-                                      .compare = by_size, .shared = true);
+                                      .compare = by_size, .shared = true, .eof = true);
     int rc = q ? 0 : errno;
 
     motet_queue_free(q);
@@ -320,8 +329,8 @@ TEST(opening_queues)
 {
     sweep(open_private_queue, 2);
     sweep(open_shared_queue, 1);
+    sweep(open_placed_queue, 1);
     sweep(open_large_queue, 1);
-    sweep(open_ordered_queue, 1);
 }
 
 /* Whatever fails, a put is in or is not; and what is in comes out. */

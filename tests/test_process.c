@@ -717,26 +717,24 @@ static void say_so(void *block)
     *(bool *)block = true;
 }
 
-static void run_later(bool *said)
+static void run_later(struct motet__later *later, bool *said)
 {
-    struct motet__later *later = motet__alloc(sizeof *later);
-
-    CHECK(later);
     *later = (struct motet__later){.run = say_so, .block = said};
     motet__run_later(later);
 }
 
 TEST(what_children_may_use_stays_until_they_have_ended)
 {
+    struct motet__later later[3];
     bool said[3] = {false};
     motet_process *older, *younger;
 
-    run_later(&said[0]);
+    run_later(&later[0], &said[0]);
     CHECK(said[0]);
     CHECK((older = motet_process_start(sleep_long, NULL, 0)) != NULL);
-    run_later(&said[1]);
+    run_later(&later[1], &said[1]);
     CHECK((younger = motet_process_start(sleep_long, NULL, 0)) != NULL);
-    run_later(&said[2]);
+    run_later(&later[2], &said[2]);
     CHECK(!said[1] && !said[2]);
     CHECK_INT(motet_process_kill(older), 0);
     CHECK_INT(motet_process_join(older, harness_patience()), 0);

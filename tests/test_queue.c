@@ -694,7 +694,7 @@ TEST(freeing_a_shared_queue_that_a_child_uses)
     motet_queue_free(q);
     void *blocks[200]; /* whoever got the memory of the queue now would write into it */
     for (int i = 0; i < 200; i++)
-        memset(blocks[i] = motet_shared_alloc(i < 100 ? 448 : 544), 0xaa, i < 100 ? 448 : 544);
+        memset(blocks[i] = motet_shared_alloc(i < 100 ? 512 : 544), 0xaa, i < 100 ? 512 : 544);
     CHECK_INT(worker_join(w), 0);
     for (int i = 0; i < 200; i++)
         motet_shared_free(blocks[i]);

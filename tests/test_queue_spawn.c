@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "process/family.h"
+#include "shared/arena.h"
 
 enum { SOME = 40, BETWEEN = 300 };
 
@@ -282,8 +283,25 @@ static int open_one(void *arg)
 }
 MOTET_TASK(open_one);
 
+static int return_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+MOTET_TASK(return_at_once);
+
+static size_t blocks(void)
+{
+    struct motet__arena_usage usage;
+
+    CHECK(motet__arena_check(&usage));
+    return usage.blocks;
+}
+
 BY_BOTH(a_queue_that_the_child_opened)
 {
+    CHECK_INT(run(method, return_at_once, NULL), 0); /* the server has what it needs */
+    size_t before = blocks();
     motet_queue **q = motet_shared_alloc(2 * sizeof *q);
     motet_process *p = motet_process_start(open_one, &q, sizeof q, .method = method);
 
@@ -294,7 +312,10 @@ BY_BOTH(a_queue_that_the_child_opened)
     CHECK_INT(end(p), -SIGKILL);
     put_some(&q[0]); /* it does without its opener */
     get_some(q[0], MOTET_PRIORITY);
+    motet_queue_free(q[0]);
+    motet_queue_free(q[1]);
     motet_shared_free(q);
+    CHECK_INT(blocks(), before);
 }
 
 /* ---- .eof ---- */

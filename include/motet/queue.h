@@ -244,10 +244,14 @@ MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
  * 0; EINVAL for a queue without .eof; ENOTSUP. Python has nothing like it. */
 MOTET_API int motet_queue_done_putting(motet_queue *queue);
 
-/* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. A queue in memory
- * of the caller's stays there, and each process that has the handle frees its own. The memory
- * of a shared queue goes when the process that opened it frees it and its children of that time
- * have ended. NULL is fine. */
+/* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. NULL is fine.
+ *
+ * The memory of a shared queue goes when one of two processes has freed it, the one that opened it or the
+ * one that started that, and the children that it had then have ended. So who passes a queue to its
+ * parent may end, or be killed: the parent frees it. Others may free it too, and give up their handle by
+ * it. A queue that neither of the two frees goes with the last process of the family.
+ *
+ * A queue in memory of the caller's stays there, and each process that has the handle frees its own. */
 MOTET_API void motet_queue_free(motet_queue *queue);
 
 #ifdef __cplusplus

@@ -133,7 +133,6 @@ static void run_all(struct motet__later *due)
         struct motet__later *later = due;
         due = later->next;
         later->run(later->block);
-        motet__free(later);
     }
 }
 
@@ -353,6 +352,11 @@ void motet__live(const struct motet__life *life)
 
     motet__threads_main_exits(end_child);
     end_child(life->target(life->arg));
+}
+
+int motet__parent_pid(void)
+{
+    return has_parent ? parent.pid : 0;
 }
 
 const char *motet__own_name(void)

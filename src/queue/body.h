@@ -86,6 +86,8 @@ struct motet__body {
     uint32_t shutdown; /* atomic, only grows. Changed under the put end's lock: a put is either
                           committed before it or refused; IMMEDIATE under both, so that `head` stays */
 
+    uint32_t freed; /* atomic: 1: one who may has freed it; see may_free in open.c */
+
     /* Those who sleep: until there is an item; until there is room; until all is done. */
     struct motet__eventcount getters;
     struct motet__eventcount putters;
@@ -145,8 +147,8 @@ struct motet_queue {
     motet_compare compare; /* where it is in the opener and its forks, */
     uint64_t image;        /* which have this motet__os_image */
     char *name;            /* what others know it by, and behind that the file's name; or NULL */
-    struct motet__later *later; /* the opener's */
-    int opener;                 /* the process that opened it */
+    struct motet__later *later; /* shared: for whoever frees it. In shared memory too */
+    int opener, parent; /* the process that opened it, and the one that started that, or 0 */
 };
 
 /* Makes zeroed memory, but for the lock of the put end, the body of an empty queue. */

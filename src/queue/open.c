@@ -63,6 +63,7 @@ static void free_whole(void *handle)
     else
         motet__pile_close(queue);
     motet_shared_free(queue->name);
+    motet_shared_free(queue->later);
     motet__free_block(queue->scope, &(void *){queue->body});
 }
 
@@ -175,11 +176,12 @@ static int name_compare(motet_queue *queue)
 static int set_up(motet_queue *queue, const motet_queue_options *options)
 {
     queue->compare = options->compare;
-    queue->opener = motet__os_pid();
     if (!options->shared)
         return 0;
+    queue->opener = motet__os_pid();
+    queue->parent = motet__parent_pid();
     queue->image = motet__os_image();
-    queue->later = motet__zalloc(sizeof *queue->later); /* now, because freeing must not fail */
+    queue->later = motet_shared_alloc(sizeof *queue->later); /* now: freeing must not fail */
     if (!queue->later)
         return ENOMEM;
     int rc = options->order == MOTET_PRIORITY ? name_compare(queue) : 0;
@@ -197,10 +199,8 @@ static int open_queue(const motet_queue_options *options, motet_queue **queue)
     if (!(*queue = new_whole(options)))
         return errno;
     rc = set_up(*queue, options);
-    if (rc) {
-        motet__free((*queue)->later);
+    if (rc)
         free_whole(*queue);
-    }
     return rc;
 }
 
@@ -215,21 +215,38 @@ motet_queue *motet_queue_open_with(const motet_queue_options *options)
     return NULL;
 }
 
+/* Whether the shared queue is this process's to free: once. All that its opener has started end before it,
+ * and it before the one that has started it. So either of the two knows, when its children of today have
+ * ended, that none of those is left to whom the queue came by birth. Another would know no such thing. */
+static bool may_free(motet_queue *queue)
+{
+    int me = motet__os_pid();
+    uint32_t no = 0;
+
+    return (me == queue->opener || me == queue->parent) &&
+           motet__cas(&queue->body->freed, &no, 1,
+                      RELAXED); /* orders nothing: one of two goes on */
+}
+
+static void free_later(motet_queue *queue)
+{
+    queue->later->run = free_whole;
+    queue->later->block = queue;
+    motet__run_later(queue->later);
+}
+
 void motet_queue_free(motet_queue *queue)
 {
     if (!queue)
         return;
 
-    struct motet__later *later = queue->later;
     if (queue->line.id)
         motet__line_close(&queue->line);
     if (queue->placed) {
         motet__free(queue);
     } else if (queue->scope == MOTET__PRIVATE) {
         free_whole(queue);
-    } else if (queue->opener == motet__os_pid()) {
-        later->run = free_whole;
-        later->block = queue;
-        motet__run_later(later);
+    } else if (may_free(queue)) {
+        free_later(queue);
     }
 }
