@@ -88,6 +88,7 @@ struct motet_process *motet__process_new(const char *name);
 struct motet__launch;
 int motet__spawn_check(struct motet__start *start);
 int motet__spawn_write(struct motet__start *start);
+int motet__spawn_not_open(void); /* EBADF, explained */
 _Noreturn void motet__spawn_live(struct motet__launch *launch, int lifeline);
 
 /* How a child of a server has ended, as motet__os_reap tells of others. Under process->lock, as is the

@@ -389,7 +389,7 @@ static int begin_locked(struct motet__start *start)
     }
     motet__unlock(&lock);
     if (rc == EBADF)
-        return motet__explain(rc, "one of the descriptors that the child is to have is not open");
+        return motet__spawn_not_open();
     if (rc == EPIPE)
         return motet__explain(ECHILD, "the server that starts children dies at once: see what it "
                                       "says on stderr");

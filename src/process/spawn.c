@@ -186,6 +186,11 @@ static int *list_descriptors(const struct motet__start *start, int lifeline, siz
     return list;
 }
 
+int motet__spawn_not_open(void)
+{
+    return motet__explain(EBADF, "one of the descriptors that the child is to have is not open");
+}
+
 static int execute(struct motet__start *start, const struct motet__ends *ends)
 {
     struct motet_process *process = start->process;
@@ -203,7 +208,7 @@ static int execute(struct motet__start *start, const struct motet__ends *ends)
     int rc = process->pid < 0 ? errno : 0;
     motet__free(keep);
     if (rc == EBADF)
-        return motet__explain(rc, "one of the descriptors that the child is to have is not open");
+        return motet__spawn_not_open();
     if (rc && rc != EAGAIN && rc != ENOMEM && rc != EMFILE && rc != ENFILE)
         return motet__explain(rc, "%s cannot be executed: %s", start->path, strerror(rc));
     return rc;
