@@ -266,16 +266,19 @@ static inline int slot_to_empty(motet_queue *queue, uint64_t head, void **slot)
 }
 
 /* The items in the n slots from there on (in a pile, one) are ours: they are in the queue no more. */
-static inline void commit_get(motet_queue *queue, uint64_t head, uint64_t n)
+static inline void commit_get(struct motet__body *body, uint64_t head, uint64_t n)
 {
-    struct motet__body *body = queue->body;
-
     motet__compiler_barrier();
     /* The commit. Releases the slots to the putter that sees it. */
     motet__store(&body->get.head, head + n, RELEASE);
     motet__compiler_barrier();
+}
+
+/* What is to be noted of it then. */
+static inline void note_got(motet_queue *queue, uint64_t n)
+{
     if (motet__likely(queue->order == MOTET_FIFO))
-        motet__fifo_move_on(queue, &body->get.place, n);
+        motet__fifo_move_on(queue, &queue->body->get.place, n);
     else
         motet__pile_get_done(queue);
 }
@@ -293,7 +296,8 @@ static inline int get_one(motet_queue *queue, struct move *move)
         note_destination(body, head, move->to);
     motet__reads(slot);
     copy_item(move->to, slot, queue->item_size);
-    commit_get(queue, head, 1);
+    commit_get(body, head, 1);
+    note_got(queue, 1);
     move->moved = 1;
     return 0;
 }
@@ -316,7 +320,8 @@ static int get_some(motet_queue *queue, struct move *move)
     body->get.into = NULL;
     motet__reads(slot);
     memcpy(move->to + move->moved * queue->item_size, slot, n * queue->item_size);
-    commit_get(queue, head, n);
+    commit_get(body, head, n);
+    note_got(queue, n);
     move->moved += n;
     return 0;
 }
@@ -346,14 +351,9 @@ static int get_message(motet_queue *queue, struct move *move)
         rc = motet__message_load(queue, slot, head, move->parcel);
     if (rc)
         return rc;
-    motet__compiler_barrier();
-    motet__store(&body->get.head, head + 1, RELEASE); /* as in commit_get */
-    motet__compiler_barrier();
+    commit_get(body, head, 1);
     motet__message_taken(queue, slot); /* before a pile gives its slots other numbers */
-    if (queue->order == MOTET_FIFO)
-        motet__fifo_move_on(queue, &body->get.place, 1);
-    else
-        motet__pile_get_done(queue);
+    note_got(queue, 1);
     move->moved = 1;
     return 0;
 }
