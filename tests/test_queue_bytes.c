@@ -1,5 +1,5 @@
 /* Queues of messages, each of its own length. */
-#include "harness.h"
+#include "queue_load.h"
 
 #include <malloc.h>
 
@@ -238,15 +238,6 @@ TEST_KINDS(too_much_for_memory_is_an_error_and_no_loss)
 
 /* ---- many of each ---- */
 
-enum { PRODUCERS = 3, CONSUMERS = 3, MOST = 5000 };
-
-struct load {
-    motet_queue *q;
-    long each;
-    int producer;
-    unsigned char came[PRODUCERS * MOST];
-};
-
 /* Most are short, some long; the first four bytes say which it is. */
 static size_t length_of(int number)
 {
@@ -256,11 +247,10 @@ static size_t length_of(int number)
 static int produce(void *arg)
 {
     struct load *l = *(struct load **)arg;
-    int me = __atomic_fetch_add(&l->producer, 1, __ATOMIC_SEQ_CST);
+    int first = load_first(l);
     unsigned char *data = malloc(70004);
 
-    for (int i = 0; i < l->each; i++) {
-        int number = me * MOST + i;
+    for (int number = first; number < first + l->each; number++) {
         memset(data, number, length_of(number));
         memcpy(data, &number, sizeof number);
         CHECK_INT(motet_queue_put_bytes(l->q, data, length_of(number), MOTET_FOREVER), 0);
@@ -272,20 +262,17 @@ static int produce(void *arg)
 static int consume(void *arg)
 {
     struct load *l = *(struct load **)arg;
-    int last[PRODUCERS] = {-1, -1, -1}, number, rc;
+    int last[PRODUCERS] = LOAD_NOTHING, number, rc;
     void *message;
     size_t size;
 
     while ((rc = motet_queue_get_bytes(l->q, &message, &size, MOTET_FOREVER)) == 0) {
         unsigned char *data = message;
         memcpy(&number, data, sizeof number);
-        CHECK(number >= 0 && number < PRODUCERS * MOST);
+        load_came(l, number, last);
         CHECK_INT(size, length_of(number));
         for (size_t i = sizeof number; i < size; i++)
             CHECK_INT(data[i], (unsigned char)number);
-        CHECK_INT(__atomic_fetch_add(&l->came[number], 1, __ATOMIC_RELAXED), 0);
-        CHECK(number % MOST > last[number / MOST]);
-        last[number / MOST] = number % MOST;
         free(message);
     }
     CHECK_INT(rc, EPIPE);
@@ -295,24 +282,7 @@ static int consume(void *arg)
 TEST_KINDS(many_put_and_get_messages, .limit = 120)
 {
     static const size_t bounds[] = {0, 1, 50};
-    long each = stress(1500);
 
-    for (int b = 0; b < 3; b++) {
-        struct load *l = kind->alloc(sizeof *l);
-        struct worker *w[PRODUCERS + CONSUMERS];
-        l->each = each < MOST ? each : MOST;
-        l->q = open_bytes(kind, MOTET_FIFO, bounds[b]);
-        for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-            w[i] = START(kind, i < PRODUCERS ? produce : consume, &l);
-        for (int i = 0; i < PRODUCERS; i++)
-            CHECK_INT(worker_join(w[i]), 0);
-        CHECK_INT(motet_queue_shutdown(l->q, false), 0);
-        for (int i = PRODUCERS; i < PRODUCERS + CONSUMERS; i++)
-            CHECK_INT(worker_join(w[i]), 0);
-        for (int p = 0; p < PRODUCERS; p++)
-            for (int i = 0; i < l->each; i++)
-                CHECK_INT(l->came[p * MOST + i], 1);
-        motet_queue_free(l->q);
-        kind->free(l);
-    }
+    for (int b = 0; b < 3; b++)
+        load_run(kind, open_bytes(kind, MOTET_FIFO, bounds[b]), stress(1500), produce, consume);
 }

@@ -1,5 +1,5 @@
 /* Batches: many items put, or got, by one call. */
-#include "harness.h"
+#include "queue_load.h"
 
 static const enum motet_queue_order orders[] = {MOTET_FIFO, MOTET_LIFO, MOTET_PRIORITY};
 
@@ -248,27 +248,18 @@ TEST_THREADS(a_cancelled_thread_says_how_far_it_came)
 
 /* ---- many of each: the history of every item ---- */
 
-enum { PRODUCERS = 3, CONSUMERS = 3, MOST = 20000 };
-
-struct load {
-    motet_queue *q;
-    long each;
-    int producer; /* the next one's number */
-    unsigned char came[PRODUCERS * MOST];
-};
-
 static int produce(void *arg)
 {
     struct load *l = *(struct load **)arg;
-    int me = __atomic_fetch_add(&l->producer, 1, __ATOMIC_SEQ_CST), items[300];
-    uint64_t state = (uint64_t)me + 1;
+    int first = load_first(l), items[300];
+    uint64_t state = (uint64_t)first + 1;
 
     for (int at = 0; at < l->each;) {
         size_t n = 1 + harness_random(&state) % 300, done;
         if ((long)n > l->each - at)
             n = (size_t)(l->each - at);
         for (size_t i = 0; i < n; i++)
-            items[i] = me * MOST + at + (int)i;
+            items[i] = first + at + (int)i;
         int rc = motet_queue_put_many(l->q, items, n, &done, n % 2 ? MOTET_FOREVER : 0.0001);
         CHECK_INT(rc, done == n ? 0 : ETIMEDOUT);
         at += (int)done;
@@ -279,15 +270,12 @@ static int produce(void *arg)
 static int consume(void *arg)
 {
     struct load *l = *(struct load **)arg;
-    int last[PRODUCERS] = {-1, -1, -1}, out[100], rc;
+    int last[PRODUCERS] = LOAD_NOTHING, out[100], rc;
     size_t got;
 
     while ((rc = motet_queue_get_many(l->q, out, 100, &got, MOTET_FOREVER)) == 0)
-        for (size_t i = 0; i < got; i++) {
-            CHECK_INT(__atomic_fetch_add(&l->came[out[i]], 1, __ATOMIC_RELAXED), 0);
-            CHECK(out[i] % MOST > last[out[i] / MOST]);
-            last[out[i] / MOST] = out[i] % MOST;
-        }
+        for (size_t i = 0; i < got; i++)
+            load_came(l, out[i], last);
     CHECK_INT(rc, EPIPE);
     return 0;
 }
@@ -295,24 +283,7 @@ static int consume(void *arg)
 TEST_KINDS(many_put_and_get_many, .limit = 120)
 {
     static const size_t bounds[] = {0, 1, 50, 1000};
-    long each = stress(5000);
 
-    for (int b = 0; b < 4; b++) {
-        struct load *l = kind->alloc(sizeof *l);
-        struct worker *w[PRODUCERS + CONSUMERS];
-        l->each = each < MOST ? each : MOST;
-        l->q = open_ints(kind, MOTET_FIFO, bounds[b]);
-        for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
-            w[i] = START(kind, i < PRODUCERS ? produce : consume, &l);
-        for (int i = 0; i < PRODUCERS; i++)
-            CHECK_INT(worker_join(w[i]), 0);
-        CHECK_INT(motet_queue_shutdown(l->q, false), 0);
-        for (int i = PRODUCERS; i < PRODUCERS + CONSUMERS; i++)
-            CHECK_INT(worker_join(w[i]), 0);
-        for (int p = 0; p < PRODUCERS; p++)
-            for (int i = 0; i < l->each; i++)
-                CHECK_INT(l->came[p * MOST + i], 1);
-        motet_queue_free(l->q);
-        kind->free(l);
-    }
+    for (int b = 0; b < 4; b++)
+        load_run(kind, open_ints(kind, MOTET_FIFO, bounds[b]), stress(5000), produce, consume);
 }
