@@ -19,6 +19,10 @@ for file in include/motet.h lib/libmotet.a lib/libmotet.so lib/libmotet.so.0 \
     lib/pkgconfig/motet_check.pc bin/motet; do
     try "$file is installed" test -f "$prefix/$file"
 done
+for file in bash-completion/completions/motet zsh/site-functions/_motet \
+    fish/vendor_completions.d/motet.fish; do
+    try "$file is installed" test -f "$prefix/share/$file"
+done
 for header in include/motet/*.h; do
     try "$header is installed" cmp "$header" "$prefix/$header"
 done
