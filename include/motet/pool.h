@@ -67,6 +67,10 @@ typedef struct motet_submit_options {
     size_t result_size;   /* bytes the task writes to *result: the positional argument; may be 0 */
     const char *name;     /* copied; what error texts call the task; NULL: the function's name */
     const char *function; /* set by the macro: the task as it is written at the call */
+    double
+        timeout; /* seconds that it may run, however long it has been queued; 0: no limit. Then it is
+                       asked to end, as by motet_future_cancel, and its error is ETIMEDOUT if it does; a
+                       worker process that has not ended it a second later is killed */
 } motet_submit_options;
 
 /* Opens a pool: motet_pool_open(.kind = …, .workers = …, .name = …). Threads start now, processes with

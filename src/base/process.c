@@ -239,6 +239,11 @@ void motet__os_exit(int status)
     _exit(status);
 }
 
+void motet__os_kill_self(void)
+{
+    kill(getpid(), SIGKILL);
+}
+
 int motet__os_pid(void)
 {
     return getpid();

@@ -60,6 +60,9 @@ void motet__os_default(int signal);
 /* Ends the calling process at once, after flushing stdout and stderr. */
 _Noreturn void motet__os_exit(int status);
 
+/* Sends SIGKILL to the calling process. */
+void motet__os_kill_self(void);
+
 int motet__os_pid(void);
 
 /* Runs fn when the process exits; the later registered, the earlier. 0 or ENOMEM. */

@@ -94,6 +94,11 @@ void motet__os_exit(int status)
     exit(status);
 }
 
+void motet__os_kill_self(void)
+{
+    abort(); /* no model has a task with a limit in a process */
+}
+
 int motet__os_pid(void)
 {
     struct check *c = motet__check;

@@ -75,13 +75,17 @@ static void describe_death(int exitcode, char *text, size_t size)
 static void describe(const motet_future *future, int error, char *text, size_t size)
 {
     const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
+    bool late = error == ETIMEDOUT && motet__load(&future->limit, RELAXED) == MOTET__LATE;
     char death[80];
 
     if (future->died && future->pid == 0) {
         snprintf(text, size, "task %.150s: it ended its thread", future->name);
     } else if (future->died) {
         describe_death(future->exitcode, death, sizeof death);
-        snprintf(text, size, "task %.150s: worker %d %s", future->name, future->pid, death);
+        snprintf(text, size, "task %.150s: %sworker %d %s", future->name,
+                 late ? "it took too long: " : "", future->pid, death);
+    } else if (late) {
+        snprintf(text, size, "task %.150s: it took too long, and was cancelled", future->name);
     } else if (error == ECANCELED && (motet__load(&future->state, RELAXED) & MOTET__ASKED)) {
         snprintf(text, size, "task %.150s: cancelled", future->name);
     } else if (error == ECANCELED && !future->error) {
@@ -98,7 +102,7 @@ static void describe(const motet_future *future, int error, char *text, size_t s
 
 const char *motet_future_error(motet_future *future)
 {
-    char text[256];
+    char text[300];
 
     if (!future)
         return NULL;

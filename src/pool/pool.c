@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "motet/shared.h"
 #include "pool/desk.h"
+#include "pool/limit.h"
 #include "shared/arena.h"
 
 enum { WORKERS_MOST = 32768 };
@@ -170,11 +171,14 @@ motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const vo
 
     if (!options)
         options = &none;
-    int rc = pool && task && !arg == !arg_size ? motet__pool_accepts(pool) : EINVAL;
+    int rc = pool && task && !arg == !arg_size && options->timeout >= 0 ? motet__pool_accepts(pool)
+                                                                        : EINVAL;
     motet_future *future = NULL;
     if (rc == 0) {
         future = motet__task_new(pool->backend->scope, task, arg, arg_size, 1, NULL,
                                  options->result_size, false, options);
+        if (future)
+            future->limit = motet__limit_ms(options->timeout);
         rc = future ? motet__pool_queue(pool, future) : ENOMEM;
     }
     if (rc == 0)

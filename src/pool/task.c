@@ -154,6 +154,9 @@ struct motet__after motet__task_publish(struct motet_future *task)
 {
     struct motet__after after = {0};
 
+    /* Acquire: pairs with the release in limit.c. It did as it was asked, for that reason. */
+    if (task->error == ECANCELED && motet__load(&task->limit, ACQUIRE) == MOTET__LATE)
+        task->error = ETIMEDOUT;
     leave(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
     return after;
 }

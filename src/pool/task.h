@@ -39,6 +39,8 @@ enum {
     MOTET__WORKER_SHIFT = 5,
 };
 
+#define MOTET__LATE UINT32_MAX
+
 struct motet__crew;
 struct motet__watch;
 
@@ -67,6 +69,8 @@ struct motet_future {
     int error;            /* of that item; 0: none failed */
     int pid;              /* if died: the worker, and its exit code as of motet_process_exitcode */
     int exitcode;
+    uint32_t
+        limit; /* atomic: milliseconds that it may run; 0: no limit; or MOTET__LATE: it took longer */
     struct motet_future *outer; /* the task that the same worker runs beneath this one, or NULL */
     char *text; /* atomic: motet_future_error's, where the record is; NULL until somebody asks */
     struct motet__watch *watches; /* of a record in private memory. Under the lock of the watches */

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "pool/desk.h"
+#include "pool/limit.h"
 #include "pool/pool.h"
 #include "pool/watch.h"
 #include "queue/queue.h"
@@ -61,10 +62,24 @@ static bool claim(struct motet__worker *worker, struct motet_future *task)
     return mine;
 }
 
+static struct motet__after run_limited(struct motet__worker *worker, struct motet_future *task)
+{
+    struct motet__limit *limit;
+
+    task->error = motet__limit_begin(worker, task, &limit);
+    if (task->error)
+        return motet__task_publish(task);
+    struct motet__after after = motet__task_run(task);
+    motet__limit_end(limit);
+    return after;
+}
+
 static void run_claimed(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet_future *outer = task->outer;
-    struct motet__after after = motet__task_run(task);
+    struct motet__after after = motet__unlikely(motet__load(&task->limit, RELAXED))
+                                    ? run_limited(worker, task)
+                                    : motet__task_run(task);
 
     go_on_with(worker, outer, outer);
     if (motet__unlikely(after.asked))
@@ -192,7 +207,8 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
         return false;
     if (!task->error) {
         bool terminated = motet__load(&worker->crew->phase, ACQUIRE) == MOTET__CREW_TERMINATED;
-        task->error = terminated ? ECANCELED : ECHILD;
+        bool late = motet__load(&task->limit, ACQUIRE) == MOTET__LATE;
+        task->error = terminated ? ECANCELED : late ? ETIMEDOUT : ECHILD;
         task->error_index = task->progress;
     }
     task->died = true;
