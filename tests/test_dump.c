@@ -292,6 +292,7 @@ TEST(pools_are_listed)
     CHECK_INT(motet_event_set(&go), 0);
     for (int i = 0; i < 5; i++)
         motet_future_free(f[i]);
+    WAIT_UNTIL(says("Bees-1", "waits for a task to do, for ever"));
     motet_pool_close(pool);
     CHECK_INT(motet_pool_join(pool, MOTET_FOREVER), 0);
     CHECK_CONTAINS(dump(), "  pool Bees: 2 worker threads, closed, 0 tasks queued\n");

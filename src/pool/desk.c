@@ -1,6 +1,7 @@
 #include "pool/desk.h"
 
 #include "base/memory.h"
+#include "wait/note.h"
 #include "wait/spin.h"
 
 enum {
@@ -247,6 +248,19 @@ static struct motet_future *search(struct motet__worker *worker)
     return task;
 }
 
+/* Until somebody wakes it, or for no reason: then too it must count itself anew, for the wake-up may have
+ * been meant for another, who was counted off. */
+static void sleep_until_woken(struct motet__desks *desks, uint32_t key)
+{
+    static const struct motet__waitable waitable = {.name = "a task to do"};
+    struct motet__note outer;
+
+    motet__note_begin(&outer, &waitable, NULL, MOTET__NEVER);
+    /* Not even cancelled: a worker ends when its pool does. */
+    motet__ec_wait(&desks->idle, key, MOTET__NEVER, MOTET__UNCANCELLED);
+    motet__note_end(&outer);
+}
+
 struct motet_future *motet__desk_next(struct motet__worker *worker)
 {
     struct motet__crew *crew = worker->crew;
@@ -272,8 +286,8 @@ struct motet_future *motet__desk_next(struct motet__worker *worker)
             pass_on(crew);
         else if (over)
             return NULL;
-        else /* not even the end of a cancelled thread: its pool is to end it */
-            motet__ec_wait(&desks->idle, key, MOTET__NEVER, MOTET__UNCANCELLED);
+        else
+            sleep_until_woken(desks, key);
     }
     return task;
 }
