@@ -285,6 +285,80 @@ TEST(two_threads_that_join_a_process_both_get_its_exit_code, .limit = 120)
     }
 }
 
+/* ---- workers that cannot begin ---- */
+
+static int refuse_to_begin(void *arg)
+{
+    __atomic_add_fetch(*(int **)arg, 1, __ATOMIC_SEQ_CST);
+    return ENOTSUP;
+}
+
+/* Python: it starts a hundred new workers a second, for ever, and whoever asks for a result hangs. */
+TEST_KINDS(an_initializer_that_fails_is_the_end_of_the_pool)
+{
+    int *begun_workers = PROCESSES.alloc(sizeof *begun_workers);
+    motet_pool *pool =
+        motet_pool_open(.kind = kind->pool, .workers = 4, .initializer = refuse_to_begin,
+                        .initializer_arg = &begun_workers,
+                        .initializer_size = sizeof begun_workers);
+    motet_future *f;
+
+    CHECK(pool);
+    for (int i = 0; (f = motet_pool_submit(pool, square, &i, sizeof(long))); i++) {
+        CHECK_INT(motet_future_result(f, (long *)NULL, harness_patience()), ENOTSUP);
+        motet_future_free(f);
+        CHECK(i < 1000);
+    }
+    CHECK_INT(errno, ENOTSUP);
+    CHECK_CONTAINS(motet_pool_error(pool), "initializer");
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0); /* all workers have ended */
+    int tried = __atomic_load_n(begun_workers, __ATOMIC_SEQ_CST);
+    CHECK(tried >= 1 && tried <= 8);
+    motet_pool_free(pool);
+    PROCESSES.free(begun_workers);
+}
+
+/* ---- more than there is memory for ---- */
+
+static int count_up(void *state, void *arg)
+{
+    *(int *)arg = (*(int *)state)++ & 0xffff;
+    return 0;
+}
+
+static long resident(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    CHECK(file && fscanf(file, "%*d %ld", &pages) == 1);
+    fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* Python: it takes in all of the input before the first result. */
+TEST_KINDS(a_billion_inputs_take_no_more_memory_than_a_few)
+{
+    motet_pool *pool = open_pool(kind, 2);
+    long n = stress(300000), before = 0, result;
+    int next = 0;
+    motet_iterator *it = motet_pool_imap(pool, square, (int *)NULL, 1000000000, sizeof(long),
+                                         .generator = count_up, .state = &next);
+
+    CHECK(it);
+    for (long i = 0; i < n; i++) {
+        if (i == n / 10)
+            before = resident();
+        CHECK_INT(motet_iterator_next(it, &result, harness_patience()), 0);
+        CHECK_INT(result, (i & 0xffff) * (i & 0xffff));
+    }
+    CHECK(next - n < 200000); /* it is not far ahead */
+    if (!HARNESS_ASAN && !HARNESS_TSAN)
+        CHECK(resident() - before < 16 << 20);
+    motet_iterator_free(it);
+    motet_pool_free(pool);
+}
+
 /* ---- tasks that use pools ---- */
 
 struct nested {

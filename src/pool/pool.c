@@ -140,12 +140,18 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
 
 /* ---- submitting ------------------------------------------------------------------------------- */
 
+/* What one gets who comes too late: the error by which the pool is broken, or EPIPE. */
+static int refusal(const motet_pool *pool)
+{
+    int error = motet__load(&pool->crew->broken, ACQUIRE);
+
+    return error ? error : EPIPE;
+}
+
 int motet__pool_accepts(const motet_pool *pool)
 {
-    if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN) {
-        int error = motet__load(&pool->crew->broken, ACQUIRE);
-        return error ? error : EPIPE;
-    }
+    if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN)
+        return refusal(pool);
     /* Threads do not go along in a fork: nobody would ever run it. */
     return motet__pool_is_copy(pool) && pool->backend->scope == MOTET__PRIVATE ? EPIPE : 0;
 }
@@ -157,6 +163,8 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task)
     int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
         rc = motet__crew_put(pool->crew, task);
+    if (rc == EPIPE) /* meanwhile */
+        rc = refusal(pool);
     if (rc) {
         motet__task_drop(task);
         motet__task_drop(task);
@@ -268,12 +276,13 @@ void motet__pool_break(motet_pool *pool, int error, const char *why)
     int none = 0;
 
     motet__lock(&pool->lock);
-    bool first = !pool->why[0];
-    if (first)
+    if (!pool->why[0])
         snprintf(pool->why, sizeof pool->why, "pool %.60s is broken: %s", pool->name, why);
     motet__unlock(&pool->lock);
     motet__cas(&pool->crew->broken, &none, error, ACQ_REL); /* a worker process may have said it */
-    if (first && motet__pool_cancel_all(pool))
+    /* Whoever was first to say why: when this returns the phase is the last one, so that the calling
+     * worker, which is not initialized, runs nothing. */
+    if (motet__pool_cancel_all(pool))
         tell(pool);
 }
 
