@@ -174,8 +174,12 @@ static struct motet_future *take_from_queue(struct motet__worker *worker)
     if (motet_queue_get_many(worker->crew->queue, tasks, n, &got, 0) != 0)
         return NULL;
     if (got > 1) {
+        struct motet__desks *desks = worker->crew->desks;
         mark(worker);
         motet__deque_push(deque, tasks + 1, got - 1);
+        /* As one who brings them: in between they were nowhere, and whoever looked then sleeps. */
+        if (motet__load(&desks->searching, SEQ_CST) == 0)
+            motet__ec_notify(&desks->idle, 1, MOTET__PRIVATE);
     }
     return tasks[0];
 }
