@@ -374,3 +374,37 @@ MODEL(desk_that_is_never_empty, .preemptions = MODEL_NONE, .random = 1, .leaks =
         next(0);
     end(n);
 }
+
+/* ---- tasks on their way from the queue to a desk ---------------------------------------------- */
+
+/* All are taken although each worker but the last to come stays with what it has found. */
+static void begin_and_stay(void *arg)
+{
+    motet__self()->worker = arg;
+    for (;;) {
+        struct motet_future *one = motet__desk_next(arg);
+        CHECK(one);
+        note_taken(one);
+        if (one == task[0]) { /* the long one: until all others are done */
+            CHECK_INT(motet_event_wait(&both, MOTET_FOREVER), 0);
+            break;
+        }
+        if (motet__add(&begun, 1, SEQ_CST) == 2) {
+            motet_event_set(&both);
+            break;
+        }
+    }
+    motet__self()->worker = NULL;
+}
+
+/* Three tasks lie behind a long one, and go with it from the queue to a desk. */
+MODEL(desk_on_the_way_there, .preemptions = 2, .leaks = true)
+{
+    open_crew(2);
+    for (int i = 0; i < 4; i++)
+        bring(i);
+    model_thread("worker", begin_and_stay, &crew->workers[0]);
+    model_thread("worker", begin_and_stay, &crew->workers[1]);
+    model_run();
+    CHECK_INT(begun, 3);
+}
