@@ -54,7 +54,6 @@ struct staff {
 static struct {
     motet_lock lock;
     struct staff *first; /* under lock; what is listed is not freed */
-    bool set_up;         /* under lock */
 } exits;
 
 struct start {
@@ -319,22 +318,27 @@ static void after_fork_child(void)
     exits.lock = (motet_lock)MOTET_LOCK_INIT;
 }
 
+static motet__once once = MOTET__ONCE_INIT;
+static int set_up_error; /* constant after `once` */
+
+static void set_up(void)
+{
+    set_up_error = motet__at_fork(NULL, NULL, after_fork_child);
+    motet__process_before_end(end_pools);
+}
+
+/* Prepared for forks before the lock is taken for the first time: the child of another thread's fork would
+ * find it held, by nobody, for ever. */
 static int enlist(struct staff *staff)
 {
-    int rc = 0;
-
+    motet__once_run(&once, set_up);
+    if (set_up_error)
+        return set_up_error;
     motet__lock(&exits.lock);
-    if (!exits.set_up) {
-        rc = motet__at_fork(NULL, NULL, after_fork_child);
-        exits.set_up = rc == 0;
-        motet__process_before_end(end_pools);
-    }
-    if (rc == 0) {
-        staff->next = exits.first;
-        exits.first = staff;
-    }
+    staff->next = exits.first;
+    exits.first = staff;
     motet__unlock(&exits.lock);
-    return rc;
+    return 0;
 }
 
 static void unlist(struct staff *staff)
