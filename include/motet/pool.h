@@ -39,6 +39,7 @@
 #define MOTET_POOL_H
 
 #include <motet/future.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -203,6 +204,18 @@ MOTET_API int motet_pool_terminate(motet_pool *pool);
  * its tasks; ECHILD in a process that did not open it; ETIMEDOUT; ECANCELED; EINVAL.
  * Python: Pool.join. */
 MOTET_API int motet_pool_join(motet_pool *pool, double timeout);
+
+/* Writes what the workers do from now on to the stream, as a timeline that chrome://tracing and
+ * ui.perfetto.dev show: an array, in JSON, of an event for each task, with its name, its worker, when it began
+ * and how long it took, in microseconds, and "outcome": "ok", the error's name, or "running". A task of
+ * motet_pool_map is a piece, with its number of "items"; one that a task runs in place lies on top of it. NULL
+ * ends it: the array is whole then, and the stream the caller's again. So it is when the pool has been freed, or
+ * another stream was given. Tasks that had been begun before are not in it.
+ * It is for one thread at a time, and the stream for nobody else meanwhile. It costs a task one look when it
+ * is off, and some hundred nanoseconds when it is on.
+ * 0; EIO: the stream that is given back has an error; ENOMEM; EAGAIN; ECHILD in a process that did not open
+ * the pool; EINVAL. Python has no such thing. */
+MOTET_API int motet_pool_trace(motet_pool *pool, FILE *stream);
 
 /* Frees the pool; one whose workers have not ended is terminated and joined first. Futures stay
  * valid. NULL is fine, and so is a pool that another process opened: nothing is done. Must not be

@@ -10,6 +10,7 @@
 #include "motet/shared.h"
 #include "pool/desk.h"
 #include "pool/limit.h"
+#include "pool/trace.h"
 #include "shared/arena.h"
 
 enum { WORKERS_MOST = 32768 };
@@ -62,6 +63,7 @@ static void free_crew(unsigned scope, struct motet__crew *crew)
     if (!crew)
         return;
     motet_queue_free(crew->queue);
+    motet__trace_free(crew, scope);
     motet__desks_free(crew->desks);
     if (scope == MOTET__SHARED)
         motet_shared_free(crew);
@@ -381,5 +383,6 @@ void motet_pool_free(motet_pool *pool)
         motet_pool_terminate(pool);
     join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
     motet__pools_unlist(pool);
+    motet__trace_stop(pool);
     free_pool(pool);
 }

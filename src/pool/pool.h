@@ -45,6 +45,7 @@ struct motet_pool {
                          queue is shut down when there are none */
     motet_lock lock;
     bool finished;                   /* under lock: backend->finish has been called */
+    struct motet__tracer *tracer;    /* of motet_pool_trace, or NULL; the opener's */
     void *staff;                     /* the backend's; constant once started */
     struct motet_pool *next, **link; /* in the list of all; under its lock */
 };

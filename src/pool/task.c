@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "motet/shared.h"
 #include "pool/records.h"
+#include "pool/trace.h"
 #include "pool/watch.h"
 #include "pool/worker.h"
 #include "wait/note.h"
@@ -200,7 +201,9 @@ static void run_items(struct motet_future *task)
 
 struct motet__after motet__task_run(struct motet_future *task)
 {
+    motet__trace_task(task, MOTET__TRACE_BEGIN);
     run_items(task);
+    motet__trace_task(task, MOTET__TRACE_END);
     motet__writes(&task->results);
     return motet__task_publish(task);
 }

@@ -5,6 +5,7 @@
 #include "pool/desk.h"
 #include "pool/limit.h"
 #include "pool/pool.h"
+#include "pool/trace.h"
 #include "pool/watch.h"
 #include "queue/queue.h"
 
@@ -214,6 +215,7 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
     task->died = true;
     task->pid = pid;
     task->exitcode = exitcode;
+    motet__trace_task(task, MOTET__TRACE_DIED);
     motet__calls_run(motet__task_publish(task).calls);
     return true;
 }

@@ -19,6 +19,8 @@ enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED }; /* phases
  * backend makes that HIRED or, when it cannot, IDLE again, having set `error`. */
 enum { MOTET__CREW_IDLE, MOTET__CREW_WANTED, MOTET__CREW_HIRED };
 
+struct motet__trace;
+
 struct motet__worker {
     struct motet__crew *crew; /* constant */
     uint32_t number;          /* constant: from 1 */
@@ -42,6 +44,7 @@ struct motet__crew {
     uint32_t count;             /* constant, as the next */
     uint32_t tasks_per_worker;  /* 0: no limit */
     int broken; /* atomic: the error by which the pool is broken, or 0; written once, before the phase */
+    struct motet__trace *trace; /* atomic: see trace.h; NULL until it is wanted */
     struct motet__worker workers[];
 };
 
