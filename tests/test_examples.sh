@@ -292,6 +292,62 @@ alto has 4 letters" "$(sed 2q "$scratch/out")"
 is "pipe kill: the end" "the child ended with -9" "$(tail -n 1 "$scratch/out")"
 is "pipe kill: it hangs in no answer" 1 "$(grep -c '^no answer' "$scratch/out")"
 
+# ---- pools
+
+is million "the child: the sum is 500000500000
+the parent: its exit code is 0
+the parent: the future's result is 500000500000" "$(run million)"
+
+# A process does one after the other, and the fifth file waits until one of four has ended.
+run download_pool 0.02 >"$scratch/out"
+is "download_pool: five, once each" "alto.mp3
+bass.mp3
+score.pdf
+soprano.mp3
+tenor.mp3" "$(sed -n 's/^process [0-9]*: end //p' "$scratch/out" | sort)"
+is "download_pool: begin and end in turns, score.pdf in the place of another" "ok all is here" "$(awk '
+    /: begin / { if (at[$2] || ++n > 4) wrong = 1; at[$2] = $4
+        if ($4 == "score.pdf" && !last[$2]) wrong = 1 }
+    /: end / { if (at[$2] != $4) wrong = 1; at[$2] = ""; last[$2] = $4; n-- }
+    END { print wrong ? "WRONG" : "ok", $0 }' "$scratch/out")"
+
+run pool_of_three 0.01 >"$scratch/out"
+is "pool_of_three: ten tasks, once each" "0 1 2 3 4 5 6 7 8 9" \
+    "$(sed -n 's/^Worker-[1-3]: task \([0-9]*\) ends$/\1/p' "$scratch/out" | sort -n | xargs)"
+is "pool_of_three: no more than three at a time" "" "$(awk '
+    / begins$/ && ++n > 3; / ends$/ { n-- }' "$scratch/out")"
+is "pool_of_three: main waits" "main: ends" "$(tail -n 1 "$scratch/out")"
+run pool_of_three 3600 no-join >"$scratch/out"
+is "pool_of_three: it does not" "main: submitted ten
+main: ends" "$(grep -v ' begins$' "$scratch/out")"
+
+is errors "one: task divide: Numerical argument out of domain (EDOM)
+two: task die: worker N killed by SIGKILL
+three: 7
+a map returns its first error: Numerical argument out of domain" \
+    "$(run errors 2>&1 | sed -e '1,/^three tasks/d' -e 's/worker [0-9]*/worker N/')"
+is "errors: the process" "the child's exit code: 1
+the child: Numerical argument out of domain" "$(run errors | grep child | sort)"
+
+run executors 0.02 >"$scratch/out"
+is "executors: the primes, in order" "112272535095293 is prime
+112582705942171 is prime
+115280095190773 is prime
+109972689928419 is not prime
+1000003 is prime" "$(sed 5q "$scratch/out")"
+is "executors: the pages, as they come" "a page of 2000 bytes
+a page of 2100 bytes
+a page of 2400 bytes
+task http://gone.example/: No such file or directory (ENOENT)
+the callback was called 4 times" "$(sed 1,5d "$scratch/out" | sort)"
+
+is pi "threads:   3.1415926536
+processes: 3.1415926536, the same" "$(run pi "$scratch/timeline")"
+is "pi: the timeline has all pieces" 100 "$(python3 -c '
+import json, sys
+print(sum(e["ph"] == "X" and e["args"]["outcome"] == "ok" for e in json.load(open(sys.argv[1]))))
+' "$scratch/timeline")"
+
 # ---- locks and conditions
 
 # That the race loses something is likely each time, and sure in a hundred times.

@@ -61,7 +61,7 @@ void motet__trace_tell(struct motet__trace *trace, const struct motet_future *ta
 
     if (it.turn == 0)
         return;
-    it.pid = what == MOTET__TRACE_DIED ? task->pid : motet__os_pid();
+    it.pid = what == MOTET__TRACE_DIED && task->pid ? task->pid : motet__os_pid();
     it.error = what == MOTET__TRACE_BEGIN ? 0 : task->error;
     it.at = motet__now();
     strncpy(it.name, task->name, sizeof it.name - 1);
