@@ -13,7 +13,7 @@ struct motet__spin_rule {
 
 enum { FAILURES = 64 };
 
-static const struct motet__spin_rule for_work = {16, 256, 1, 32, 2, 0};
+static const struct motet__spin_rule for_work = {16, 256, 1, 32, 2, 2048};
 static const struct motet__spin_rule for_lock = {64, 512, 64, 64, 1, 0};
 static const struct motet__spin_rule for_reply = {32, 512, 1, 8, 2, 2048};
 
