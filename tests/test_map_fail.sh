@@ -177,8 +177,8 @@ a_share()
     is $? 1
     holds grep -q 'jobs failed: no more were begun' "$err"
     n=$(grep -c "exited with status 1" "$err")
-    # 20 of 40; and those that were under way then.
-    holds test "$n" -ge 20
+    # 20 of 40, or 19 of 38 when one of the good ones ends late; and those that were under way then.
+    holds test "$n" -ge 19
     holds test "$n" -le 30
     seq 100 | "$motet" map -j 2 --fail 30% sh -c 'test $(($1 % 4)) != 0' sh 2>"$err"
     is $? 1
