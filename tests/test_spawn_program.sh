@@ -2,34 +2,9 @@
 # Programs that start processes by spawn and forkserver, as users write them: what works however they are
 # linked and started, and what is said when it cannot.
 cd "$(dirname "$0")/.." || exit 1
-passed=0 failed=0
-scratch=$(mktemp -d) || exit 1
-trap 'rm -rf "$scratch"' EXIT
+. tests/verdict.sh
 export LC_ALL=C
 include=$PWD/include build=$(cd "$MOTET_BUILD" && pwd)
-
-# is LABEL EXPECTED ACTUAL
-is()
-{
-    if [ "$2" = "$3" ]; then
-        passed=$((passed + 1))
-    else
-        printf 'FAIL %s\n--- expected:\n%s\n--- but it is:\n%s\n' "$1" "$2" "$3"
-        failed=$((failed + 1))
-    fi
-}
-
-# has LABEL PART TEXT
-has()
-{
-    case $3 in
-    *"$2"*) passed=$((passed + 1)) ;;
-    *)
-        printf 'FAIL %s\n--- expected to contain:\n%s\n--- but it is:\n%s\n' "$1" "$2" "$3"
-        failed=$((failed + 1))
-        ;;
-    esac
-}
 
 run()
 {
@@ -244,5 +219,4 @@ if command -v valgrind >/dev/null; then
         "$(run valgrind -q --trace-children=yes "$scratch/program" | head -1)"
 fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+tally
