@@ -27,8 +27,6 @@ struct motet_shared_memory {
 /* Without its slash. */
 static int check_name(const char **name)
 {
-    if (!*name)
-        return EINVAL;
     if (**name == '/')
         ++*name;
     if (strlen(*name) > MOTET__SEGMENT_NAME_MAX)
@@ -45,17 +43,6 @@ static void make_name(char *name, size_t size)
 
 /* ---- opening and closing ---- */
 
-static motet_shared_memory *new_handle(const char *name, int *rc)
-{
-    motet_shared_memory *memory = motet__zalloc(sizeof *memory);
-
-    if (!memory)
-        *rc = ENOMEM;
-    else if (name)
-        strcpy(memory->name, name); /* it has been measured */
-    return memory;
-}
-
 /* Locks in it are robust if the C library's list is as we know it. */
 static int check_system(void)
 {
@@ -63,6 +50,26 @@ static int check_system(void)
         return 0;
     return motet__explain(ENOTSUP,
                           "this C library keeps its robust mutexes in a way not known here");
+}
+
+/* A handle for a segment of that name, of which the slash is taken (NULL: none is chosen yet); or NULL with
+ * errno, if `rc` or anything else speaks against it. */
+static motet_shared_memory *new_handle(const char **name, int rc)
+{
+    motet_shared_memory *memory = NULL;
+
+    motet__explain_nothing();
+    if (rc == 0 && *name)
+        rc = check_name(name);
+    if (rc == 0)
+        rc = check_system();
+    if (rc == 0 && !(memory = motet__zalloc(sizeof *memory)))
+        rc = ENOMEM;
+    if (rc)
+        errno = rc;
+    else if (*name)
+        strcpy(memory->name, *name); /* it has been measured */
+    return memory;
 }
 
 /* The handle, with its memory known as shared; or NULL, with nothing left of it. */
@@ -91,20 +98,11 @@ static motet_shared_memory *finish(motet_shared_memory *memory, bool made, bool 
 motet_shared_memory *motet_shared_memory_create_with(const motet_shared_memory_options *options)
 {
     const char *name = options ? options->name : NULL;
-    int rc = !options || options->size == 0 ? EINVAL : 0;
-    motet_shared_memory *memory = NULL;
+    motet_shared_memory *memory = new_handle(&name, !options || options->size == 0 ? EINVAL : 0);
+    int rc;
 
-    motet__explain_nothing();
-    if (rc == 0 && name)
-        rc = check_name(&name);
-    if (rc == 0)
-        rc = check_system();
-    if (rc == 0)
-        memory = new_handle(name, &rc);
-    if (rc) {
-        errno = rc;
+    if (!memory)
         return NULL;
-    }
     do {
         if (!name)
             make_name(memory->name, sizeof memory->name);
@@ -117,19 +115,11 @@ motet_shared_memory *motet_shared_memory_create_with(const motet_shared_memory_o
 motet_shared_memory *motet_shared_memory_open_with(const motet_shared_memory_options *options)
 {
     const char *name = options ? options->name : NULL;
-    motet_shared_memory *memory = NULL;
+    motet_shared_memory *memory = new_handle(&name, name ? 0 : EINVAL);
 
-    motet__explain_nothing();
-    int rc = check_name(&name);
-    if (rc == 0)
-        rc = check_system();
-    if (rc == 0)
-        memory = new_handle(name, &rc);
-    if (rc) {
-        errno = rc;
+    if (!memory)
         return NULL;
-    }
-    rc = motet__segment_open(&memory->segment, name, options->read_only, options->foreign);
+    int rc = motet__segment_open(&memory->segment, name, options->read_only, options->foreign);
     return finish(memory, false, !options->read_only, rc);
 }
 
