@@ -162,6 +162,10 @@ bool motet__queue_is_foreign(const motet_queue *queue);
  * up each time: a cache would have to know when a queue is freed by another process. */
 motet_compare motet__queue_compare(const motet_queue *queue);
 
+/* Writes down, when it is opened, what others know its compare by, if that is registered: forks need no name.
+ * 0 or ENOMEM. */
+int motet__queue_name_compare(motet_queue *queue);
+
 /* A zeroed block in the queue's kind of memory, its address stored in *where. If that is in shared
  * memory itself, it happens wholly or not at all, should the process be killed meanwhile. 0, ENOMEM. */
 int motet__new_block(unsigned scope, size_t size, void **where);

@@ -1,10 +1,8 @@
-/* How a queue begins and ends, and what of it is of one process only. See body.h. */
+/* How a queue begins and ends. See body.h. */
 #include <errno.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/process.h"
-#include "base/registry.h"
 #include "motet/shared.h"
 #include "process/process.h"
 #include "queue/body.h"
@@ -12,7 +10,6 @@
 #include "queue/message.h"
 #include "queue/pile.h"
 #include "queue/placed.h"
-#include "shared/alloc.h"
 #include "shared/arena.h"
 
 enum {
@@ -31,26 +28,6 @@ struct whole {
 
 _Static_assert(sizeof(struct whole) <= 512, "what an idle queue costs beside its items");
 
-/* ---- memory ----------------------------------------------------------------------------------- */
-
-int motet__new_block(unsigned scope, size_t size, void **where)
-{
-    if (motet__scope(where) == MOTET__SHARED)
-        return motet__shared_alloc_into(size, where);
-    *where = scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__zalloc(size);
-    return *where ? 0 : ENOMEM;
-}
-
-void motet__free_block(unsigned scope, void **where)
-{
-    if (motet__scope(where) == MOTET__SHARED)
-        motet__shared_free_from(where);
-    else if (scope == MOTET__SHARED)
-        motet_shared_free(*where);
-    else
-        motet__free(*where);
-}
-
 /* ---- body and handle -------------------------------------------------------------------------- */
 
 /* With its body, which lies before it. */
@@ -65,13 +42,6 @@ static void free_whole(void *handle)
     motet_shared_free(queue->name);
     motet_shared_free(queue->later);
     motet__free_block(queue->scope, &(void *){queue->body});
-}
-
-void motet__queue_begin(struct motet__body *body, uint64_t capacity)
-{
-    body->maxsize = capacity;
-    body->put.patience = body->get.patience =
-        (struct motet__patience){.away = MOTET__AWAY_LEAST, .interval = MOTET__TRY_AWAY};
 }
 
 /* False when the bytes of the items cannot be counted. */
@@ -138,39 +108,7 @@ static bool make_sense(const motet_queue_options *options)
            (options->order != MOTET_PRIORITY || options->compare);
 }
 
-/* ---- the handle ------------------------------------------------------------------------------- */
-
-bool motet__queue_is_foreign(const motet_queue *queue)
-{
-    return queue->scope == MOTET__SHARED && queue->image != motet__os_image();
-}
-
-motet_compare motet__queue_compare(const motet_queue *queue)
-{
-    if (motet__likely(!motet__queue_is_foreign(queue)))
-        return queue->compare;
-    if (!queue->name)
-        return NULL;
-    const char *file = queue->name + strlen(queue->name) + 1;
-    return (motet_compare)motet__function_named(queue->name, file, MOTET__COMPARE);
-}
-
-/* Writes down what others know compare by, if it is registered: forks need no name. 0 or ENOMEM. */
-static int name_compare(motet_queue *queue)
-{
-    const struct motet__function *function =
-        motet__function_of((motet__any_function)queue->compare, MOTET__COMPARE);
-
-    if (!function)
-        return 0;
-    size_t name = strlen(function->name) + 1, file = strlen(function->file) + 1;
-    queue->name = motet_shared_alloc(name + file);
-    if (!queue->name)
-        return ENOMEM;
-    memcpy(queue->name, function->name, name);
-    memcpy(queue->name + name, function->file, file);
-    return 0;
-}
+/* ---- opening and freeing ------------------------------------------------------------------------ */
 
 /* Fills in the rest of the handle: 0 or an errno value. */
 static int set_up(motet_queue *queue, const motet_queue_options *options)
@@ -184,7 +122,7 @@ static int set_up(motet_queue *queue, const motet_queue_options *options)
     queue->later = motet_shared_alloc(sizeof *queue->later); /* now: freeing must not fail */
     if (!queue->later)
         return ENOMEM;
-    int rc = options->order == MOTET_PRIORITY ? name_compare(queue) : 0;
+    int rc = options->order == MOTET_PRIORITY ? motet__queue_name_compare(queue) : 0;
     return rc || !options->eof ? rc : motet__line_open(&queue->line);
 }
 
