@@ -1,7 +1,8 @@
 /* Cancelling one task: one that is queued never runs; of one that runs the worker is told. */
 #include <errno.h>
 
-#include "pool/pool.h"
+#include "pool/list.h"
+#include "pool/state.h"
 
 /* Makes a task that runs ASKED, and has the pool tell its worker. EALREADY: it has ended. */
 static int ask_running(motet_pool *pool, struct motet_future *task)

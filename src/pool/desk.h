@@ -32,7 +32,7 @@
 #define MOTET_POOL_DESK_H
 
 #include "pool/deque.h"
-#include "pool/worker.h"
+#include "pool/crew.h"
 #include "wait/eventcount.h"
 
 struct motet__desk {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "motet/process.h"
-#include "pool/task.h"
+#include "pool/await.h"
 
 int motet_future_wait(motet_future *future, double timeout)
 {
@@ -14,14 +14,6 @@ int motet_future_wait(motet_future *future, double timeout)
     int rc = future ? motet__deadline(timeout, &deadline) : EINVAL;
 
     return rc ? rc : motet__task_await(future, deadline, 0);
-}
-
-int motet__task_outcome(const motet_future *future)
-{
-    /* Acquire: pairs with motet__task_publish. */
-    if ((motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED)
-        return ECANCELED;
-    return future->error;
 }
 
 int motet_future_result_with(motet_future *future, void *result, size_t size, double timeout)

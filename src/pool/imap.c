@@ -14,9 +14,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "pool/await.h"
 #include "pool/iterator.h"
 #include "pool/pool.h"
-#include "pool/watch.h"
+#include "pool/state.h"
 
 enum {
     PLACES_PER_WORKER = 4,

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "motet/timer.h"
-#include "pool/pool.h"
+#include "pool/ask.h"
 
 #define GRACE 1.0 /* seconds */
 
@@ -25,7 +25,7 @@ static int give_up(void *arg)
     return 0;
 }
 
-/* In a thread of the timers'. The pools' lock is held as in motet_future_cancel: see worker.c. */
+/* In a thread of the timers'. The pools' lock is held as in motet_future_cancel: see ask.c. */
 static int expire(void *arg)
 {
     struct motet__limit *limit = arg;

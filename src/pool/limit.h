@@ -2,7 +2,7 @@
 #ifndef MOTET_POOL_LIMIT_H
 #define MOTET_POOL_LIMIT_H
 
-#include "pool/worker.h"
+#include "pool/crew.h"
 
 struct motet__limit;
 

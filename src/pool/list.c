@@ -1,16 +1,14 @@
 /* The pools that there are: for motet_dump, and to find the worker that is to be told something. */
+#include "pool/list.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/thread.h"
-#include "pool/pool.h"
+#include "pool/worker.h"
 #include "wait/dump.h"
 
-static struct {
-    motet_lock lock;
-    motet_pool *first; /* under lock */
-} pools;
-
+static motet_pool *first; /* under the lock of ask.h */
 static motet__once once = MOTET__ONCE_INIT;
 
 static void print_pool(FILE *stream, const motet_pool *pool)
@@ -33,11 +31,11 @@ static void print_pools(FILE *stream)
 
     if (!memory)
         return;
-    if (motet__lock_acquire(&pools.lock, motet__now() + MOTET__SECOND, MOTET__UNCANCELLED) == 0) {
-        for (const motet_pool *pool = pools.first; pool; pool = pool->next)
+    if (motet__pools_lock_until(motet__now() + MOTET__SECOND)) {
+        for (const motet_pool *pool = first; pool; pool = pool->next)
             if (!motet__pool_is_copy(pool))
                 print_pool(memory, pool);
-        motet__unlock(&pools.lock);
+        motet__pools_unlock();
     }
     fclose(memory);
     if (text)
@@ -45,61 +43,35 @@ static void print_pools(FILE *stream)
     free(text);
 }
 
-static void before_fork(void)
-{
-    motet__lock(&pools.lock);
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&pools.lock);
-}
-
-static void after_fork_child(void)
-{
-    pools.lock = (motet_lock)MOTET_LOCK_INIT;
-}
-
 static void set_up(void)
 {
-    if (motet__at_fork(before_fork, after_fork_parent, after_fork_child) == 0)
-        motet__dump_also(print_pools);
-}
-
-void motet__pools_lock(void)
-{
-    motet__lock(&pools.lock);
-}
-
-void motet__pools_unlock(void)
-{
-    motet__unlock(&pools.lock);
+    motet__dump_also(print_pools);
 }
 
 void motet__pools_enlist(motet_pool *pool)
 {
     motet__once_run(&once, set_up);
-    motet__lock(&pools.lock);
-    pool->link = &pools.first;
-    pool->next = pools.first;
+    motet__pools_lock();
+    pool->link = &first;
+    pool->next = first;
     if (pool->next)
         pool->next->link = &pool->next;
-    pools.first = pool;
-    motet__unlock(&pools.lock);
+    first = pool;
+    motet__pools_unlock();
 }
 
 void motet__pools_unlist(motet_pool *pool)
 {
-    motet__lock(&pools.lock);
+    motet__pools_lock();
     *pool->link = pool->next;
     if (pool->next)
         pool->next->link = pool->link;
-    motet__unlock(&pools.lock);
+    motet__pools_unlock();
 }
 
 motet_pool *motet__pools_find_locked(const struct motet__crew *crew)
 {
-    motet_pool *pool = pools.first;
+    motet_pool *pool = first;
 
     while (pool && pool->crew != crew)
         pool = pool->next;

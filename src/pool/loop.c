@@ -12,7 +12,9 @@
 
 #include "base/memory.h"
 #include "motet/loop.h"
+#include "pool/await.h"
 #include "pool/pool.h"
+#include "pool/state.h"
 
 enum { PIECES_PER_WORKER = 8, WINDOW = 1024 };
 

@@ -11,7 +11,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "pool/await.h"
 #include "pool/pool.h"
+#include "pool/state.h"
 
 /* Pieces for each worker: enough that one which got the slow items does not finish alone much later
  * than the rest, few enough that their overhead does not count. */

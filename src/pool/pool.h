@@ -2,7 +2,7 @@
 #ifndef MOTET_POOL_POOL_H
 #define MOTET_POOL_POOL_H
 
-#include "pool/worker.h"
+#include "pool/crew.h"
 #include "sync/lock.h"
 
 struct motet__backend {
@@ -27,9 +27,6 @@ struct motet__backend {
     void (*finish)(motet_pool *pool);
 };
 
-extern const struct motet__backend motet__thread_backend;
-extern const struct motet__backend motet__process_backend;
-
 struct motet_pool {
     const struct motet__backend *backend; /* constant, as are the next four */
     struct motet__crew *crew;
@@ -50,13 +47,6 @@ struct motet_pool {
     struct motet_pool *next, **link; /* in the list of all; under its lock */
 };
 
-/* All pools of this process, and those that its parent had at the fork. Taken before a pool's own lock. */
-void motet__pools_lock(void);
-void motet__pools_unlock(void);
-void motet__pools_enlist(motet_pool *pool);
-void motet__pools_unlist(motet_pool *pool);
-motet_pool *motet__pools_find_locked(const struct motet__crew *crew);
-
 /* Whether this process is a copy of the one that opened the pool: the workers are not its own. */
 static inline bool motet__pool_is_copy(const motet_pool *pool)
 {
@@ -75,6 +65,9 @@ void motet__pool_break(motet_pool *pool, int error, const char *why);
 
 /* The name of a worker: POOL-NUMBER. */
 void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[64]);
+
+/* Waits until all workers have ended, and has the backend finish. 0, ETIMEDOUT, ECANCELED. */
+int motet__pool_join(motet_pool *pool, int64_t deadline, unsigned how);
 
 /* motet_pool_submit, for a record that is made already; takes its reference over. The caller gets
  * one more. 0; else EPIPE, ENOMEM, or what the workers could not be started for, and the record is

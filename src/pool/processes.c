@@ -16,7 +16,10 @@
 #include "base/process.h"
 #include "base/signal.h"
 #include "base/thread.h"
-#include "pool/pool.h"
+#include "pool/ask.h"
+#include "pool/backends.h"
+#include "pool/bury.h"
+#include "pool/worker.h"
 #include "process/process.h"
 
 /* A worker that is told to end may take this long before it is killed. */

@@ -97,23 +97,4 @@ static inline bool motet__task_ended(uint32_t state)
     return (state & MOTET__PHASE) >= MOTET__DONE;
 }
 
-/* From QUEUED to RUNNING (as worker `number`) or CANCELLED, perhaps with ASKED: false when it was not
- * QUEUED. In the second case it runs callbacks. */
-bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number);
-
-/* What is left to do for the one who has ended a task: whether its worker was asked to end it, and
- * callbacks to run, with motet__calls_run, once the worker is not at it any more. */
-struct motet__after {
-    bool asked;
-    struct motet__watch *calls;
-};
-
-/* Runs it, and publishes that it is done. */
-struct motet__after motet__task_run(struct motet_future *task);
-struct motet__after motet__task_publish(struct motet_future *task);
-
-/* Waits for its end: 0, ETIMEDOUT, ECANCELED; runs it in place, or EDEADLK, if the calling worker
- * can tell that nobody else will. */
-int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how);
-
 #endif

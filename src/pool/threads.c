@@ -4,8 +4,11 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "pool/backends.h"
+#include "pool/bury.h"
 #include "pool/desk.h"
-#include "pool/pool.h"
+#include "pool/list.h"
+#include "pool/worker.h"
 #include "thread/thread.h"
 
 struct staff {

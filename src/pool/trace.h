@@ -1,9 +1,10 @@
 /* The timeline of a pool: the workers say when they begin a task and how it ends, by a queue of the crew's;
- * a thread of the opener's writes it down. */
+ * a thread of the opener's writes it down: see
+ * timeline.c. */
 #ifndef MOTET_POOL_TRACE_H
 #define MOTET_POOL_TRACE_H
 
-#include "pool/worker.h"
+#include "pool/crew.h"
 
 enum motet__trace_what {
     MOTET__TRACE_BEGIN,
@@ -19,6 +20,19 @@ struct motet__trace {
     motet_queue *queue;
 };
 
+/* What the queue holds. */
+struct motet__happening {
+    uint32_t turn;
+    uint32_t worker;
+    enum motet__trace_what what;
+    int pid;
+    int error;
+    uint32_t items;
+    int64_t at;
+    const void *task; /* to be compared only: it may be gone */
+    char name[64];
+};
+
 void motet__trace_tell(struct motet__trace *trace, const struct motet_future *task,
                        enum motet__trace_what what);
 
@@ -31,9 +45,6 @@ static inline void motet__trace_task(const struct motet_future *task, enum motet
     if (motet__unlikely(trace != NULL))
         motet__trace_tell(trace, task, what);
 }
-
-/* Ends what goes on in the pool, in the process that opened it. 0 or EIO. */
-int motet__trace_stop(motet_pool *pool);
 
 void motet__trace_free(struct motet__crew *crew, unsigned scope);
 

@@ -2,10 +2,8 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "pool/await.h"
 #include "pool/iterator.h"
-#include "pool/task.h"
-#include "pool/watch.h"
-#include "pool/worker.h"
 
 static bool all_there(motet_future *const futures[], size_t n)
 {

@@ -4,7 +4,6 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
-#include "pool/worker.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
 #include "sync/lock.h"
@@ -286,103 +285,4 @@ void motet__watch_remove(struct motet__watch *watch)
     if (watch->listed)
         unlist_locked(watch);
     motet__unlock(&watches.lock);
-}
-
-/* ---- sets ------------------------------------------------------------------------------------- */
-
-static void arrive(struct motet__watch *watch)
-{
-    struct motet__member *member = (struct motet__member *)watch;
-    struct motet__set *set = member->set;
-
-    member->next = NULL;
-    *set->last = member;
-    set->last = &member->next;
-    motet__add(&set->arrived, 1, RELEASE);
-    motet__wake(&set->arrived, 1, MOTET__PRIVATE);
-}
-
-struct motet__set *motet__set_new(size_t n)
-{
-    struct motet__set *set = NULL;
-    size_t size;
-
-    if (!__builtin_mul_overflow(n, sizeof *set->members, &size) &&
-        !__builtin_add_overflow(size, sizeof *set, &size))
-        set = motet__zalloc(size);
-    if (!set)
-        return NULL;
-    set->last = &set->first;
-    set->count = n;
-    return set;
-}
-
-int motet__set_add(struct motet__set *set, size_t i, struct motet_future *future)
-{
-    struct motet__member *member = &set->members[i];
-
-    if (motet__worker_is_at(future))
-        return EDEADLK;
-    *member = (struct motet__member){.watch = {.future = future, .tell = arrive}, .set = set};
-    if (set->helped > i)
-        set->helped = i;
-    int rc = motet__watch_add(&member->watch);
-    if (rc)
-        member->watch.future = NULL;
-    return rc;
-}
-
-void motet__set_free(struct motet__set *set)
-{
-    for (size_t i = 0; i < set->count; i++)
-        if (set->members[i].watch.future)
-            motet__watch_remove(&set->members[i].watch);
-    motet__free(set);
-}
-
-static bool take(struct motet__set *set, size_t *i)
-{
-    motet__lock(&watches.lock);
-    struct motet__member *member = set->first;
-    if (member) {
-        *i = (size_t)(member - set->members);
-        set->first = member->next;
-        if (!set->first)
-            set->last = &set->first;
-    }
-    motet__unlock(&watches.lock);
-    if (member)
-        member->watch.future = NULL;
-    return member != NULL;
-}
-
-/* Runs the next that nobody has begun. False: there is none, or the caller is no worker. */
-static bool help(struct motet__set *set)
-{
-    if (!motet__self()->worker)
-        return false;
-    while (set->helped < set->count) {
-        struct motet_future *future = set->members[set->helped++].watch.future;
-        if (future && motet__worker_help(future))
-            return true;
-    }
-    return false;
-}
-
-static const struct motet__waitable waitable = {.name = "one of several futures"};
-
-int motet__set_next(struct motet__set *set, size_t *i, int64_t deadline)
-{
-    for (int rc = 0;;) {
-        uint32_t arrived = motet__load(&set->arrived, ACQUIRE); /* before the look */
-        if (take(set, i))
-            return 0;
-        if (rc)
-            return rc;
-        if (deadline == MOTET__AT_ONCE)
-            rc = motet__no_wait(0);
-        else if (!help(set))
-            rc =
-                motet__wait_noted(&waitable, set, &set->arrived, arrived, deadline, MOTET__PRIVATE);
-    }
 }

@@ -15,7 +15,6 @@
 #ifndef MOTET_POOL_WATCH_H
 #define MOTET_POOL_WATCH_H
 
-#include "motet/future.h"
 #include "pool/task.h"
 
 struct motet__watch {
@@ -44,31 +43,5 @@ struct motet__watch *motet__watches_of_ended(struct motet_future *task);
 
 /* Runs callbacks, or leaves them to the callback that the thread is running. */
 void motet__calls_run(struct motet__watch *calls);
-
-/* Several futures, and which of them have ended. For one thread. */
-struct motet__member {
-    struct motet__watch watch; /* its future: NULL when it was given out, or not added yet */
-    struct motet__set *set;
-    struct motet__member *next; /* of those that have ended; under the lock */
-};
-
-struct motet__set {
-    uint32_t arrived; /* atomic: changes when one has ended; slept on */
-    struct motet__member *first,
-        **last; /* that have ended and were not given out; under the lock */
-    size_t count, helped;
-    struct motet__member members[];
-};
-
-/* With so many places; NULL when memory is out. */
-struct motet__set *motet__set_new(size_t n);
-void motet__set_free(struct motet__set *set);
-
-/* Puts a future into a place, until it is given out: the caller has a reference as long. 0, ENOMEM, EAGAIN;
- * EDEADLK if the calling worker is at it. */
-int motet__set_add(struct motet__set *set, size_t i, struct motet_future *future);
-
-/* Waits for one that has ended, and was not given out: its place. 0, ETIMEDOUT, ECANCELED. Helps. */
-int motet__set_next(struct motet__set *set, size_t *i, int64_t deadline);
 
 #endif

@@ -2,12 +2,11 @@
 
 #include <errno.h>
 
+#include "pool/ask.h"
 #include "pool/desk.h"
 #include "pool/limit.h"
-#include "pool/pool.h"
+#include "pool/state.h"
 #include "pool/trace.h"
-#include "pool/watch.h"
-#include "queue/queue.h"
 
 int motet__crew_put(struct motet__crew *crew, struct motet_future *task)
 {
@@ -63,6 +62,52 @@ static bool claim(struct motet__worker *worker, struct motet_future *task)
     return mine;
 }
 
+static void note_error(struct motet_future *task, uint32_t item, int error)
+{
+    if (!error || task->error)
+        return;
+    task->error_index = item;
+    task->error = error;
+}
+
+/* What the loop reads is in variables: the compiler must think that the task changes the record. */
+static void run_items(struct motet_future *task)
+{
+    motet_task run = task->task;
+    struct motet__crew *crew = task->crew;
+    const char *arg = task->args;
+    char *result = task->results;
+    size_t arg_size = task->arg_size, result_size = task->result_size;
+
+    for (uint32_t i = 0, n = task->count; i < n; i++) {
+        /* Relaxed: read by others only after this process is dead or the task is done. */
+        motet__store(&task->progress, i, RELAXED);
+        /* Relaxed: it orders nothing, and comes too late for an item that is begun. Of the rest of a map
+         * that nobody waits for, or whose pool is terminated, nothing is begun. */
+        if (i && (motet__load(&task->stop, RELAXED) || motet__crew_terminated(crew))) {
+            note_error(task, i, ECANCELED);
+            return;
+        }
+        int error = run(arg, result);
+        if (motet__unlikely(error)) {
+            note_error(task, i, error);
+            if (task->one_error)
+                return;
+        }
+        arg = arg ? arg + arg_size : NULL;
+        result = result ? result + result_size : NULL;
+    }
+}
+
+static struct motet__after run(struct motet_future *task)
+{
+    motet__trace_task(task, MOTET__TRACE_BEGIN);
+    run_items(task);
+    motet__trace_task(task, MOTET__TRACE_END);
+    motet__writes(&task->results);
+    return motet__task_publish(task);
+}
+
 static struct motet__after run_limited(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet__limit *limit;
@@ -70,7 +115,7 @@ static struct motet__after run_limited(struct motet__worker *worker, struct mote
     task->error = motet__limit_begin(worker, task, &limit);
     if (task->error)
         return motet__task_publish(task);
-    struct motet__after after = motet__task_run(task);
+    struct motet__after after = run(task);
     motet__limit_end(limit);
     return after;
 }
@@ -78,9 +123,8 @@ static struct motet__after run_limited(struct motet__worker *worker, struct mote
 static void run_claimed(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet_future *outer = task->outer;
-    struct motet__after after = motet__unlikely(motet__load(&task->limit, RELAXED))
-                                    ? run_limited(worker, task)
-                                    : motet__task_run(task);
+    struct motet__after after =
+        motet__unlikely(motet__load(&task->limit, RELAXED)) ? run_limited(worker, task) : run(task);
 
     go_on_with(worker, outer, outer);
     if (motet__unlikely(after.asked))
@@ -156,118 +200,4 @@ bool motet__worker_is_at(const struct motet_future *task)
             if (t == task)
                 return true;
     return false;
-}
-
-void motet__worker_ask(struct motet__worker *worker, const struct motet_future *task)
-{
-    /* The task is RUNNING: it was claimed, and is or was what runs. In this order: acquire, pairs with
-     * the release in claim. */
-    if (motet__load(&worker->claiming, ACQUIRE) == task ||
-        motet__load(&worker->running, SEQ_CST) == task)
-        motet__interrupt(worker->self, MOTET__CANCEL_TASK);
-}
-
-static bool is_asked(const struct motet__worker *worker, struct motet_future *task)
-{
-    uint32_t mine = MOTET__RUNNING_TASK | worker->number << MOTET__WORKER_SHIFT;
-    uint32_t state = task ? motet__load(&task->state, ACQUIRE) : 0;
-
-    return (state & MOTET__ASKED) && (state & ~(uint32_t)MOTET__FLAGS) == mine;
-}
-
-void motet__worker_hear(struct motet__worker *worker)
-{
-    /* What is being claimed may be ours and not run yet; if it is not asked, or not ours, go_on_with puts
-     * right what this does for the one beneath it. */
-    if (is_asked(worker, motet__load(&worker->claiming, RELAXED)) ||
-        is_asked(worker, motet__load(&worker->running, RELAXED)))
-        motet__interrupt(worker->self, MOTET__CANCEL_TASK);
-}
-
-/* With the pools' lock: who has made the task ASKED, and holds it, may not have ended our waits yet; that
- * must not come later, and hit another task. */
-void motet__worker_asked(struct motet__worker *worker)
-{
-    struct motet__self *self = motet__self();
-
-    motet__pools_lock();
-    motet__and(&self->interrupted, ~(uint32_t)MOTET__CANCEL_TASK, SEQ_CST);
-    struct motet_future *task = worker->running;
-    if (task && (motet__load(&task->state, SEQ_CST) & MOTET__ASKED))
-        motet__interrupt(self, MOTET__CANCEL_TASK);
-    motet__pools_unlock();
-}
-
-/* The task fails, if the dead worker was at it. */
-static bool fail(struct motet__worker *worker, struct motet_future *task, int pid, int exitcode)
-{
-    uint32_t state = motet__load(&task->state, ACQUIRE);
-
-    if ((state & ~(uint32_t)MOTET__FLAGS) !=
-        (MOTET__RUNNING_TASK | worker->number << MOTET__WORKER_SHIFT))
-        return false;
-    if (!task->error) {
-        bool terminated = motet__load(&worker->crew->phase, ACQUIRE) == MOTET__CREW_TERMINATED;
-        bool late = motet__load(&task->limit, ACQUIRE) == MOTET__LATE;
-        task->error = terminated ? ECANCELED : late ? ETIMEDOUT : ECHILD;
-        task->error_index = task->progress;
-    }
-    task->died = true;
-    task->pid = pid;
-    task->exitcode = exitcode;
-    motet__trace_task(task, MOTET__TRACE_DIED);
-    motet__calls_run(motet__task_publish(task).calls);
-    return true;
-}
-
-/* All that the worker was at fails. Whether it was at something. */
-static bool fail_all(struct motet__worker *worker, int pid, int exitcode)
-{
-    struct motet_future *next;
-    bool busy = false;
-
-    for (struct motet_future *task = worker->running; task; task = next) {
-        /* Acquire: pairs with the release in motet__pool_queue; what its maker wrote is seen, also by
-         * a checker that does not know of the worker in between. */
-        motet__load(&task->refs, ACQUIRE);
-        next = task->outer;
-        busy |= fail(worker, task, pid, exitcode);
-    }
-    return busy;
-}
-
-void motet__worker_abandon(struct motet__worker *worker)
-{
-    fail_all(worker, 0, 0);
-    motet__store(&worker->running, NULL, SEQ_CST);
-    motet__worker_asked(worker); /* waits for one who is about to end our waits */
-    if (worker->popped)
-        motet__task_drop(worker->popped);
-    worker->popped = NULL;
-    worker->self->worker = NULL;
-}
-
-bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, bool *at_task)
-{
-    struct motet_future *popped;
-    bool busy = false;
-
-    if (!motet__queue_settle(worker->crew->queue, &worker->popped))
-        return false;
-    /* Now `popped` is right. */
-    popped = worker->popped;
-    if (worker->claiming)
-        busy |= fail(worker, worker->claiming, pid, exitcode);
-    busy |= fail_all(worker, pid, exitcode);
-    if (popped) {
-        /* Not begun: as if it had been killed at the first instruction of it. */
-        motet__task_leave_queue(popped, MOTET__RUNNING_TASK, worker->number);
-        busy |= fail(worker, popped, pid, exitcode);
-        motet__task_drop(popped);
-    }
-    worker->popped = worker->claiming = worker->running = NULL;
-    worker->self = NULL;
-    worker->ready = worker->begun = 0;
-    *at_task = busy;
-    return true;
 }

@@ -4,6 +4,7 @@
 
 #include "base/atomic.h"
 #include "pool/desk.h"
+#include "pool/worker.h"
 
 enum { TASKS_MOST = 100 };
 

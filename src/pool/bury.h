@@ -1,0 +1,14 @@
+/* What a worker leaves that ends in the middle of its tasks: these fail. */
+#ifndef MOTET_POOL_BURY_H
+#define MOTET_POOL_BURY_H
+
+#include "pool/crew.h"
+
+/* The calling worker, a thread, ends in the middle of its tasks: they fail. */
+void motet__worker_abandon(struct motet__worker *worker);
+
+/* Settles what a worker process left that ended with `exitcode`. *at_task: it was at one. False when
+ * that cannot be done yet: ask again. */
+bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, bool *at_task);
+
+#endif

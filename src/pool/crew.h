@@ -1,0 +1,56 @@
+/* A worker: what it is at, so that one who buries it knows, and the crew it belongs to.
+ *
+ * For processes all this is in shared memory, and a worker may be killed at any instruction. What it
+ * had then is in these words:
+ *   popped    the task it got from the queue, and whose entry's reference it holds, until it has run
+ *             it. Written by the queue: after a death it is here if and only if it was taken out
+ *   claiming  the task whose state is being changed to RUNNING with our number. Atomic
+ *   running   the task that runs, and by its `outer` those that wait beneath it
+ */
+#ifndef MOTET_POOL_CREW_H
+#define MOTET_POOL_CREW_H
+
+#include "motet/queue.h"
+#include "pool/task.h"
+
+enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED }; /* phases */
+
+/* Of a crew that is hired when it is wanted: IDLE until the first task, which makes it WANTED; the
+ * backend makes that HIRED or, when it cannot, IDLE again, having set `error`. */
+enum { MOTET__CREW_IDLE, MOTET__CREW_WANTED, MOTET__CREW_HIRED };
+
+struct motet__trace;
+
+struct motet__worker {
+    struct motet__crew *crew; /* constant */
+    uint32_t number;          /* constant: from 1 */
+    struct motet_future *popped;
+    struct motet_future *claiming;
+    struct motet_future *running; /* atomic */
+    struct motet__self *self; /* of its thread, in whatever process that is; NULL: not at work */
+    uint32_t ready;           /* atomic: 1 when its initializer is done */
+    uint32_t begun;           /* atomic: tasks that it was given, since it began */
+    uint32_t
+        asked; /* atomic: 1 when its task is to be cancelled, and the monitor to tell its process */
+};
+
+/* What the workers of a pool share. */
+struct motet__crew {
+    motet_queue *queue;         /* of tasks; for threads, those from outside; constant */
+    struct motet__desks *desks; /* of threads: see desk.h; else NULL; constant */
+    uint32_t phase;             /* atomic, only grows */
+    uint32_t hiring;            /* atomic: see above; slept on */
+    int error;                  /* why it could not be hired the last time; released by `hiring` */
+    uint32_t count;             /* constant, as the next */
+    uint32_t tasks_per_worker;  /* 0: no limit */
+    int broken; /* atomic: the error by which the pool is broken, or 0; written once, before the phase */
+    struct motet__trace *trace; /* atomic: see trace.h; NULL until it is wanted */
+    struct motet__worker workers[];
+};
+
+static inline bool motet__crew_terminated(const struct motet__crew *crew)
+{
+    return motet__load(&crew->phase, RELAXED) == MOTET__CREW_TERMINATED;
+}
+
+#endif

@@ -1,0 +1,138 @@
+/* Opening and freeing a pool, with the kinds of workers that there are. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "motet/shared.h"
+#include "pool/backends.h"
+#include "pool/desk.h"
+#include "pool/list.h"
+#include "pool/timeline.h"
+#include "pool/trace.h"
+#include "shared/arena.h"
+
+enum { WORKERS_MOST = 32768 };
+
+static uint32_t opened; /* atomic: how many pools were given a name of ours */
+
+static char *name_for(const motet_pool_options *options)
+{
+    char name[32];
+
+    if (options->name && *options->name)
+        return motet__strdup(options->name);
+    snprintf(name, sizeof name, "Pool-%u", motet__add(&opened, 1, RELAXED) + 1);
+    return motet__strdup(name);
+}
+
+static struct motet__crew *new_crew(unsigned scope, uint32_t count)
+{
+    size_t size = sizeof(struct motet__crew) + count * sizeof(struct motet__worker);
+    struct motet__crew *crew =
+        scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__zalloc(size);
+
+    if (!crew)
+        return NULL;
+    crew->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        crew->workers[i].crew = crew;
+        crew->workers[i].number = i + 1;
+    }
+    return crew;
+}
+
+static void free_crew(unsigned scope, struct motet__crew *crew)
+{
+    if (!crew)
+        return;
+    motet_queue_free(crew->queue);
+    motet__trace_free(crew, scope);
+    motet__desks_free(crew->desks);
+    if (scope == MOTET__SHARED)
+        motet_shared_free(crew);
+    else
+        motet__free(crew);
+}
+
+static void free_pool(motet_pool *pool)
+{
+    free_crew(pool->backend->scope, pool->crew);
+    if (pool->initializer_copied)
+        motet__free(pool->initializer_arg);
+    motet__free(pool->name);
+    motet__free(pool);
+}
+
+/* All that a pool needs before its workers start: 0 or an errno value. */
+static int furnish(motet_pool *pool, const motet_pool_options *options, uint32_t workers)
+{
+    bool shared = pool->backend->scope == MOTET__SHARED;
+    int rc = shared ? motet__arena() : 0;
+
+    if (rc)
+        return rc;
+    if (!(pool->name = name_for(options)) ||
+        !(pool->crew = new_crew(pool->backend->scope, workers)) ||
+        !(pool->crew->queue =
+              motet_queue_open(.item_size = sizeof(struct motet_future *), .shared = shared)))
+        return ENOMEM;
+    pool->crew->tasks_per_worker = (uint32_t)options->tasks_per_worker;
+    pool->initializer = options->initializer;
+    pool->initializer_arg = options->initializer_arg;
+    if (options->initializer_size) {
+        if (!(pool->initializer_arg = motet__alloc(options->initializer_size)))
+            return ENOMEM;
+        pool->initializer_copied = true;
+        memcpy(pool->initializer_arg, options->initializer_arg, options->initializer_size);
+    }
+    pool->forks = motet__forks;
+    return 0;
+}
+
+motet_pool *motet_pool_open_with(const motet_pool_options *options)
+{
+    static const struct motet__backend *const backends[] = {
+        [MOTET_THREADS] = &motet__thread_backend,
+        [MOTET_PROCESSES] = &motet__process_backend,
+    };
+
+    if (!options || (unsigned)options->kind >= sizeof backends / sizeof *backends ||
+        options->workers < 0 || options->workers > WORKERS_MOST || options->tasks_per_worker < 0 ||
+        (options->initializer_size && !options->initializer_arg)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    motet__self(); /* so that forks are counted */
+    motet_pool *pool = motet__zalloc(sizeof *pool);
+    if (!pool) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    pool->backend = backends[options->kind];
+    pool->feeders = 1;
+    int rc =
+        furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
+    if (rc == 0) {
+        motet__pools_enlist(pool); /* before its workers look for it */
+        if ((rc = pool->backend->start(pool)) == 0)
+            return pool;
+        motet__pools_unlist(pool);
+    }
+    free_pool(pool);
+    errno = rc;
+    return NULL;
+}
+
+void motet_pool_free(motet_pool *pool)
+{
+    if (!pool || motet__pool_is_copy(
+                     pool)) /* a copy has nothing of its own but this handle, which others of */
+        return;             /* its threads may use still: it stays */
+    if (motet__load(&pool->left, ACQUIRE) != 0)
+        motet_pool_terminate(pool);
+    motet__pool_join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
+    motet__pools_unlist(pool);
+    motet__timeline_stop(pool);
+    free_pool(pool);
+}
