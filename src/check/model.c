@@ -256,7 +256,8 @@ static bool search(struct check *c, const struct motet__model *model, struct che
 
     if (most > MOST_PREEMPTIONS)
         most = MOST_PREEMPTIONS;
-    search->end = begin + (o->finds ? 60 : settings->seconds * 0.75);
+    double share = o->percent ? o->percent / 100.0 : 1, seconds = settings->seconds * share;
+    search->end = begin + (o->finds ? 60 : seconds * 0.75);
     /* A few first, which show most of the words that matter, and whether the same choices make the
      * same run. */
     for (uint64_t i = 0; i < LEARNING; i++)
@@ -275,7 +276,7 @@ static bool search(struct check *c, const struct motet__model *model, struct che
             break;
     }
     tell_counts(counts, most, search->exhausted);
-    search->end = begin + (o->finds ? 120 : settings->seconds);
+    search->end = begin + (o->finds ? 120 : seconds);
     return motet__check_some(c, search, 1, some, 0) || motet__check_some(c, search, 1, some, 3);
 }
 

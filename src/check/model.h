@@ -73,6 +73,7 @@ struct model_options {
         no_second_look; /* sleepers in shared memory do not look again by themselves after a death */
     bool leaks;         /* memory may be left at the end */
     long random; /* so many runs by dice, and by priorities, after all schedules; 0: 1000 each */
+    int percent; /* of the time that a model may take; 0: all of it */
     long steps;  /* that a run may take; 0: 20000 */
     enum model_finds finds; /* the model is wrong, and it must be found out */
 };
