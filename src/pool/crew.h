@@ -22,6 +22,8 @@ enum { MOTET__CREW_IDLE, MOTET__CREW_WANTED, MOTET__CREW_HIRED };
 struct motet__trace;
 
 struct motet__worker {
+    /* What one worker writes, several times a task, is this far from what others use. */
+    char apart[64];
     struct motet__crew *crew; /* constant */
     uint32_t number;          /* constant: from 1 */
     struct motet_future *popped;
