@@ -295,7 +295,7 @@ TEST(the_memory_of_a_burst_is_given_back)
 {
     if (HARNESS_ASAN || HARNESS_TSAN)
         SKIP("the sanitizers have allocators of their own");
-    enum { N = 600000, KEPT = 24 << 20 };
+    enum { N = 1000000, KEPT = 24 << 20 };
     motet_future **f = malloc(N * sizeof(motet_future *));
     CHECK(f != NULL);
     pool = open_pool(&THREADS, 2);

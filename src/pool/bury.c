@@ -15,13 +15,14 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
         return false;
     if (!task->error) {
         bool terminated = motet__load(&worker->crew->phase, ACQUIRE) == MOTET__CREW_TERMINATED;
-        bool late = motet__load(&task->limit, ACQUIRE) == MOTET__LATE;
+        bool late = motet__task_limit(task) == MOTET__LATE;
         task->error = terminated ? ECANCELED : late ? ETIMEDOUT : ECHILD;
-        task->error_index = task->progress;
+        if (task->is_lot)
+            motet__task_lot(task)->failed = motet__task_lot(task)->progress;
     }
     task->died = true;
-    task->pid = pid;
-    task->exitcode = exitcode;
+    task->dead.pid = pid; /* `outer` no more: the caller has read that */
+    task->dead.exitcode = exitcode;
     motet__trace_task(task, MOTET__TRACE_DIED);
     motet__calls_run(motet__task_publish(task).calls);
     return true;

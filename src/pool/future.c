@@ -22,15 +22,15 @@ int motet_future_result_with(motet_future *future, void *result, size_t size, do
 
     if (motet__deadline(timeout, &deadline) != 0 || !future || (result && size == 0))
         return EINVAL;
-    if (result && size != future->result_size)
+    if (result && size != motet__task_result_size(future))
         return EMSGSIZE;
     int rc = motet__task_await(future, deadline, 0);
     if (rc == 0)
         rc = motet__task_outcome(future);
     if (rc == 0)
-        motet__reads(&future->results);
+        motet__reads(&future->error);
     if (rc == 0 && result)
-        memcpy(result, future->results, size);
+        memcpy(result, motet__task_results(future), size);
     return rc;
 }
 
@@ -67,22 +67,22 @@ static void describe_death(int exitcode, char *text, size_t size)
 static void describe(const motet_future *future, int error, char *text, size_t size)
 {
     const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
-    bool late = error == ETIMEDOUT && motet__load(&future->limit, RELAXED) == MOTET__LATE;
+    bool late = error == ETIMEDOUT && motet__task_limit(future) == MOTET__LATE;
     char death[80];
 
-    if (future->died && future->pid == 0) {
+    if (future->died && future->dead.pid == 0) {
         snprintf(text, size, "task %.150s: it ended its thread", future->name);
     } else if (future->died) {
-        describe_death(future->exitcode, death, sizeof death);
+        describe_death(future->dead.exitcode, death, sizeof death);
         snprintf(text, size, "task %.150s: %sworker %d %s", future->name,
-                 late ? "it took too long: " : "", future->pid, death);
+                 late ? "it took too long: " : "", future->dead.pid, death);
     } else if (late) {
         snprintf(text, size, "task %.150s: it took too long, and was cancelled", future->name);
     } else if (error == ECANCELED && (motet__load(&future->state, RELAXED) & MOTET__ASKED)) {
         snprintf(text, size, "task %.150s: cancelled", future->name);
     } else if (error == ECANCELED && !future->error) {
         snprintf(text, size, "task %.150s: cancelled, the pool was terminated", future->name);
-    } else if (!future->died && future->pid == NOBODY) {
+    } else if (future->refused) {
         snprintf(text, size, "task %.150s: never begun, its pool is broken (%s)", future->name,
                  name ? name : "?");
     } else if (name && words) {
@@ -103,7 +103,10 @@ const char *motet_future_error(motet_future *future)
     int error = motet__task_outcome(future);
     if (error == 0)
         return NULL;
-    char *known = motet__load(&future->text, ACQUIRE); /* pairs with the CAS below */
+    struct motet__extra *extra = motet__task_extra(future);
+    if (!extra)
+        return "out of memory";
+    char *known = motet__load(&extra->text, ACQUIRE); /* pairs with the CAS below */
     if (known)
         return known;
     describe(future, error, text, sizeof text);
@@ -111,10 +114,10 @@ const char *motet_future_error(motet_future *future)
     if (!copy)
         return "out of memory";
     strcpy(copy, text);
-    if (motet__cas(&future->text, &known, copy, ACQ_REL))
+    if (motet__cas(&extra->text, &known, copy, ACQ_REL))
         return copy;
     motet__task_free(future->scope, copy); /* somebody else was first, perhaps in another process */
-    return motet__load(&future->text, ACQUIRE);
+    return motet__load(&extra->text, ACQUIRE);
 }
 
 void motet_future_free(motet_future *future)

@@ -116,12 +116,12 @@ static size_t generate(struct stream *it, size_t n)
 static int submit(struct stream *it, struct place *place, const char *args, size_t n)
 {
     size_t i = (size_t)(place - it->places);
-    motet_future *future = motet__task_new(it->pool->backend->scope, it->task, args, it->arg_size,
-                                           n, NULL, it->options.result_size, false, &it->options);
+    motet_future *future = motet__lot_new(it->pool->backend->scope, it->task, args, it->arg_size, n,
+                                          NULL, false, &it->options);
 
     if (!future)
         return ENOMEM;
-    future->one_error = true;
+    motet__task_lot(future)->one_error = true;
     int rc = motet__pool_queue(it->pool, future);
     if (rc)
         return rc;
@@ -172,11 +172,12 @@ static void feed(struct stream *it)
 static void open_place(struct stream *it, struct place *place)
 {
     const motet_future *future = place->future;
+    const struct motet__lot *lot = motet__task_lot(future);
     bool cancelled = (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED;
 
-    motet__reads(&future->results);
+    motet__reads(&future->error);
     place->next = 0;
-    place->good = cancelled ? 0 : future->error ? future->progress : future->count;
+    place->good = cancelled ? 0 : future->error ? lot->progress : lot->count;
     it->open = place;
 }
 
@@ -195,10 +196,11 @@ static int pass_over(struct stream *it)
 {
     struct place *place = it->open;
     motet_future *future = place->future;
+    const struct motet__lot *lot = motet__task_lot(future);
     int error = motet__task_outcome(future);
-    size_t done = (size_t)place->good + 1, n = future->count - done;
+    size_t done = (size_t)place->good + 1, n = lot->count - done;
     int rc = n && !it->broken
-                 ? submit(it, place, future->args ? future->args + done * it->arg_size : NULL, n)
+                 ? submit(it, place, lot->args ? lot->args + done * it->arg_size : NULL, n)
                  : 0;
 
     if (n && !it->broken && rc == 0) {
@@ -216,17 +218,17 @@ static int pass_over(struct stream *it)
 static int give(struct stream *it, void *result)
 {
     struct place *place = it->open;
-    const motet_future *future = place->future;
+    const struct motet__lot *lot = motet__task_lot(place->future);
     size_t size = it->options.result_size;
 
     if (place->next < place->good) {
         if (result && size)
-            memcpy(result, future->results + place->next * size, size);
+            memcpy(result, lot->results + place->next * size, size);
         place->next++;
         it->given++;
         return 0;
     }
-    if (place->good < future->count)
+    if (place->good < lot->count)
         return pass_over(it);
     leave_place(it);
     return -1;
@@ -267,7 +269,7 @@ static void end_stream(struct motet_iterator *iterator)
         motet_future *future = it->places[i].future;
         if (!future)
             continue;
-        motet__store(&future->stop, true, RELAXED);
+        motet__store(&motet__task_lot(future)->stop, true, RELAXED);
         motet__task_leave_queue(future, MOTET__CANCELLED, 0);
         motet_future_free(future);
     }

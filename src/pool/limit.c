@@ -33,7 +33,7 @@ static int expire(void *arg)
     uint32_t state = motet__load(&task->state, ACQUIRE);
 
     motet__pools_lock();
-    motet__store(&task->limit, MOTET__LATE, RELEASE); /* before ASKED */
+    motet__store(&motet__task_extra(task)->limit, MOTET__LATE, RELEASE); /* before ASKED */
     while ((state & MOTET__PHASE) == MOTET__RUNNING_TASK)
         if (motet__cas(&task->state, &state, state | MOTET__ASKED, SEQ_CST)) {
             motet__worker_ask(limit->worker, task);
@@ -61,7 +61,7 @@ int motet__limit_begin(struct motet__worker *worker, struct motet_future *task,
         return ENOMEM;
     **limit = (struct motet__limit){.worker = worker, .task = task};
     motet__add(&task->refs, 1, RELAXED); /* ours is not the first */
-    uint32_t ms = motet__load(&task->limit, RELAXED);
+    uint32_t ms = motet__task_limit(task);
     (*limit)->timer = motet_timer_start(ms / 1000.0, expire, *limit, .daemon = true);
     if ((*limit)->timer)
         return 0;

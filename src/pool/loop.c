@@ -55,9 +55,9 @@ static int run_piece(const void *arg, void *result)
 /* Submits one: 0, or what it cannot be done for. */
 static int submit_piece(struct loop *loop)
 {
-    const motet_submit_options options = {.function = "of a loop"};
+    const motet_submit_options options = {.function = "of a loop", .result_size = loop->size};
     motet_future *future = motet__task_new(loop->pool->backend->scope, run_piece, loop->piece,
-                                           loop->piece_size, 1, NULL, loop->size, false, &options);
+                                           loop->piece_size, &options);
     int rc = future ? motet__pool_queue(loop->pool, future) : ENOMEM;
 
     if (rc == 0)
@@ -95,8 +95,8 @@ static int take(struct loop *loop, int64_t deadline)
         return rc;
     int error = motet__task_outcome(future);
     if (!error && !loop->error && loop->combine) {
-        motet__reads(&future->results);
-        error = loop->combine(loop->into, future->results, loop->arg);
+        motet__reads(&future->error);
+        error = loop->combine(loop->into, motet__task_results(future), loop->arg);
     }
     if (!loop->error)
         loop->error = error;

@@ -38,13 +38,13 @@ struct piece {
 
 static int submit_piece(struct map *map, struct piece *piece)
 {
-    static const motet_submit_options options = {.function = "of a map"};
+    const motet_submit_options options = {.function = "of a map",
+                                          .result_size = map->results ? map->result_size : 0};
     const char *args = map->args ? map->args + piece->begin * map->arg_size : NULL;
     char *results = map->results ? map->results + piece->begin * map->result_size : NULL;
 
-    piece->future = motet__task_new(map->pool->backend->scope, map->task, args, map->arg_size,
-                                    piece->end - piece->begin, results,
-                                    map->results ? map->result_size : 0, map->in_place, &options);
+    piece->future = motet__lot_new(map->pool->backend->scope, map->task, args, map->arg_size,
+                                   piece->end - piece->begin, results, map->in_place, &options);
     if (!piece->future)
         return ENOMEM;
     int rc = motet__pool_queue(map->pool, piece->future);
@@ -65,17 +65,18 @@ static void note_error(struct map *map, size_t index, int error)
 static bool collect(struct map *map, struct piece *piece)
 {
     motet_future *future = piece->future;
+    const struct motet__lot *lot = motet__task_lot(future);
     bool cancelled = (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED;
-    size_t done = cancelled ? 0 : future->died ? future->progress : future->count;
+    size_t done = cancelled ? 0 : future->died ? lot->progress : lot->count;
 
     if (cancelled)
         note_error(map, piece->begin, ECANCELED);
     if (future->error)
-        note_error(map, piece->begin + future->error_index, future->error);
+        note_error(map, piece->begin + lot->failed, future->error);
     if (future->died && future->error != ECANCELED)
-        note_error(map, piece->begin + future->progress, ECHILD);
+        note_error(map, piece->begin + lot->progress, ECHILD);
     if (!map->in_place && map->results && done)
-        memcpy(map->results + piece->begin * map->result_size, future->results,
+        memcpy(map->results + piece->begin * map->result_size, lot->results,
                done * map->result_size);
     piece->begin += future->died ? done + 1 : piece->end - piece->begin;
     motet_future_free(future);
@@ -90,7 +91,7 @@ static void abandon(struct map *map, struct piece *pieces, size_t n)
         motet_future *future = pieces[i].future;
         if (!future)
             continue;
-        motet__store(&future->stop, true, RELAXED);
+        motet__store(&motet__task_lot(future)->stop, true, RELAXED);
         motet__task_leave_queue(future, MOTET__CANCELLED, 0);
         if (map->in_place)
             motet__task_await(future, MOTET__NEVER, MOTET__UNCANCELLED);

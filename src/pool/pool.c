@@ -56,6 +56,21 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task)
     return rc;
 }
 
+/* What few tasks have. 0; ENOMEM, and the task is gone. */
+static int add_options(struct motet_future *task, const motet_submit_options *options)
+{
+    struct motet__extra *extra;
+
+    if (motet__likely(options->timeout == 0))
+        return 0;
+    if (!(extra = motet__task_extra(task))) {
+        motet__task_drop(task);
+        return ENOMEM;
+    }
+    extra->limit = motet__limit_ms(options->timeout);
+    return 0;
+}
+
 motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const void *arg,
                                      size_t arg_size, const motet_submit_options *options)
 {
@@ -67,11 +82,10 @@ motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const vo
                                                                         : EINVAL;
     motet_future *future = NULL;
     if (rc == 0) {
-        future = motet__task_new(pool->backend->scope, task, arg, arg_size, 1, NULL,
-                                 options->result_size, false, options);
-        if (future)
-            future->limit = motet__limit_ms(options->timeout);
-        rc = future ? motet__pool_queue(pool, future) : ENOMEM;
+        future = motet__task_new(pool->backend->scope, task, arg, arg_size, options);
+        rc = future ? add_options(future, options) : ENOMEM;
+        if (rc == 0)
+            rc = motet__pool_queue(pool, future);
     }
     if (rc == 0)
         return future;

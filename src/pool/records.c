@@ -16,9 +16,9 @@ enum { ALL_ALONE = 0 };
 #endif
 
 enum {
-    LEAST = 128, /* bytes of a record of rank 0: two cache lines, which are often fetched as one */
-    STEP = 64,   /* each next rank has a cache line more */
-    RANKS = 5,
+    LEAST = 64, /* bytes of a record of rank 0: a cache line */
+    STEP = 64,  /* each next rank has one more */
+    RANKS = 6,
     SLAB = 1 << 14,   /* what slabs are aligned to; larger ones malloc() would map one by one */
     USED = SLAB - 64, /* of it, for one: malloc() needs the rest, so that they lie side by side */
     HEADER = 128,

@@ -48,8 +48,8 @@ struct motet__after motet__task_publish(struct motet_future *task)
 {
     struct motet__after after = {0};
 
-    /* Acquire: pairs with the release in limit.c. It did as it was asked, for that reason. */
-    if (task->error == ECANCELED && motet__load(&task->limit, ACQUIRE) == MOTET__LATE)
+    /* It did as it was asked, for that reason. */
+    if (motet__unlikely(task->error == ECANCELED) && motet__task_limit(task) == MOTET__LATE)
         task->error = ETIMEDOUT;
     leave(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
     return after;

@@ -18,7 +18,13 @@
  * `refs` counts the caller's handle and the entry in the pool's queue, which passes to the worker that
  * takes it out.
  *
- * A record may be a whole piece of a map: `count` items, each with the task's argument and result.
+ * A record is one cache line, and behind it lie the argument and the result: millions of them may wait at a
+ * time. What few tasks need is elsewhere:
+ *
+ *   a lot      many items of one task, a piece of a map, say, or one that is used in place or is very
+ *              large. It lies between the record and the items
+ *   an extra   a block of its own, made when it is wanted: by the submit, if there are options in it, or
+ *              later, by anybody who has the task
  */
 #ifndef MOTET_POOL_TASK_H
 #define MOTET_POOL_TASK_H
@@ -44,48 +50,112 @@ enum {
 struct motet__crew;
 struct motet__watch;
 
-enum { NOBODY = -1 }; /* the `pid` of a task that a broken pool has not begun */
+struct motet__extra {
+    uint32_t
+        limit; /* atomic: milliseconds that it may run; 0: no limit; or MOTET__LATE: it took longer */
+    char *text; /* atomic: motet_future_error's, where the record is; NULL until somebody asks */
+    struct motet__watch *watches; /* of a record in private memory. Under the lock of the watches */
+};
 
 struct motet_future {
     uint32_t state; /* atomic: see above; slept on */
     uint32_t refs;  /* atomic */
-    /* Constant after submit. */
+    /* Constant after submit, down to `rank`, but for the union and `extra`. */
     struct motet__crew *crew; /* whose task it is; compared, and looked into only by its workers */
     motet_task task;
     const char *name;
+    union {
+        struct motet_future *outer; /* RUNNING: what its worker runs beneath it, or NULL */
+        struct {
+            int pid, exitcode; /* DONE, if `died`: the worker, as motet_process_exitcode has it */
+        } dead;
+    };
+    struct motet__extra *extra;     /* atomic: NULL until it is wanted, and then constant */
+    uint32_t arg_size, result_size; /* if it is not a lot */
+    uint8_t scope : 4;
+    uint8_t is_lot : 1;
+    uint8_t rank; /* of a record in private memory: see records.h */
+    /* The runner's; constant when DONE. */
+    bool died;    /* the worker died at it */
+    bool refused; /* it was never begun: its pool is broken */
+    int error;    /* of the first item that failed; 0: none did */
+};
+
+struct motet__lot {
     const char *args;
     char *results;
-    size_t arg_size; /* of one item, as the next */
-    size_t result_size;
+    size_t arg_size, result_size; /* of one item */
     uint32_t count;
-    uint8_t scope : 4;
-    uint8_t one_error : 1; /* an item that fails is the last of it: `progress` */
-    uint8_t rank;          /* of a record in private memory: see records.h */
-    bool stop;             /* atomic: run no more items: whoever wanted them has given up */
+    bool one_error; /* an item that fails is the last of it: `progress` */
+    bool stop;      /* atomic: run no more items: whoever wanted them has given up */
     /* The runner's; constant when DONE. */
-    bool died;            /* the worker died at item `progress` */
-    uint32_t progress;    /* the item that is run, or was last */
-    uint32_t error_index; /* the first item that failed, if `error` */
-    int error;            /* of that item; 0: none failed */
-    int pid;              /* if died: the worker, and its exit code as of motet_process_exitcode */
-    int exitcode;
-    uint32_t
-        limit; /* atomic: milliseconds that it may run; 0: no limit; or MOTET__LATE: it took longer */
-    struct motet_future *outer; /* the task that the same worker runs beneath this one, or NULL */
-    char *text; /* atomic: motet_future_error's, where the record is; NULL until somebody asks */
-    struct motet__watch *watches; /* of a record in private memory. Under the lock of the watches */
+    uint32_t progress; /* the item that is run, or was last; at which the worker died */
+    uint32_t failed;   /* the first item that failed, if `error` */
 };
+
+enum { MOTET__ITEM_ALIGN = 16 }; /* of arguments and results: enough for any type */
+
+#define MOTET__ALIGNED(size)                                                                       \
+    (((size) + MOTET__ITEM_ALIGN - 1) & ~(__typeof__(size))(MOTET__ITEM_ALIGN - 1))
+
+_Static_assert(sizeof(struct motet_future) == 64, "a cache line");
+_Static_assert(sizeof(struct motet__lot) % MOTET__ITEM_ALIGN == 0, "items lie behind it");
+
+/* The task's lot, if it is one. */
+static inline struct motet__lot *motet__task_lot(const struct motet_future *task)
+{
+    return (struct motet__lot *)(uintptr_t)(task + 1);
+}
+
+/* The argument and the result of a task that is no lot; NULL where it has none. */
+static inline const char *motet__task_arg(const struct motet_future *task)
+{
+    return task->arg_size ? (const char *)(task + 1) : NULL;
+}
+
+static inline char *motet__task_result(const struct motet_future *task)
+{
+    size_t at = MOTET__ALIGNED((size_t)task->arg_size);
+
+    return task->result_size ? (char *)(uintptr_t)(task + 1) + at : NULL;
+}
+
+/* Of any task: its results, and the size of one. */
+static inline char *motet__task_results(const struct motet_future *task)
+{
+    return task->is_lot ? motet__task_lot(task)->results : motet__task_result(task);
+}
+
+static inline size_t motet__task_result_size(const struct motet_future *task)
+{
+    return task->is_lot ? motet__task_lot(task)->result_size : task->result_size;
+}
 
 /* Memory where tasks are: not zeroed, if it is private. */
 void *motet__task_alloc(unsigned scope, size_t size);
 void motet__task_free(unsigned scope, void *block);
 
-/* A queued task with one reference, its arguments copied (or, if `in_place`, used where they are, as
- * the results); NULL when memory is out. */
-struct motet_future *motet__task_new(unsigned scope, motet_task task, const void *args,
-                                     size_t arg_size, size_t count, void *results,
-                                     size_t result_size, bool in_place,
-                                     const motet_submit_options *options);
+/* A queued task with one reference, its argument copied; NULL when memory is out. */
+struct motet_future *motet__task_new(unsigned scope, motet_task task, const void *arg,
+                                     size_t arg_size, const motet_submit_options *options);
+
+/* The same for `count` items. If `in_place`, arguments and results are used where they are; else room
+ * for results is made, and `results` not looked at. */
+struct motet_future *motet__lot_new(unsigned scope, motet_task task, const void *args,
+                                    size_t arg_size, size_t count, void *results, bool in_place,
+                                    const motet_submit_options *options);
+
+/* Its extra, made if it has none: NULL when memory is out. The caller holds the task. */
+struct motet__extra *motet__task_extra(struct motet_future *task);
+
+/* Its limit as above, or 0. */
+static inline uint32_t motet__task_limit(const struct motet_future *task)
+{
+    /* Acquire, both: pair with the release of who has made it, and of who says that it is late. */
+    struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
+
+    return motet__unlikely(extra != NULL) ? motet__load(&extra->limit, ACQUIRE) : 0;
+}
 
 void motet__task_drop(struct motet_future *task);
 

@@ -12,13 +12,13 @@ void motet__trace_tell(struct motet__trace *trace, const struct motet_future *ta
         .turn = motet__load(&trace->turn, ACQUIRE), /* pairs with the release of the start */
         .worker = motet__load(&task->state, RELAXED) >> MOTET__WORKER_SHIFT, /* whose it is now */
         .what = what,
-        .items = task->count,
+        .items = task->is_lot ? motet__task_lot(task)->count : 1,
         .task = task,
     };
 
     if (it.turn == 0)
         return;
-    it.pid = what == MOTET__TRACE_DIED && task->pid ? task->pid : motet__os_pid();
+    it.pid = what == MOTET__TRACE_DIED && task->dead.pid ? task->dead.pid : motet__os_pid();
     it.error = what == MOTET__TRACE_BEGIN ? 0 : task->error;
     it.at = motet__now();
     strncpy(it.name, task->name, sizeof it.name - 1);

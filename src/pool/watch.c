@@ -38,11 +38,14 @@ void motet__watches_unlock(void)
 
 /* ---- rings ------------------------------------------------------------------------------------ */
 
+/* Of a record in private memory it is in the extra, which motet__watch_add has made. */
 static struct motet__watch **ring_of(const struct motet__watch *watch)
 {
-    struct motet_future *future = watch->future;
+    const struct motet_future *future = watch->future;
 
-    return future->scope == MOTET__SHARED ? &watches.shared : &future->watches;
+    /* Relaxed: this thread has seen it made, or has the lock after one that has. */
+    return future->scope == MOTET__SHARED ? &watches.shared
+                                          : &motet__load(&future->extra, RELAXED)->watches;
 }
 
 static void enlist_locked(struct motet__watch *watch)
@@ -249,8 +252,9 @@ struct motet__watch *motet__watches_of_ended(struct motet_future *task)
         motet__ec_notify(&arena->watchers, INT32_MAX, MOTET__SHARED);
         return NULL;
     }
-    while (task->watches)
-        deliver_locked(task->watches, &last);
+    struct motet__extra *extra = motet__load(&task->extra, RELAXED); /* as in ring_of */
+    while (extra->watches)
+        deliver_locked(extra->watches, &last);
     return calls;
 }
 
@@ -259,6 +263,9 @@ int motet__watch_add(struct motet__watch *watch)
     struct motet_future *future = watch->future;
     struct motet__watch *calls = NULL, **last = &calls;
     uint32_t state;
+
+    if (future->scope != MOTET__SHARED && !motet__task_extra(future))
+        return ENOMEM;
     motet__watches_lock();
     int rc = set_up_error;
     if (rc == 0 && future->scope == MOTET__SHARED && !watches.shared &&

@@ -66,32 +66,33 @@ static void note_error(struct motet_future *task, uint32_t item, int error)
 {
     if (!error || task->error)
         return;
-    task->error_index = item;
+    motet__task_lot(task)->failed = item;
     task->error = error;
 }
 
 /* What the loop reads is in variables: the compiler must think that the task changes the record. */
-static void run_items(struct motet_future *task)
+static void run_lot(struct motet_future *task)
 {
     motet_task run = task->task;
     struct motet__crew *crew = task->crew;
-    const char *arg = task->args;
-    char *result = task->results;
-    size_t arg_size = task->arg_size, result_size = task->result_size;
+    struct motet__lot *lot = motet__task_lot(task);
+    const char *arg = lot->args;
+    char *result = lot->results;
+    size_t arg_size = lot->arg_size, result_size = lot->result_size;
 
-    for (uint32_t i = 0, n = task->count; i < n; i++) {
+    for (uint32_t i = 0, n = lot->count; i < n; i++) {
         /* Relaxed: read by others only after this process is dead or the task is done. */
-        motet__store(&task->progress, i, RELAXED);
+        motet__store(&lot->progress, i, RELAXED);
         /* Relaxed: it orders nothing, and comes too late for an item that is begun. Of the rest of a map
          * that nobody waits for, or whose pool is terminated, nothing is begun. */
-        if (i && (motet__load(&task->stop, RELAXED) || motet__crew_terminated(crew))) {
+        if (i && (motet__load(&lot->stop, RELAXED) || motet__crew_terminated(crew))) {
             note_error(task, i, ECANCELED);
             return;
         }
         int error = run(arg, result);
         if (motet__unlikely(error)) {
             note_error(task, i, error);
-            if (task->one_error)
+            if (lot->one_error)
                 return;
         }
         arg = arg ? arg + arg_size : NULL;
@@ -102,9 +103,12 @@ static void run_items(struct motet_future *task)
 static struct motet__after run(struct motet_future *task)
 {
     motet__trace_task(task, MOTET__TRACE_BEGIN);
-    run_items(task);
+    if (motet__likely(!task->is_lot))
+        task->error = task->task(motet__task_arg(task), motet__task_result(task));
+    else
+        run_lot(task);
     motet__trace_task(task, MOTET__TRACE_END);
-    motet__writes(&task->results);
+    motet__writes(&task->error);
     return motet__task_publish(task);
 }
 
@@ -124,7 +128,7 @@ static void run_claimed(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet_future *outer = task->outer;
     struct motet__after after =
-        motet__unlikely(motet__load(&task->limit, RELAXED)) ? run_limited(worker, task) : run(task);
+        motet__unlikely(motet__task_limit(task)) ? run_limited(worker, task) : run(task);
 
     go_on_with(worker, outer, outer);
     if (motet__unlikely(after.asked))
@@ -150,7 +154,7 @@ void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
         motet__task_leave_queue(task, MOTET__CANCELLED, 0);
     } else if (motet__task_leave_queue(task, MOTET__RUNNING_TASK, 0)) { /* as nobody */
         task->error = error;
-        task->pid = NOBODY;
+        task->refused = true;
         motet__calls_run(motet__task_publish(task).calls);
     }
 }
