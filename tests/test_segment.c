@@ -586,7 +586,7 @@ struct board {
     long turn;              /* under condition */
     long waiting;           /* likewise */
     motet_barrier barrier;
-    motet_lock beside; /* what no condition here can use */
+    motet_lock beside; /* of the condition, where it is adopted */
 };
 
 static const char *const BOARD = "MOTET_TEST_BOARD";
@@ -795,24 +795,7 @@ TEST(what_cannot_serve_strangers_says_so)
 {
     motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
     struct board *board = board_of(m);
-    motet_condition *c = &board->condition;
 
-    for (int i = 0; i < 4; i++) {
-        void *wild = (void *)(uintptr_t)-40;
-        if (i < 2)
-            CHECK_INT(motet_condition_init(c, i ? wild : &board->beside), 0);
-        else
-            CHECK_INT(motet_condition_init_rlock(c, i > 2 ? wild : &board->rlock), 0);
-        CHECK_INT(motet_condition_acquire(c, 0), ENOTSUP);
-        CHECK_CONTAINS(motet_last_error(), "a lock of its own");
-        CHECK_INT(motet_condition_release(c), ENOTSUP);
-        CHECK_INT(motet_condition_wait(c, 0), ENOTSUP);
-        CHECK_INT(motet_condition_wait_for(c, never, NULL, 0), ENOTSUP);
-        CHECK_INT(motet_condition_notify(c, 1), ENOTSUP);
-        CHECK_INT(motet_condition_notify_all(c), ENOTSUP);
-        motet_with(c)
-            FAIL("it was acquired");
-    }
     CHECK_INT(motet_barrier_init(&board->barrier, 2, NULL, NULL), ENOTSUP);
     CHECK_CONTAINS(motet_last_error(), "barrier");
     board->barrier.parties = 1;
@@ -841,6 +824,56 @@ TEST(no_segment_is_closed_with_a_lock_held_in_it)
     remove_it(m);
     CHECK_INT(motet_lock_release(elsewhere), 0);
     remove_it(other);
+}
+
+/* A lock that is held has been written over: where the links lead, nobody looks. */
+TEST(links_of_locks_are_not_followed_for_ever)
+{
+    motet_shared_memory *m = create(name_of("board"), sizeof(struct board)),
+                        *other = create(name_of("other"), PAGE);
+    motet_lock *a = &board_of(m)->lock, *b = &board_of(m)->rlock.lock;
+    void *wild[] = {
+        NULL,        (void *)(uintptr_t)8, (void *)(uintptr_t)-4096,
+        &a->link[1], &b->link[1],          (char *)motet_shared_memory_data(other) - PAGE};
+
+    CHECK_INT(motet_lock_acquire(a, 0), 0);
+    CHECK_INT(motet_lock_acquire(b, 0), 0);
+    void *right = b->link[1];
+    for (size_t i = 0; i < sizeof wild / sizeof *wild; i++) {
+        motet_shared_memory *third = create(name_of("third"), PAGE);
+        b->link[1] = wild[i];
+        remove_it(third);
+        CHECK_INT(motet_shared_memory_close(m), EBUSY); /* b comes first */
+        b->link[1] = right;
+    }
+    CHECK_INT(motet_lock_release(b), 0);
+    CHECK_INT(motet_lock_release(a), 0);
+    remove_it(other);
+    remove_it(m);
+}
+
+/* Who unmaps adopted memory and does not say so: what comes to lie there is refused, and that says why. */
+TEST(addresses_that_were_never_disowned)
+{
+    enum { SIZE = 3000 * PAGE };
+    void *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    CHECK(p != MAP_FAILED);
+    CHECK_INT(motet_shared_adopt(p, SIZE), 0);
+    CHECK_INT(munmap(p, SIZE), 0);
+    errno = 0;
+    motet_shared_memory *m = motet_shared_memory_create(name_of("a"), SIZE);
+    if (m) { /* it lies elsewhere, which the system is free to do */
+        CHECK(motet_shared_memory_data(m) != p);
+        remove_it(m);
+        CHECK_INT(motet_shared_disown(p, SIZE), 0);
+        SKIP("the system uses other addresses");
+    }
+    CHECK_INT(errno, EBUSY);
+    CHECK_CONTAINS(motet_last_error(), "motet_shared_disown");
+    no_open(name_of("a"), ENOENT);
+    CHECK_INT(motet_shared_disown(p, SIZE), 0);
+    remove_it(create(name_of("a"), SIZE));
 }
 
 /* A closed segment's addresses are private again. */

@@ -35,7 +35,8 @@
  *   EMFILE      out of file descriptors (ENFILE: the whole system is)
  *   EDEADLK     the wait could never end: joining oneself, a task that waits for itself
  *   EALREADY    too late: the timer's target has been called, or is being called
- *   EBUSY       not yet: the pool to join is still open; you hold a lock in the memory to close
+ *   EBUSY       not yet: the pool to join is still open; you hold a lock in the memory to close;
+ *               or the memory's addresses were adopted and never disowned
  *   ENOTSUP     not here: the system lacks what it takes, or the memory is shared with strangers
  *   ENOTRECOVERABLE  the records of shared memory have been written over
  *   EOWNERDEAD  you hold the lock now; its last holder died holding it

@@ -18,8 +18,10 @@
 #define MOTET_BASE_ROBUST_H
 
 #include <linux/futex.h>
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "base/atomic.h"
 #include "base/self.h"
 
 struct motet__robust {
@@ -93,18 +95,8 @@ static inline void motet__robust_unlink(struct motet__robust *link)
     link->previous = NULL;
 }
 
-/* Whether a lock that lies there is in the thread's own list. */
-static inline bool motet__robust_holds(struct motet__self *self, const void *base, size_t size)
-{
-    if (!motet__robust_usable(self))
-        return false;
-    struct motet__robust *head = motet__robust_at(&self->robust->list.next);
-    struct motet__robust *link = motet__robust_at(head->next);
-
-    for (; link != head; link = motet__robust_at(link->next))
-        if ((uintptr_t)link - (uintptr_t)base < size)
-            return true;
-    return false;
-}
+/* Whether a lock that lies there is in the thread's own list. What lies in memory of others, they may have
+ * written over: so the list is followed no further than the kernel does, nor to where nothing is. */
+bool motet__robust_holds(struct motet__self *self, const void *base, size_t size);
 
 #endif

@@ -72,6 +72,17 @@ static motet_shared_memory *new_handle(const char **name, int rc)
     return memory;
 }
 
+/* The system has put the segment where the scope table knows of something else, which therefore is there
+ * no longer. Not to be mended by another address: what else comes to lie there would count as shared. */
+static int explain_stale(const struct motet__segment *segment)
+{
+    return motet__explain(
+        EBUSY,
+        "the addresses from %p on are free, but were adopted, and never disowned: "
+        "call motet_shared_disown before the memory is unmapped",
+        segment->data);
+}
+
 /* The handle, with its memory known as shared; or NULL, with nothing left of it. */
 static motet_shared_memory *finish(motet_shared_memory *memory, bool made, bool scoped, int rc)
 {
@@ -81,6 +92,8 @@ static motet_shared_memory *finish(motet_shared_memory *memory, bool made, bool 
         rc = motet__scope_add(segment->data, segment->mapped, true);
         if (rc == ENOMEM)
             motet__explain(rc, "more than %d segments are open", MOTET__RANGES_MAX);
+        else if (rc)
+            rc = explain_stale(segment);
         memory->scoped = rc == 0;
         if (rc) {
             if (made)
