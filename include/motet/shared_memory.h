@@ -24,9 +24,9 @@
  * Each program has a segment at an address of its own, so that pointers into it do not belong in it:
  * write offsets. Of motet's objects these work in it, between all programs of one process namespace
  * that have it open: locks and rlocks, which outlive their holder as in other shared memory; events;
- * semaphores; conditions with a lock of their own, whose notify wakes all that wait, whatever the
- * number (so look again at what you wait for); and queues of items, see motet_queue_memory_size in
- * <motet/queue.h>. Barriers, and conditions with a lock beside them, hold addresses: ENOTSUP.
+ * semaphores; conditions, whose notify wakes all that wait, whatever the number (so look again at what
+ * you wait for), and whose lock, if it is not their own, lies in the same segment; and queues of items, see
+ * motet_queue_memory_size in <motet/queue.h>. Barriers hold addresses: ENOTSUP.
  *
  * Whoever may write the file can also cut it short, and then using the memory is SIGBUS. So a segment
  * of another user, or one that others may write, is opened only when that is asked for.
@@ -55,7 +55,8 @@ typedef struct motet_shared_memory_options {
 /* Creates a segment: motet_shared_memory_create(name, size, .mode = …). A handle that the caller
  * closes, or NULL with errno EEXIST (there is one with that name); ENOSPC (/dev/shm is too full) or
  * ENOMEM; EINVAL (size 0, a wrong name), ENAMETOOLONG; EFBIG (ulimit -f); ENOTSUP (no /dev/shm), EROFS,
- * EACCES; EMFILE. Python: SharedMemory(name, create=True, size=size). */
+ * EACCES; EMFILE; EBUSY (it came to lie where memory was adopted that has been unmapped since, without
+ * motet_shared_disown). Python: SharedMemory(name, create=True, size=size). */
 #ifndef __cplusplus
 #define motet_shared_memory_create(name_, ...)                                                     \
     motet_shared_memory_create_with(                                                               \
@@ -67,7 +68,7 @@ MOTET_API motet_shared_memory *motet_shared_memory_create_with(
 /* Opens a segment that is there: motet_shared_memory_open(name, .read_only = …, .foreign = …). A
  * handle that the caller closes, or NULL with errno ENOENT (none has that name, or its maker, another
  * library, has not given it a size yet); EPERM (it is foreign), EACCES; EINVAL (a wrong name, or
- * no file); ENOSPC or ENOMEM; EMFILE. A segment with holes, as other libraries make, is filled: that it
+ * no file); ENOSPC or ENOMEM; EMFILE; EBUSY (as above). A segment with holes, as other libraries make, is filled: that it
  * can be used is no promise otherwise. Python: SharedMemory(name). */
 #ifndef __cplusplus
 #define motet_shared_memory_open(...)                                                              \

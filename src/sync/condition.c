@@ -22,6 +22,10 @@
  *   SLEEPERS  somebody may sleep on it. Set by those about to, cleared by the notify that wakes them all
  *   the rest  how many notifies found somebody
  * Who sees that it has changed was notified. A death leaves nothing there but a needless wake-up.
+ *
+ * Nor is a lock that was given known by its address there: `lock` or `rlock` say how far from the condition
+ * it is, and `last`, which the line would need, is the complement of that. Others can write there; so each
+ * call reads them once, and believes what agrees and lies in the same segment.
  */
 #include "motet/condition.h"
 
@@ -35,10 +39,69 @@
 #include "sync/waiter.h"
 #include "wait/spin.h"
 
+/* What the condition is used with, found at the beginning of each call. */
+struct guard {
+    motet_lock *lock;
+    motet_rlock *rlock; /* which that is a part of; NULL: it is not recursive */
+    unsigned scope;     /* of the condition */
+    bool foreign;       /* it lies in foreign memory */
+};
+
+static bool is_foreign(const motet_condition *condition)
+{
+    return motet__scope(condition) == MOTET__SHARED && motet__scope_foreign(condition);
+}
+
+/* ---- locks that are given, in foreign memory ---- */
+
+static uintptr_t complement(uintptr_t lock, uintptr_t rlock)
+{
+    return lock || rlock ? ~(lock ^ rlock) : 0;
+}
+
+/* Writes down how far away the one is that is not NULL. */
+static int init_foreign(motet_condition *condition, const motet_lock *lock,
+                        const motet_rlock *rlock)
+{
+    uintptr_t at = lock ? (uintptr_t)lock : (uintptr_t)rlock, far = at - (uintptr_t)condition;
+
+    if (at && (at % _Alignof(motet_lock) ||
+               !motet__scope_same(condition, at, lock ? sizeof *lock : sizeof *rlock)))
+        return motet__explain(EINVAL, "the lock of a condition in a named segment lies in the same "
+                                      "segment, or in the condition: leave it out then");
+    uintptr_t to_lock = lock ? far : 0, to_rlock = at && !lock ? far : 0;
+    *condition = (motet_condition){.lock = (motet_lock *)to_lock,
+                                   .rlock = (motet_rlock *)to_rlock,
+                                   .last = (void *)complement(to_lock, to_rlock)};
+    return 0;
+}
+
+static int find_foreign(motet_condition *condition, struct guard *guard)
+{
+    uintptr_t lock = (uintptr_t)motet__load_once(&condition->lock);
+    uintptr_t rlock = (uintptr_t)motet__load_once(&condition->rlock);
+    uintptr_t last = (uintptr_t)motet__load_once(&condition->last);
+    uintptr_t at = (uintptr_t)condition + (lock | rlock);
+
+    if (last != complement(lock, rlock) || (lock && rlock) || at % _Alignof(motet_lock) ||
+        !motet__scope_same(condition, at, lock ? sizeof(motet_lock) : sizeof(motet_rlock)))
+        return motet__explain(EINVAL, "the condition was not made ready in this segment, by "
+                                      "motet_condition_init, or it has been written over");
+    guard->rlock = lock ? NULL : rlock ? (motet_rlock *)at : &condition->own;
+    guard->lock = lock ? (motet_lock *)at : &guard->rlock->lock;
+    guard->scope = MOTET__SHARED;
+    guard->foreign = true;
+    return 0;
+}
+
+/* ---- the lock ---- */
+
 int motet_condition_init(motet_condition *condition, motet_lock *lock)
 {
     if (!condition)
         return EINVAL;
+    if (is_foreign(condition))
+        return init_foreign(condition, lock, NULL);
     *condition = (motet_condition)MOTET_CONDITION_INIT(lock);
     return 0;
 }
@@ -47,85 +110,80 @@ int motet_condition_init_rlock(motet_condition *condition, motet_rlock *rlock)
 {
     if (!condition)
         return EINVAL;
+    if (is_foreign(condition))
+        return init_foreign(condition, NULL, rlock);
     *condition = (motet_condition)MOTET_CONDITION_INIT_RLOCK(rlock);
     return 0;
 }
 
-static motet_lock *lock_of(motet_condition *condition)
-{
-    return condition->lock ? condition->lock : &motet__condition_rlock(condition)->lock;
-}
-
-static bool is_foreign(const motet_condition *condition)
-{
-    return motet__scope(condition) == MOTET__SHARED && motet__scope_foreign(condition);
-}
-
-/* 0 if it can be used. In foreign memory, where others may have put it there, the address of a lock
- * is not looked at. */
-static int check(const motet_condition *condition)
+/* 0 if it can be used, and then with what. */
+static int find(motet_condition *condition, struct guard *guard)
 {
     if (!condition)
         return EINVAL;
-    if ((condition->lock || condition->rlock) && is_foreign(condition))
-        return motet__explain(ENOTSUP, "a condition in a named segment has a lock of its own: the "
-                                       "address of another means nothing to other programs");
+    guard->scope = motet__scope(condition);
+    if (guard->scope == MOTET__SHARED && motet__scope_foreign(condition))
+        return find_foreign(condition, guard);
+    guard->foreign = false;
+    guard->rlock = condition->lock ? NULL : condition->rlock ? condition->rlock : &condition->own;
+    guard->lock = condition->lock ? condition->lock : &guard->rlock->lock;
     return 0;
 }
 
 int motet__condition_shielded(motet_condition *condition)
 {
-    int rc = check(condition);
+    struct guard guard;
+    int rc = find(condition, &guard);
 
     if (rc)
         return rc;
-    return condition->lock ? motet__lock_shielded(condition->lock)
-                           : motet__rlock_shielded(motet__condition_rlock(condition));
+    return guard.rlock ? motet__rlock_shielded(guard.rlock) : motet__lock_shielded(guard.lock);
 }
 
 int motet_condition_acquire(motet_condition *condition, double timeout)
 {
-    int rc = check(condition);
+    struct guard guard;
+    int rc = find(condition, &guard);
 
     if (rc)
         return rc;
-    return condition->lock ? motet_lock_acquire(condition->lock, timeout)
-                           : motet_rlock_acquire(motet__condition_rlock(condition), timeout);
+    return guard.rlock ? motet_rlock_acquire(guard.rlock, timeout)
+                       : motet_lock_acquire(guard.lock, timeout);
 }
 
 int motet_condition_release(motet_condition *condition)
 {
-    int rc = check(condition);
+    struct guard guard;
+    int rc = find(condition, &guard);
 
     if (rc)
         return rc;
-    return condition->lock ? motet_lock_release(condition->lock)
-                           : motet_rlock_release(motet__condition_rlock(condition));
+    return guard.rlock ? motet_rlock_release(guard.rlock) : motet_lock_release(guard.lock);
 }
 
 /* Gives the lock up wholly; returns how often the caller held it beyond once. */
-static uint32_t release_all(motet_condition *condition)
+static uint32_t release_all(const struct guard *guard)
 {
-    motet_rlock *rlock = motet__condition_rlock(condition);
-    uint32_t depth = rlock ? rlock->depth : 0;
+    uint32_t depth = guard->rlock ? guard->rlock->depth : 0;
 
-    if (rlock)
-        rlock->depth = 0;
-    motet_lock_release(lock_of(condition));
+    if (guard->rlock)
+        guard->rlock->depth = 0;
+    motet_lock_release(guard->lock);
     return depth;
 }
 
 /* Takes it back as it was, whatever happens. 0 or EOWNERDEAD. */
-static int acquire_all(motet_condition *condition, uint32_t depth)
+static int acquire_all(const struct guard *guard, uint32_t depth)
 {
-    motet_rlock *rlock = motet__condition_rlock(condition);
-    motet_lock *lock = lock_of(condition);
-    int rc = motet__lock_take(lock, MOTET__NEVER, motet__scope(lock) | MOTET__UNCANCELLED);
+    int rc =
+        motet__lock_take(guard->lock, MOTET__NEVER, motet__scope(guard->lock) | MOTET__UNCANCELLED);
 
-    if (rlock)
-        rlock->depth = depth;
+    if (guard->rlock)
+        guard->rlock->depth = depth;
     return rc;
 }
+
+/* ---- the line ---- */
 
 static void join_line(motet_condition *condition, struct motet__waiter *waiter)
 {
@@ -206,18 +264,18 @@ static uint32_t *notifies_of(motet_condition *condition)
 }
 
 /* wait_notified in foreign memory. */
-static int wait_together(motet_condition *condition, int64_t deadline)
+static int wait_together(motet_condition *condition, const struct guard *guard, int64_t deadline)
 {
     uint32_t *word = notifies_of(condition);
     uint32_t seen = motet__load(word, RELAXED) | SLEEPERS; /* relaxed: under the lock */
     int rc = 0;
 
     motet__store(word, seen, RELAXED);
-    uint32_t depth = release_all(condition);
+    uint32_t depth = release_all(guard);
     /* Relaxed: the lock, taken again, orders all that the notifier did before. */
     while (rc == 0 && motet__load(word, RELAXED) == seen)
         rc = motet__wait_noted(&waitable, condition, word, seen, deadline, MOTET__SHARED);
-    int dead = acquire_all(condition, depth);
+    int dead = acquire_all(guard, depth);
     if ((motet__load(word, RELAXED) | SLEEPERS) != seen)
         rc = 0;
     return dead ? dead : rc;
@@ -233,25 +291,24 @@ static void notify_together(motet_condition *condition)
     motet__wake(word, INT32_MAX, MOTET__SHARED);
 }
 
-static int wait_notified(motet_condition *condition, int64_t deadline)
+static int wait_notified(motet_condition *condition, const struct guard *guard, int64_t deadline)
 {
     struct motet__waiter on_stack = {.next = NULL}, *waiter = &on_stack;
-    unsigned scope = motet__scope(condition);
 
-    if (!motet__lock_mine(lock_of(condition)))
+    if (!motet__lock_mine(guard->lock))
         return EPERM;
-    if (scope == MOTET__SHARED) {
-        if (motet__scope_foreign(condition))
-            return wait_together(condition, deadline);
-        if (motet__scope(lock_of(condition)) != MOTET__SHARED)
+    if (guard->foreign)
+        return wait_together(condition, guard, deadline);
+    if (guard->scope == MOTET__SHARED) {
+        if (motet__scope(guard->lock) != MOTET__SHARED)
             return EINVAL;
         if (!(waiter = motet__waiter_mine()))
             return ENOMEM;
     }
     join_line(condition, waiter);
-    uint32_t depth = release_all(condition);
-    int rc = sleep_in_line(condition, waiter, deadline, scope);
-    int dead = acquire_all(condition, depth);
+    uint32_t depth = release_all(guard);
+    int rc = sleep_in_line(condition, waiter, deadline, guard->scope);
+    int dead = acquire_all(guard, depth);
 
     if (motet__load(&waiter->state, RELAXED) == MOTET__NOTIFIED) {
         motet__self()->notifier = waiter->notifier;
@@ -264,30 +321,32 @@ static int wait_notified(motet_condition *condition, int64_t deadline)
 
 int motet_condition_wait(motet_condition *condition, double timeout)
 {
+    struct guard guard;
     int64_t deadline;
     int rc = motet__deadline(timeout, &deadline);
 
     if (rc == 0)
-        rc = check(condition);
-    return rc ? rc : wait_notified(condition, deadline);
+        rc = find(condition, &guard);
+    return rc ? rc : wait_notified(condition, &guard, deadline);
 }
 
 int motet_condition_wait_for(motet_condition *condition, bool (*predicate)(void *arg), void *arg,
                              double timeout)
 {
+    struct guard guard;
     int64_t deadline;
     int rc = motet__deadline(timeout, &deadline);
 
     if (rc == 0)
-        rc = predicate ? check(condition) : EINVAL;
+        rc = predicate ? find(condition, &guard) : EINVAL;
     if (rc)
         return rc;
-    if (!motet__lock_mine(lock_of(condition)))
+    if (!motet__lock_mine(guard.lock))
         return EPERM;
     while (!predicate(arg)) {
         if (rc)
             return rc;
-        rc = wait_notified(condition, deadline);
+        rc = wait_notified(condition, &guard, deadline);
     }
     return rc == EOWNERDEAD ? rc : 0;
 }
@@ -304,10 +363,9 @@ static bool leave_to_release(motet_lock *lock, uint32_t *state, unsigned scope)
 
 /* Takes the first of the line out. True if it is one that wakes up: neither dead, nor notified by
  * one who died over it. */
-static bool notify_first(motet_condition *condition, unsigned scope)
+static bool notify_first(motet_condition *condition, motet_lock *lock, unsigned scope)
 {
     struct motet__waiter *waiter = condition->first;
-    motet_lock *lock = lock_of(condition);
 
     if (scope == MOTET__SHARED && motet__waiter_dead(waiter)) {
         unlink_waiter(condition, waiter, NULL);
@@ -330,20 +388,20 @@ static bool notify_first(motet_condition *condition, unsigned scope)
 
 int motet_condition_notify(motet_condition *condition, int n)
 {
-    int rc = n < 0 ? EINVAL : check(condition);
+    struct guard guard;
+    int rc = n < 0 ? EINVAL : find(condition, &guard);
 
     if (rc)
         return rc;
-    if (!motet__lock_mine(lock_of(condition)))
+    if (!motet__lock_mine(guard.lock))
         return EPERM;
-    unsigned scope = motet__scope(condition);
-    if (scope == MOTET__SHARED && motet__scope_foreign(condition)) {
+    if (guard.foreign) {
         if (n > 0)
             notify_together(condition);
         return 0;
     }
     while (n > 0 && condition->first)
-        if (notify_first(condition, scope))
+        if (notify_first(condition, guard.lock, guard.scope))
             n--;
     return 0;
 }

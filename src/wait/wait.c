@@ -188,6 +188,14 @@ bool motet__scope_foreign(const volatile void *p)
     return !motet__in_arena(p) && (range_of(p) & FOREIGN);
 }
 
+bool motet__scope_same(const volatile void *p, uintptr_t at, size_t size)
+{
+    uint64_t range = range_of(p);
+    size_t from = at - base_of(range);
+
+    return range && from < size_of(range) && size <= size_of(range) - from;
+}
+
 unsigned motet__scope_otherwise(const volatile void *p)
 {
     if (range_of(p))

@@ -139,6 +139,9 @@ bool motet__scope_remove(void *base, size_t size, bool foreign);
 /* Whether the address, which is shared, lies in a foreign range. */
 bool motet__scope_foreign(const volatile void *p);
 
+/* Whether the `size` bytes at `at` lie in the same range as p, which is in a foreign one. */
+bool motet__scope_same(const volatile void *p, uintptr_t at, size_t size);
+
 /* The rest of motet__scope: where there are ranges, or private objects are watched. */
 unsigned motet__scope_otherwise(const volatile void *p);
 
