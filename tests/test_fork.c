@@ -1,6 +1,6 @@
 /* fork() around motet: by the host program while motet's threads and children are at work, and from
  * inside of tasks. A child must never wait for what a thread of its parent held. */
-#include "harness.h"
+#include "between.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -58,6 +58,12 @@ static int start_threads_again_and_again(void *arg)
     return 0;
 }
 
+static int is_nothing(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    return 0;
+}
+
 /* One thread forks by hand, one starts processes, one threads: whatever they lock, in one order. */
 static void fork_in_every_way(void)
 {
@@ -89,6 +95,126 @@ TEST(forking_in_every_way_threads_first)
     CHECK_INT(motet_thread_join(t, MOTET_FOREVER), 0);
     motet_thread_free(t);
     fork_in_every_way();
+}
+
+/* The list of pools is locked at a fork like the family is, which a start holds already. */
+TEST(forking_in_every_way_pools_after_processes)
+{
+    motet_process *p = motet_process_start(end_at_once, NULL, 0);
+
+    CHECK_INT(motet_process_join(p, MOTET_FOREVER), 0);
+    motet_process_free(p);
+    motet_pool *pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = 1);
+    CHECK_INT(motet_pool_apply(pool, is_nothing, NULL, (int *)NULL, harness_patience()), 0);
+    fork_in_every_way();
+    motet_pool_free(pool);
+}
+
+/* ---- a fork in the middle of the first use of each part ---- */
+
+struct first_use {
+    void (*use)(void);
+    struct worker *forker;
+    int turn; /* atomic: 1: it is to fork; 2: it is about to */
+};
+
+static int see_child_end(void *arg)
+{
+    struct first_use *first = *(struct first_use **)arg;
+
+    WAIT_UNTIL(__atomic_load_n(&first->turn, __ATOMIC_SEQ_CST) == 1);
+    __atomic_store_n(&first->turn, 2, __ATOMIC_SEQ_CST);
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        alarm((unsigned)harness_patience() / 4); /* against one who waits for what nobody has */
+        first->use();
+        _exit(0);
+    }
+    CHECK_INT(wait_for_child(pid), 0);
+    return 0;
+}
+
+static void use_first(void *arg)
+{
+    ((struct first_use *)arg)->use();
+}
+
+/* Either it is through, child and all, or it waits for the one who is stopped. */
+static void fork_beside(void *arg)
+{
+    struct first_use *first = arg;
+
+    __atomic_store_n(&first->turn, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(__atomic_load_n(&first->turn, __ATOMIC_SEQ_CST) == 2);
+    WAIT_UNTIL(!worker_alive(first->forker) || worker_waits(first->forker));
+}
+
+/* In a process of its own, which has used nothing yet but threads. False: the use was through before. */
+static bool fork_after(long n, void (*use)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        struct first_use first = {.use = use}, *its = &first;
+        struct between b = {.n = n, .first = use_first, .second = fork_beside, .arg = &first};
+        between_set_up();
+        first.forker =
+            START(&THREADS, see_child_end, &its); /* now: the other may be stopped in a start */
+        between_start(&b);
+        between_join(&b);
+        CHECK_INT(worker_join(first.forker), 0);
+        _exit(b.reached ? 0 : 17);
+    }
+    status = wait_for_child(pid);
+    if (status != 0)
+        CHECK_INT(status, 17 << 8);
+    return status == 0;
+}
+
+static void in_the_middle_of(void (*use)(void), long usual)
+{
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("the sanitizer's allocator does not survive a fork beside other threads");
+    long stride = sweep_stride(usual);
+
+    for (long n = sweep_first(stride); fork_after(n, use); n += stride)
+        ;
+}
+
+static void count_children(void)
+{
+    CHECK_INT(motet_active_children(NULL, 0), 0);
+}
+
+TEST(a_fork_in_the_middle_of_the_first_look_at_children)
+{
+    in_the_middle_of(count_children, 29);
+}
+
+static void name_program(void)
+{
+    CHECK_INT(motet_set_executable("/proc/self/exe"), 0);
+}
+
+TEST(a_fork_in_the_middle_of_the_first_name_of_the_program)
+{
+    in_the_middle_of(name_program, 97);
+}
+
+static void touch_local(void)
+{
+    static motet_local local = {.size = 8};
+
+    CHECK(motet_local_get(&local) != NULL);
+}
+
+TEST(a_fork_in_the_middle_of_the_first_local)
+{
+    in_the_middle_of(touch_local, 97);
 }
 
 /* ---- the host forks while all sorts of threads are at work ---- */

@@ -15,7 +15,6 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct motet__function *by_name[LISTS], *by_fn[LISTS]; /* under lock, as all their links */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void before_fork(void)
 {
@@ -27,7 +26,8 @@ static void after_fork(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void set_up(void)
+/* The innermost lock of a fork but one: registered before all that wait for it with a lock (sync/across_forks.c). */
+__attribute__((constructor(101))) static void set_up(void)
 {
     pthread_atfork(before_fork, after_fork, after_fork);
 }
@@ -50,7 +50,6 @@ void motet__function_add(struct motet__function *function)
 {
     struct motet__function **name = list_of_name(function->name), **fn = list_of_fn(function->fn);
 
-    pthread_once(&once, set_up);
     pthread_mutex_lock(&lock);
     function->next_name = *name;
     function->next_fn = *fn;

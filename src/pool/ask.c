@@ -1,42 +1,19 @@
 #include "pool/ask.h"
 
-#include "base/thread.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 
 static motet_lock lock;
-static motet__once once = MOTET__ONCE_INIT;
 
-static void before_fork(void)
-{
-    motet__lock(&lock);
-}
+MOTET__ACROSS_FORKS(pools_fork, .lock = &lock, .order = MOTET__ORDER_POOLS);
 
-static void after_fork_parent(void)
-{
-    motet__unlock(&lock);
-}
-
-static void after_fork_child(void)
-{
-    lock = (motet_lock)MOTET_LOCK_INIT;
-}
-
-static void set_up(void)
-{
-    motet__at_fork(before_fork, after_fork_parent, after_fork_child);
-}
-
-/* Prepared for forks before the lock is taken for the first time: the child of another thread's fork would
- * find it held, by nobody, for ever. */
 void motet__pools_lock(void)
 {
-    motet__once_run(&once, set_up);
     motet__lock(&lock);
 }
 
 bool motet__pools_lock_until(int64_t deadline)
 {
-    motet__once_run(&once, set_up);
     return motet__lock_acquire(&lock, deadline, MOTET__UNCANCELLED) == 0;
 }
 

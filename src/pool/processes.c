@@ -21,6 +21,7 @@
 #include "pool/bury.h"
 #include "pool/worker.h"
 #include "process/process.h"
+#include "sync/across_forks.h"
 
 /* A worker that is told to end may take this long before it is killed. */
 #define GRACE MOTET__SECOND
@@ -314,34 +315,30 @@ static void end_pools(void)
     motet__unlock(&exits.lock);
 }
 
-/* The pools of the parent are not the child's to end. */
+/* The pools of the parent are not the child's to end. A fork does not take the lock: end_pools holds it while it
+ * waits for those who may be about to fork. */
 static void after_fork_child(void)
 {
     exits.first = NULL;
     exits.lock = (motet_lock)MOTET_LOCK_INIT;
 }
 
+MOTET__ACROSS_FORKS(exits_fork, .order = MOTET__ORDER_EXITS, .child = after_fork_child);
+
 static motet__once once = MOTET__ONCE_INIT;
-static int set_up_error; /* constant after `once` */
 
 static void set_up(void)
 {
-    set_up_error = motet__at_fork(NULL, NULL, after_fork_child);
     motet__process_before_end(end_pools);
 }
 
-/* Prepared for forks before the lock is taken for the first time: the child of another thread's fork would
- * find it held, by nobody, for ever. */
-static int enlist(struct staff *staff)
+static void enlist(struct staff *staff)
 {
     motet__once_run(&once, set_up);
-    if (set_up_error)
-        return set_up_error;
     motet__lock(&exits.lock);
     staff->next = exits.first;
     exits.first = staff;
     motet__unlock(&exits.lock);
-    return 0;
 }
 
 static void unlist(struct staff *staff)
@@ -392,14 +389,12 @@ static int process_start(motet_pool *pool)
         return errno;
     pool->staff = staff;
     pool->left = 1; /* the monitor, which ends after the last worker */
-    int rc = enlist(staff);
-    if (rc == 0) {
-        rc = motet__os_thread_start(&staff->monitor, monitor, staff, 0);
-        if (rc)
-            unlist(staff);
-    }
-    if (rc)
+    enlist(staff);
+    int rc = motet__os_thread_start(&staff->monitor, monitor, staff, 0);
+    if (rc) {
+        unlist(staff);
         free_staff(staff);
+    }
     return rc;
 }
 

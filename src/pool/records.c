@@ -4,8 +4,8 @@
 
 #include "base/memory.h"
 #include "base/sanitize.h"
-#include "base/thread.h"
 #include "motet/local.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 
 /* A checker sees more when each record is a block of its own. */
@@ -149,28 +149,7 @@ static void bring_back(char **records, uint32_t n)
     motet__unlock(&depot.lock);
 }
 
-static void before_fork(void)
-{
-    motet__lock(&depot.lock);
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&depot.lock);
-}
-
-static void after_fork_child(void)
-{
-    depot.lock = (motet_lock)MOTET_LOCK_INIT;
-}
-
-static motet__once once = MOTET__ONCE_INIT;
-static bool ready; /* constant after `once` */
-
-static void set_up(void)
-{
-    ready = motet__at_fork(before_fork, after_fork_parent, after_fork_child) == 0;
-}
+MOTET__ACROSS_FORKS(depot_fork, .lock = &depot.lock, .order = MOTET__ORDER_DEPOT);
 
 /* The thread ends. */
 static void give_up(void *block, void *arg)
@@ -192,11 +171,8 @@ static struct motet__records *records_of_mine(void)
 {
     struct motet__self *self = motet__self();
 
-    if (motet__unlikely(!self->records)) {
-        motet__once_run(&once, set_up);
-        if (ready)
-            self->records = motet_local_get(&stores);
-    }
+    if (motet__unlikely(!self->records))
+        self->records = motet_local_get(&stores);
     return self->records;
 }
 

@@ -6,6 +6,7 @@
 #include "base/thread.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 #include "wait/note.h"
 
@@ -19,15 +20,8 @@ static struct {
     uint32_t turn;               /* which sleeps here when there are none; atomic */
 } watches;
 
-static motet__once once = MOTET__ONCE_INIT;
-static int set_up_error; /* constant after `once` */
-static void set_up(void);
-
-/* Whoever takes the lock for the first time prepares for forks before that, also where nothing is shared: the
- * child of another thread's fork would find the lock held, by nobody, for ever. */
 void motet__watches_lock(void)
 {
-    motet__once_run(&once, set_up);
     motet__lock(&watches.lock);
 }
 
@@ -201,28 +195,15 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static void before_fork(void)
-{
-    motet__lock(&watches.lock);
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&watches.lock);
-}
-
 /* What the parent watches the child does not. */
 static void after_fork_child(void)
 {
     watches.shared = NULL;
     watches.served = false;
-    watches.lock = (motet_lock)MOTET_LOCK_INIT;
 }
 
-static void set_up(void)
-{
-    set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
-}
+MOTET__ACROSS_FORKS(watches_fork, .lock = &watches.lock, .order = MOTET__ORDER_WATCHES,
+                    .child = after_fork_child);
 
 static int serve_locked(void)
 {
@@ -267,8 +248,8 @@ int motet__watch_add(struct motet__watch *watch)
     if (future->scope != MOTET__SHARED && !motet__task_extra(future))
         return ENOMEM;
     motet__watches_lock();
-    int rc = set_up_error;
-    if (rc == 0 && future->scope == MOTET__SHARED && !watches.shared &&
+    int rc = 0;
+    if (future->scope == MOTET__SHARED && !watches.shared &&
         !motet__task_ended(motet__load(&future->state, ACQUIRE)))
         rc = serve_locked();
     if (rc == 0) {

@@ -25,6 +25,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "shared/arena.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 #include "thread/thread.h"
 
@@ -35,7 +36,6 @@ static struct {
     struct motet__later *later;
     uint64_t started; /* how many children there have been */
     bool waits_at_exit;
-    bool locked_by_start; /* the fork under way is ours, and has taken the lock already */
 } family;
 
 /* Who this process is. Written while it has one thread. */
@@ -48,9 +48,6 @@ static int own_lifeline = -1; /* the descriptor of our end, if we are a child */
 /* Constant once it is set: what must end before the children are waited for, or NULL. */
 static void (*before_end)(void);
 
-static motet__once once = MOTET__ONCE_INIT;
-static int set_up_error;
-
 static void drop(struct motet_process *process)
 {
     if (process->relation != MOTET__CHILD)
@@ -61,21 +58,6 @@ static void drop(struct motet_process *process)
         motet__os_close(process->pidfd);
     motet__free(process->name);
     motet__free(process);
-}
-
-static void before_fork(void)
-{
-    bool ours = motet__lock_mine(&family.lock);
-
-    if (!ours)
-        motet__lock(&family.lock);
-    family.locked_by_start = ours;
-}
-
-static void after_fork_parent(void)
-{
-    if (!family.locked_by_start)
-        motet__unlock(&family.lock);
 }
 
 /* The new child has no children. The lifelines of its siblings are its parent's to hold. */
@@ -96,17 +78,10 @@ static void after_fork_child(void)
         motet__os_close(parent.pidfd);
     parent.pidfd = -1;
     parent.lock = (motet_lock)MOTET_LOCK_INIT;
-    family.locked_by_start = false;
-    family.lock = (motet_lock)MOTET_LOCK_INIT;
 }
 
-static void set_up(void)
-{
-    /* In this order, so that every fork takes family.lock before the registry's. */
-    set_up_error = motet__threads_set_up();
-    if (set_up_error == 0)
-        set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
-}
+MOTET__ACROSS_FORKS(family_fork, .lock = &family.lock, .order = MOTET__ORDER_FAMILY,
+                    .child = after_fork_child);
 
 /* Takes those out of the list that no living child stands in the way of. Under family.lock. */
 static struct motet__later *take_due_locked(void)
@@ -482,8 +457,8 @@ motet_process *motet_process_start_with(motet_target target, const void *arg,
     motet__explain_nothing();
     if (rc == 0) {
         motet__spawn_guard();
-        motet__once_run(&once, set_up);
-        rc = set_up_error ? set_up_error : motet__arena();
+        rc = motet__threads_set_up();
+        rc = rc ? rc : motet__arena();
     }
     if (rc == 0) {
         look_at_one();

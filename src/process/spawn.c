@@ -17,11 +17,14 @@
 #include "base/spawn.h"
 #include "base/symbol.h"
 #include "process/launch.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 
 static bool main_passed; /* written by the main thread before it starts anything */
-static motet_lock lock;  /* guards the next; never held across a fork */
+static motet_lock lock;  /* guards the next */
 static char *executable; /* motet_set_executable's, or NULL */
+
+MOTET__ACROSS_FORKS(program_fork, .lock = &lock, .order = MOTET__ORDER_PROGRAM);
 
 /* ---- what is executed ---- */
 

@@ -26,6 +26,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/thread.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 #include "wait/note.h"
 
@@ -475,23 +476,15 @@ void motet__watch_releases(motet_lock *lock)
 }
 
 #ifndef MOTET_CHECK /* which sees deadlocks itself */
-static void before_fork(void)
-{
-    motet__lock(&motet__watch_lock);
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&motet__watch_lock);
-}
-
 /* The threads of the parent are not there, nor is what they had. The one that goes on has got a new
  * record, and a new number with it. */
 static void after_fork_child(void)
 {
-    motet__watch_lock = (motet_lock)MOTET_LOCK_INIT;
     memset(watch.held, 0, sizeof watch.held); /* few, and never found again */
 }
+
+MOTET__ACROSS_FORKS(watch_fork, .lock = &motet__watch_lock, .order = MOTET__ORDER_DEBUG,
+                    .child = after_fork_child);
 
 __attribute__((constructor)) static void set_up(void)
 {
@@ -506,7 +499,7 @@ __attribute__((constructor)) static void set_up(void)
                 debug);
         return;
     }
-    if (motet__at_fork(before_fork, after_fork_parent, after_fork_child) != 0)
+    if (motet__across_forks_error)
         return;
     motet__watching = true;
     motet__on_long_wait = motet__deadlock_look;

@@ -16,6 +16,7 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 #include "thread/thread.h"
 #include "wait/wait.h"
@@ -62,9 +63,6 @@ static uint32_t ended;         /* atomic: changes with each that is done; slept 
 
 static struct motet__locals *kept; /* between the handlers of a fork: the forking thread's */
 
-static motet__once once = MOTET__ONCE_INIT;
-static int set_up_error;
-
 static void link_block_locked(struct motet__block *block, struct motet__locals *mine)
 {
     struct motet_local *local = block->local;
@@ -93,13 +91,7 @@ static void unlink_block_locked(struct motet__block *block)
 
 static void before_fork(void)
 {
-    motet__lock(&lock);
     kept = motet__self()->locals;
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&lock);
 }
 
 static void free_locals(struct motet__locals *locals)
@@ -113,7 +105,6 @@ static void after_fork_child(void)
 {
     struct motet__locals *mine = kept;
 
-    lock = (motet_lock)MOTET_LOCK_INIT;
     for (struct motet__locals *locals = all, *next; locals; locals = next) {
         next = locals->next;
         if (locals == mine)
@@ -132,12 +123,8 @@ static void after_fork_child(void)
     endings = NULL;
 }
 
-static void set_up(void)
-{
-    set_up_error = motet__threads_set_up(); /* which tells of the ends of threads */
-    if (set_up_error == 0)
-        set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
-}
+MOTET__ACROSS_FORKS(locals_fork, .lock = &lock, .order = MOTET__ORDER_LOCALS, .before = before_fork,
+                    .child = after_fork_child);
 
 /* ---- the variable's number ---------------------------------------------------------------------- */
 
@@ -235,8 +222,8 @@ static int make(struct motet_local *local, struct motet__block **block)
     struct motet__locals *mine = NULL;
     int rc;
 
-    motet__once_run(&once, set_up);
-    if ((rc = set_up_error) || !(mine = locals_of(motet__self())))
+    rc = motet__threads_set_up(); /* which tells of the ends of threads */
+    if (rc || !(mine = locals_of(motet__self())))
         return rc ? rc : ENOMEM;
     motet__lock(&lock);
     rc = number_locked(local);

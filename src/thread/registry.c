@@ -5,13 +5,13 @@
 
 #include "base/memory.h"
 #include "base/process.h"
+#include "sync/across_forks.h"
 
 struct motet__registry motet__registry;
 
 struct motet_thread motet__first_main;
 
 static motet__once once = MOTET__ONCE_INIT;
-static int set_up_error;
 
 /* Under the registry's lock, as is unlisting. */
 void motet__thread_enlist_locked(struct motet_thread *thread)
@@ -98,13 +98,7 @@ struct motet_thread *motet__thread_own(struct motet__self *self)
 
 static void before_fork(void)
 {
-    motet__lock(&motet__registry.lock);
     motet__registry.forker = mine_locked(motet__self());
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&motet__registry.lock);
 }
 
 /* The thread that forked is in the child, and is its main thread. */
@@ -129,7 +123,6 @@ static void after_fork_child(void)
 {
     struct motet_thread *all = motet__registry.first;
 
-    motet__registry.lock = (motet_lock)MOTET_LOCK_INIT;
     motet__registry.first = motet__registry.last = motet__registry.main = NULL;
     motet__registry.exits = 0;
     for (struct motet_thread *thread = all, *next; thread; thread = next) {
@@ -142,16 +135,18 @@ static void after_fork_child(void)
     motet__registry.forker = NULL;
 }
 
+MOTET__ACROSS_FORKS(registry_fork, .lock = &motet__registry.lock, .order = MOTET__ORDER_REGISTRY,
+                    .before = before_fork, .child = after_fork_child);
+
 static void set_up(void)
 {
-    set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
     motet__self_on_end(motet__thread_at_end);
 }
 
 int motet__threads_set_up(void)
 {
     motet__once_run(&once, set_up);
-    return set_up_error;
+    return motet__across_forks_error;
 }
 
 motet_thread *motet_main_thread(void)

@@ -14,6 +14,7 @@
 #include "base/robust.h"
 #include "base/signal.h"
 #include "base/thread.h"
+#include "sync/across_forks.h"
 #include "sync/waiter.h"
 #include "thread/thread.h"
 #include "wait/wait.h"
@@ -32,7 +33,6 @@ typedef void handler_fn(int signum);
 static handler_fn *handlers[MOTET__SIGNALS_MAX + 1]; /* atomic; NULL: not ours */
 
 static motet__once once = MOTET__ONCE_INIT;
-static int set_up_error;
 
 /* Async-signal-safe, and so is what it calls. */
 static void arrive(int signum)
@@ -124,10 +124,12 @@ static void after_fork_child(void)
     }
 }
 
+MOTET__ACROSS_FORKS(signals_fork, .order = MOTET__ORDER_SIGNALS, .before = before_fork,
+                    .child = after_fork_child);
+
 static void set_up(void)
 {
     motet__on_signals(interrupt_wait);
-    set_up_error = motet__at_fork(before_fork, NULL, after_fork_child);
 }
 
 static bool is_a_signal(int signum)
@@ -150,8 +152,8 @@ int motet_signal(int signum, void (*handler)(int signum))
     if (!is_main())
         return EPERM;
     motet__once_run(&once, set_up);
-    if (set_up_error)
-        return set_up_error;
+    if (motet__across_forks_error)
+        return motet__across_forks_error;
     handler_fn *before = motet__load(&handlers[signum], RELAXED); /* changed by this thread alone */
     /* It is there before the first arrives, and not given up before the last has. */
     if (ours)

@@ -23,6 +23,7 @@
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/thread.h"
+#include "sync/across_forks.h"
 #include "sync/lock.h"
 #include "thread/thread.h"
 #include "wait/note.h"
@@ -59,9 +60,6 @@ static struct {
     uint32_t turn;          /* atomic: somebody is to lead; slept on by those that idle */
     uint32_t unfinished;    /* atomic: how many exit waits for; slept on */
 } timers;
-
-static motet__once once = MOTET__ONCE_INIT;
-static int set_up_error;
 
 static bool foreign(const struct motet_timer *timer)
 {
@@ -303,32 +301,17 @@ void motet__timer_abandon(struct motet__self *self)
 
 /* ---- fork and exit ------------------------------------------------------------------------------ */
 
-static void before_fork(void)
-{
-    motet__lock(&timers.lock);
-}
-
-static void after_fork_parent(void)
-{
-    motet__unlock(&timers.lock);
-}
-
 /* No thread of theirs is there: the handles are foreign, and what nobody has is freed. */
 static void after_fork_child(void)
 {
-    timers.lock = (motet_lock)MOTET_LOCK_INIT;
     for (; timers.size > 0; timers.size--)
         drop(timers.heap[timers.size]);
     timers.led = timers.called = false;
     timers.workers = timers.idle = timers.unfinished = 0;
 }
 
-static void set_up(void)
-{
-    set_up_error = motet__threads_set_up();
-    if (set_up_error == 0)
-        set_up_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
-}
+MOTET__ACROSS_FORKS(timers_fork, .lock = &timers.lock, .order = MOTET__ORDER_TIMERS,
+                    .child = after_fork_child);
 
 void motet__timer_leaves(struct motet__self *self)
 {
@@ -388,8 +371,7 @@ motet_timer *motet_timer_start_with(double seconds, motet_target target,
 
     if (motet__deadline(seconds, &deadline) != 0 || !target || !options)
         return fail(NULL, EINVAL);
-    motet__once_run(&once, set_up);
-    int rc = set_up_error;
+    int rc = motet__threads_set_up();
     if (rc == 0 && !options->daemon)
         rc = motet__threads_wait_at_exit();
     struct motet_timer *timer = rc ? NULL : motet__zalloc(sizeof *timer);
