@@ -127,7 +127,7 @@ static int keep_one_in_the_middle(void *arg)
     int depth = 2;
     motet_process *p = motet_process_start(live_on_with_children, &depth, sizeof depth);
 
-    *(int *)*(void **)arg = motet_process_pid(p);
+    __atomic_store_n(*(int **)arg, motet_process_pid(p), __ATOMIC_SEQ_CST);
     CHECK_INT(motet_process_join(p, MOTET_FOREVER), 0);
     CHECK_INT(motet_process_exitcode(p), -SIGKILL);
     return 0;
@@ -140,6 +140,8 @@ TEST(children_go_with_a_parent_in_the_middle)
     CHECK_INT(pipe(ends), 0);
     motet_process *p = motet_process_start(keep_one_in_the_middle, &pid, sizeof pid);
     read_bytes(3);
+    WAIT_UNTIL(
+        __atomic_load_n(pid, __ATOMIC_SEQ_CST)); /* its children may be quicker than their parent */
     kill(*pid, SIGKILL);
     CHECK_INT(motet_process_join(p, harness_patience()), 0);
     CHECK_INT(motet_process_exitcode(p), 0);
