@@ -348,6 +348,68 @@ import json, sys
 print(sum(e["ph"] == "X" and e["args"]["outcome"] == "ok" for e in json.load(open(sys.argv[1]))))
 ' "$scratch/timeline")"
 
+# serve KIND CLIENTS: so many at once, each with two lines, in UTF-8 or in GBK. The last stays, and has had its
+# answer, when the server is told to end: by one signal, and it ends when that client has gone; or by two.
+serve()
+{
+    timeout 300 python3 - "$bin/tcp_server" "$@" <<'END'
+import resource, signal, socket, subprocess, sys
+
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+program, kind, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
+
+def lines(i):
+    return ["你好 %d" % i, "grüße %d" % i if i % 2 else "再见 %d" % i]
+
+def encoding(i):
+    return "utf-8" if i % 2 else "gbk"
+
+def answers(texts):
+    return "".join("your message “%s” was received, over!\n" % text for text in texts)
+
+def connect(port, i):
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall("".join(line + "\n" for line in lines(i)).encode(encoding(i)))
+    return client
+
+def talk(signals):
+    server = subprocess.Popen([program, kind], stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    port = int(server.stdout.readline().split()[1])
+    clients = [connect(port, i) for i in range(n)]
+    right, log = 0, []
+    for i, client in enumerate(clients):
+        client.shutdown(socket.SHUT_WR)
+        got = b"".join(iter(lambda: client.recv(4096), b""))
+        right += got.decode(encoding(i)) == answers(lines(i))
+    last = connect(port, 1)
+    stream = last.makefile(encoding="utf-8")
+    right += stream.readline() + stream.readline() == answers(lines(1))
+    for said in ["no more clients", "the end"][:signals]:
+        server.send_signal(signal.SIGTERM)
+        while not log or log[-1] not in (said, ""): # "": it has ended
+            log.append(server.stdout.readline().rstrip("\n"))
+    if signals == 1:
+        last.shutdown(socket.SHUT_WR)
+    log += server.stdout.read().splitlines()
+    print(right, "have their answers, it ended with", server.wait())
+    got = [line for line in log if line.startswith(("UTF-8: ", "GBK: "))]
+    print(len(got), "lines,", len(set(got)), "of them different")
+    print(*(line for line in log if line not in got), sep=", ")
+
+talk(1)
+n = min(n, 20)
+talk(2)
+END
+}
+for kind in threads processes; do
+    is "tcp_server $kind: a thousand clients" "1001 have their answers, it ended with 0
+2002 lines, 2000 of them different
+no more clients, 1001 clients, 2002 messages
+21 have their answers, it ended with 0
+42 lines, 40 of them different" "$(serve $kind 1000 | sed '$d')"
+done
+
 # ---- locks and conditions
 
 # That the race loses something is likely each time, and sure in a hundred times.
