@@ -36,6 +36,7 @@ struct part { /* a thread that model_run will start */
     void (*fn)(void *);
     void *arg;
     uint32_t group;
+    struct check_thread *thread; /* when it runs */
 };
 
 enum { PARTS = 16 };
@@ -50,11 +51,12 @@ static void *run_part(void *arg)
     return NULL;
 }
 
-static void add_part(const char *name, void (*fn)(void *), void *arg, uint32_t group)
+static int add_part(const char *name, void (*fn)(void *), void *arg, uint32_t group)
 {
     if (part_count == PARTS)
         FAIL("more than %d threads", PARTS);
-    parts[part_count++] = (struct part){name, fn, arg, group};
+    parts[part_count] = (struct part){name, fn, arg, group, NULL};
+    return part_count++;
 }
 
 static uint32_t new_group(bool killable)
@@ -67,19 +69,19 @@ static uint32_t new_group(bool killable)
     return c->groups++;
 }
 
-void model_thread(const char *name, void (*fn)(void *), void *arg)
+int model_thread(const char *name, void (*fn)(void *), void *arg)
 {
-    add_part(name, fn, arg, 0);
+    return add_part(name, fn, arg, 0);
 }
 
-void model_process(const char *name, void (*fn)(void *), void *arg)
+int model_process(const char *name, void (*fn)(void *), void *arg)
 {
-    add_part(name, fn, arg, new_group(false));
+    return add_part(name, fn, arg, new_group(false));
 }
 
-void model_victim(const char *name, void (*fn)(void *), void *arg)
+int model_victim(const char *name, void (*fn)(void *), void *arg)
 {
-    add_part(name, fn, arg, new_group(true));
+    return add_part(name, fn, arg, new_group(true));
 }
 
 void model_run(void)
@@ -92,12 +94,26 @@ void model_run(void)
         if (!t)
             FAIL("more than %d threads", CHECK_THREADS);
         motet__check_name(t, parts[i].name);
+        parts[i].thread = t;
     }
     if (c->alive > 1) {
         me->state = GATHERING;
         motet__check_block(me);
     }
     part_count = 0;
+}
+
+bool model_await(int part)
+{
+    struct check_thread *me = motet__check->current, *it = parts[part].thread;
+
+    if (it->state != ENDED && it->state != KILLED) {
+        me->joined = it;
+        me->state = JOINING;
+        motet__check_block(me);
+    }
+    motet__check_join_clock(me->clock, it->clock); /* the kernel says it after all that it did */
+    return it->state == KILLED;
 }
 
 void model_on_signal(void (*handler)(void))

@@ -80,16 +80,19 @@ struct model_options {
 
 /* ---- in a model ------------------------------------------------------------------------------- */
 
-/* Adds a thread. model_run starts them. */
-void model_thread(const char *name, void (*fn)(void *arg), void *arg);
+/* Adds a thread. model_run starts them. Its number is returned: the first has 0. */
+int model_thread(const char *name, void (*fn)(void *arg), void *arg);
 
 /* Adds a thread that is a process: its private memory is shared by accident, but its death is not.
  * A victim is one that may be killed, at any point. */
-void model_process(const char *name, void (*fn)(void *arg), void *arg);
-void model_victim(const char *name, void (*fn)(void *arg), void *arg);
+int model_process(const char *name, void (*fn)(void *arg), void *arg);
+int model_victim(const char *name, void (*fn)(void *arg), void *arg);
 
 /* Runs all that were added until each has ended or was killed. */
 void model_run(void);
+
+/* In one of them: waits for the end of another, as one who has its pidfd does. Whether it was killed. */
+bool model_await(int number);
 
 /* From now on a signal may come to the calling thread at any point: the handler runs there, before what
  * the thread was about to do; a sleep ends with EINTR. NULL: no more. */
