@@ -64,9 +64,11 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, boo
         return false;
     /* Now `popped` is right. */
     popped = worker->popped;
+    /* In this order: what is claimed may be what runs already, and a task that has failed no longer says on
+     * which other it lay. */
+    busy |= fail_all(worker, pid, exitcode);
     if (worker->claiming)
         busy |= fail(worker, worker->claiming, pid, exitcode);
-    busy |= fail_all(worker, pid, exitcode);
     if (popped) {
         /* Not begun: as if it had been killed at the first instruction of it. */
         motet__task_leave_queue(popped, MOTET__RUNNING_TASK, worker->number);

@@ -1,0 +1,306 @@
+/* Workers that are processes, and are killed at any point: each task ends once, with its result or with the
+ * word that its worker died; one death fails one task at most that had begun, and those that it was in
+ * the middle of beneath; nothing is left in shared memory. */
+#include "check/model.h"
+
+#include <errno.h>
+
+#include "base/atomic.h"
+#include "pool/bury.h"
+#include "pool/pool.h"
+#include "pool/state.h"
+#include "pool/worker.h"
+#include "shared/arena.h"
+
+enum { TASKS = 6 };
+
+static motet_pool *pool;
+static struct motet__backend backend;
+static motet_future *future[TASKS];
+static uint32_t ran[TASKS]; /* atomic: how often it was begun */
+static size_t blocks;       /* in the arena, at first */
+
+/* ---- a pool whose processes are the model's --------------------------------------------------- */
+
+static size_t count_blocks(void)
+{
+    struct motet__arena_usage usage;
+
+    CHECK(motet__arena_check(&usage));
+    return usage.blocks;
+}
+
+static void do_nothing(motet_pool *it)
+{
+    (void)it;
+}
+
+static void ask_nobody(motet_pool *it, struct motet__worker *worker,
+                       const struct motet_future *task)
+{
+    (void)it;
+    (void)worker;
+    (void)task;
+}
+
+/* The pool's own monitor, which would start real processes, goes at once: the model has others. */
+static void dismiss_monitor(void)
+{
+    pool->crew->phase = MOTET__CREW_CLOSED;
+    pool->backend->phase_changed(pool);
+    pool->backend->finish(pool);
+    CHECK_INT(pool->left, 0);
+    pool->crew->phase = MOTET__CREW_OPEN;
+}
+
+static void open_pool(int workers)
+{
+    CHECK_INT(motet__arena(), 0);
+    blocks = count_blocks();
+    CHECK((pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = workers)));
+    dismiss_monitor();
+    backend = *pool->backend;
+    backend.want = NULL;
+    backend.phase_changed = backend.finish = do_nothing;
+    backend.ask = ask_nobody;
+    pool->backend = &backend;
+}
+
+static void close_pool(void)
+{
+    CHECK_INT(motet_pool_close(pool), 0);
+}
+
+/* All tasks have ended, and their handles are freed. */
+static void free_pool(void)
+{
+    CHECK_INT(motet__crew_size(pool->crew), 0);
+    motet_pool_free(pool);
+    /* One that dies after the end of its task, before it has given the record up, takes that along. */
+    CHECK(count_blocks() <= blocks + (size_t)model_killed());
+}
+
+static void be_worker(void *arg)
+{
+    struct motet__worker *worker = arg;
+
+    CHECK_INT(motet__pool_initialize(pool, worker), 0);
+    motet__worker_live(worker);
+}
+
+/* What the monitor does: sees each of the first n threads end, buries those that were killed, and has others
+ * take their places. These are processes of the model's as well, which nobody kills. */
+static void bury(struct motet__worker *worker)
+{
+    bool at_task;
+
+    while (!motet__worker_bury(worker, 4242, -9, &at_task))
+        motet__pause();
+}
+
+static void be_successor(void *arg)
+{
+    struct motet__worker *worker = arg;
+
+    if (!model_await((int)worker->number - 1))
+        return;
+    bury(worker);
+    be_worker(worker);
+}
+
+/* Victims come first: they have the numbers of their seats. */
+static void add_workers(int victims)
+{
+    for (int i = 0; i < (int)pool->crew->count; i++)
+        if (i < victims)
+            model_victim("victim", be_worker, &pool->crew->workers[i]);
+        else
+            model_process("worker", be_worker, &pool->crew->workers[i]);
+    for (int i = 0; i < victims; i++)
+        model_process("monitor", be_successor, &pool->crew->workers[i]);
+}
+
+/* ---- tasks ------------------------------------------------------------------------------------ */
+
+static void note_run(const void *arg)
+{
+    CHECK_INT(motet__add(&ran[*(const int *)arg], 1, RELAXED), 0);
+}
+
+static int run(const void *arg, void *result)
+{
+    note_run(arg);
+    *(int *)result = 10 + *(const int *)arg;
+    return 0;
+}
+
+static void submit(motet_task task, int n)
+{
+    CHECK((future[n] = motet_pool_submit(pool, task, &n, sizeof(int))));
+}
+
+/* The outcome of one, which has ended: 0, or that its worker died. */
+static int outcome(int n)
+{
+    int result = -1, rc = motet_future_result(future[n], &result, 0);
+
+    CHECK(rc == 0 || rc == ECHILD);
+    CHECK_INT(result, rc ? -1 : 10 + n);
+    if (rc == 0)
+        CHECK_INT(ran[n], 1);
+    return rc;
+}
+
+static int free_and_count_failures(int n)
+{
+    int failures = 0;
+
+    for (int i = 0; i < n; i++) {
+        failures += outcome(i) != 0;
+        motet_future_free(future[i]);
+    }
+    return failures;
+}
+
+static void wait_for_all(void *arg)
+{
+    for (int i = 0; i < (int)(intptr_t)arg; i++)
+        CHECK_INT(motet_future_wait(future[i], MOTET_FOREVER), 0);
+}
+
+/* ---- one worker, and its successor ------------------------------------------------------------ */
+
+MODEL(pool_deaths_of_one, .kills = 1, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(1);
+    submit(run, 0);
+    submit(run, 1);
+    close_pool();
+    add_workers(1);
+    model_process("waits", wait_for_all, (void *)2);
+    model_run();
+    CHECK(free_and_count_failures(2) <= model_killed());
+    free_pool();
+}
+
+MODEL(pool_deaths_of_one_of_two, .kills = 1, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(2);
+    for (int i = 0; i < 3; i++)
+        submit(run, i);
+    close_pool();
+    add_workers(1);
+    model_process("waits", wait_for_all, (void *)3);
+    model_run();
+    CHECK(free_and_count_failures(3) <= model_killed());
+    free_pool();
+}
+
+MODEL(pool_deaths_of_two, .kills = 2, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(2);
+    for (int i = 0; i < 2; i++)
+        submit(run, i);
+    close_pool();
+    add_workers(2);
+    model_process("waits", wait_for_all, (void *)2);
+    model_run();
+    CHECK(free_and_count_failures(2) <= model_killed());
+    free_pool();
+}
+
+/* ---- one that is given up --------------------------------------------------------------------- */
+
+/* As a call does that waits no longer. (Cancelling what runs would take locks that each process has of its own,
+ * and that the model's have in common.) */
+static void give_second_up(void *arg)
+{
+    bool prevented = motet__task_leave_queue(future[1], MOTET__CANCELLED, 0);
+
+    (void)arg;
+    wait_for_all((void *)2);
+    int rc = motet_future_result_with(future[1], NULL, 0, 0);
+    CHECK(prevented ? rc == ECANCELED : rc == 0 || rc == ECHILD);
+    CHECK(!prevented || ran[1] == 0);
+}
+
+MODEL(pool_deaths_and_one_given_up, .kills = 1, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(1);
+    submit(run, 0);
+    submit(run, 1);
+    close_pool();
+    add_workers(1);
+    model_process("gives up", give_second_up, NULL);
+    model_run();
+    CHECK((outcome(0) != 0) + (motet__task_outcome(future[1]) == ECHILD) <= model_killed());
+    motet_future_free(future[0]);
+    motet_future_free(future[1]);
+    free_pool();
+}
+
+/* ---- one on the other ------------------------------------------------------------------------- */
+
+/* Waits for the second, which lies in the queue behind it. */
+static int wait_for_second(const void *arg, void *result)
+{
+    note_run(arg);
+    CHECK_INT(motet_future_wait(future[1], MOTET_FOREVER), 0);
+    CHECK(motet_future_done(future[1]));
+    *(int *)result = 10 + *(const int *)arg;
+    return 0;
+}
+
+/* Both fail if the worker dies at the upper one. */
+MODEL(pool_deaths_nested, .kills = 1, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(1);
+    submit(wait_for_second, 0);
+    submit(run, 1);
+    close_pool();
+    add_workers(1);
+    model_process("waits", wait_for_all, (void *)2);
+    model_run();
+    CHECK(free_and_count_failures(2) <= 2 * model_killed());
+    free_pool();
+}
+
+MODEL(pool_deaths_nested_of_two, .kills = 2, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(2);
+    submit(wait_for_second, 0);
+    submit(run, 1);
+    close_pool();
+    add_workers(2);
+    model_process("waits", wait_for_all, (void *)2);
+    model_run();
+    CHECK(free_and_count_failures(2) <= 2 * model_killed());
+    free_pool();
+}
+
+/* ---- terminating ------------------------------------------------------------------------------ */
+
+static void terminate(void *arg)
+{
+    (void)arg;
+    CHECK_INT(motet_pool_terminate(pool), 0);
+    wait_for_all((void *)2);
+}
+
+/* What was begun ends, well or by a death; the rest never runs. */
+MODEL(pool_deaths_while_terminated, .kills = 1, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(1);
+    submit(run, 0);
+    submit(run, 1);
+    add_workers(1);
+    model_process("terminates", terminate, NULL);
+    model_run();
+    for (int i = 0; i < 2; i++) {
+        int rc = motet_future_result_with(future[i], NULL, 0, 0);
+        CHECK(rc == 0 || rc == ECHILD || rc == ECANCELED);
+        CHECK(rc ? ran[i] <= 1 : ran[i] == 1);
+        motet_future_free(future[i]);
+    }
+    free_pool();
+}
