@@ -16,7 +16,11 @@
 #include "pool/pool.h"
 #include "pool/state.h"
 
+#ifdef MOTET_CHECK
+enum { PIECES_PER_WORKER = 8, WINDOW = 2 }; /* a model has few pieces */
+#else
 enum { PIECES_PER_WORKER = 8, WINDOW = 1024 };
+#endif
 
 /* The argument of a task. */
 struct piece {

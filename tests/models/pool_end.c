@@ -348,6 +348,43 @@ MODEL(end_terminated_while_an_iterator_feeds, .preemptions = 2, .leaks = true, .
     end();
 }
 
+/* A loop of which two pieces at most are on their way: see loop.c. */
+static int run_range(size_t begin, size_t end, const void *arg)
+{
+    (void)arg;
+    CHECK_INT(end, begin + 1);
+    CHECK_INT(motet__add(&ran[begin], 1, RELAXED), 0);
+    return 0;
+}
+
+static void loop(void *arg)
+{
+    int rc = motet_parallel_for(pool, 0, 3, 1, run_range, NULL, MOTET_FOREVER);
+
+    CHECK(rc == 0 || rc == EPIPE || (arg && rc == ECANCELED));
+    for (int i = 0; i < 3 && rc == 0; i++)
+        CHECK_INT(ran[i], 1);
+    CHECK(rc != EPIPE || ran[0] + ran[1] + ran[2] == 0);
+}
+
+MODEL(end_closed_while_a_loop_runs, .preemptions = 2, .leaks = true, .percent = 25)
+{
+    open_pool(1);
+    model_thread("loops", loop, NULL);
+    model_thread("closes", close_pool, NULL);
+    model_run();
+    end();
+}
+
+MODEL(end_terminated_while_a_loop_runs, .preemptions = 2, .leaks = true, .percent = 25)
+{
+    open_pool(1);
+    model_thread("loops", loop, &pool);
+    model_thread("terminates", terminate, NULL);
+    model_run();
+    end();
+}
+
 /* ---- a pool that breaks ----------------------------------------------------------------------- */
 
 static int fail(void *arg)
