@@ -17,26 +17,6 @@
 
 /* ---- somebody is killed ---- */
 
-struct gate {
-    int begun, open, pid; /* atomic */
-};
-
-static int begun(struct gate *gate)
-{
-    return __atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST);
-}
-
-static int pass_gate(const void *arg, void *result)
-{
-    struct gate *gate = *(struct gate *const *)arg;
-
-    (void)result;
-    __atomic_store_n(&gate->pid, getpid(), __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
-    WAIT_UNTIL(__atomic_load_n(&gate->open, __ATOMIC_SEQ_CST));
-    return 0;
-}
-
 static void is_squared(motet_pool *pool, int n)
 {
     long result = -1;
@@ -60,7 +40,7 @@ TEST(a_killed_worker_fails_its_own_task_alone)
     CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
     CHECK_CONTAINS(motet_future_error(f), "killed by SIGKILL");
     is_squared(pool, 12); /* by the one that has taken its place */
-    __atomic_store_n(&other->open, 1, __ATOMIC_SEQ_CST);
+    open_gate(other);
     CHECK_INT(motet_future_result(g, (int *)NULL, harness_patience()), 0);
     motet_future_free(f);
     motet_future_free(g);

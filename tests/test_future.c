@@ -4,21 +4,15 @@
 #include <limits.h>
 #include <math.h>
 
-struct gate {
-    int begun, open; /* atomic */
-};
-
-static int pass_gate(const void *arg, void *result)
+static int answer_behind_gate(const void *arg, void *result)
 {
-    struct gate *gate = *(struct gate *const *)arg;
+    int rc = pass_gate(arg, NULL);
 
-    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
-    WAIT_UNTIL(__atomic_load_n(&gate->open, __ATOMIC_SEQ_CST));
     *(int *)result = 42;
-    return 0;
+    return rc;
 }
 
-static int return_error(const void *arg, void *result)
+static int say_99_and_fail(const void *arg, void *result)
 {
     if (result)
         *(int *)result = 99;
@@ -52,7 +46,7 @@ TEST_KINDS(wrong_arguments_get_an_error)
     CHECK(motet_future_error(NULL) == NULL);
     motet_future_free(NULL);
 
-    motet_future *f = motet_pool_submit(pool, return_error, &(int){0}, sizeof(int));
+    motet_future *f = motet_pool_submit(pool, say_99_and_fail, &(int){0}, sizeof(int));
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         CHECK_INT(motet_future_wait(f, wrong[i]), EINVAL);
         CHECK_INT(motet_future_result(f, &result, wrong[i]), EINVAL);
@@ -76,11 +70,11 @@ TEST_KINDS(queued_running_done)
 {
     struct gate *gate = kind->alloc(sizeof *gate);
     motet_pool *pool = open_pool(kind, 1);
-    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, sizeof(int));
-    motet_future *g = motet_pool_submit(pool, pass_gate, &gate, sizeof(int));
+    motet_future *f = motet_pool_submit(pool, answer_behind_gate, &gate, sizeof(int));
+    motet_future *g = motet_pool_submit(pool, answer_behind_gate, &gate, sizeof(int));
     int result = -1;
 
-    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST) == 1);
+    WAIT_UNTIL(begun(gate) == 1);
     CHECK(motet_future_running(f) && !motet_future_done(f));
     CHECK(!motet_future_running(g) && !motet_future_done(g));
     CHECK_STR(motet_future_error(f), "the task has not ended");
@@ -94,7 +88,7 @@ TEST_KINDS(queued_running_done)
     CHECK_INT(motet_future_wait(g, 0.7), ETIMEDOUT);
     CHECK(harness_now() - begin >= 0.7);
     CHECK_INT(result, -1);
-    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
+    open_gate(gate);
     CHECK_INT(motet_future_result(g, &result, harness_patience()), 0);
     CHECK_INT(result, 42);
     CHECK(motet_future_done(f) && !motet_future_running(f));
@@ -143,28 +137,28 @@ TEST_KINDS(the_error_of_a_task)
 
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         int n = errors[i], result = 5;
-        motet_future *f = motet_pool_submit(pool, return_error, &n, sizeof(int));
+        motet_future *f = motet_pool_submit(pool, say_99_and_fail, &n, sizeof(int));
         CHECK_INT(motet_future_result(f, &result, harness_patience()), n);
         CHECK_INT(result, 5);
         CHECK(motet_future_done(f));
-        CHECK_CONTAINS(motet_future_error(f), "task return_error: ");
+        CHECK_CONTAINS(motet_future_error(f), "task say_99_and_fail: ");
         CHECK(motet_future_error(f) == motet_future_error(f));
         CHECK_INT(motet_future_result(f, &result, 0), n);
         motet_future_free(f);
     }
     int n = ENOENT;
-    motet_future *f = motet_pool_submit(pool, return_error, &n, 0, .name = "bake bread");
+    motet_future *f = motet_pool_submit(pool, say_99_and_fail, &n, 0, .name = "bake bread");
     CHECK_INT(motet_future_wait(f, harness_patience()), 0);
     CHECK_STR(motet_future_error(f), "task bake bread: No such file or directory (ENOENT)");
     motet_future_free(f);
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = 0;
-    f = motet_pool_submit(pool, return_error, &n, 0, .name = name);
+    f = motet_pool_submit(pool, say_99_and_fail, &n, 0, .name = name);
     memset(name, 'x', sizeof name - 1); /* it was copied */
     CHECK_INT(motet_future_wait(f, harness_patience()), 0);
     CHECK_CONTAINS(motet_future_error(f), "task nnnnn");
     motet_future_free(f);
-    f = motet_pool_submit_with(pool, return_error, &n, sizeof n, NULL);
+    f = motet_pool_submit_with(pool, say_99_and_fail, &n, sizeof n, NULL);
     CHECK_INT(motet_future_wait(f, harness_patience()), 0);
     CHECK(motet_future_error(f) != NULL);
     motet_future_free(f);
@@ -195,16 +189,16 @@ TEST_KINDS(waited_for_by_many)
     motet_pool *pool = open_pool(kind, 1);
     struct worker *w[5];
 
-    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, sizeof(int));
+    motet_future *f = motet_pool_submit(pool, answer_behind_gate, &gate, sizeof(int));
     for (int i = 0; i < 5; i++) /* processes too, if the record is shared */
         w[i] = START(kind, wait_for_result, &f);
     for (int i = 0; i < 5; i++)
         WAIT_UNTIL(worker_waits(w[i]));
-    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
+    open_gate(gate);
     for (int i = 0; i < 5; i++)
         CHECK_INT(worker_join(w[i]), 0);
     motet_future_free(f);
-    f = motet_pool_submit(pool, return_error, &(int){ENOENT}, 0);
+    f = motet_pool_submit(pool, say_99_and_fail, &(int){ENOENT}, 0);
     TOGETHER(&THREADS, 4, ask_for_error, &f);
     motet_future_free(f);
     close_pool(pool);
@@ -220,14 +214,14 @@ TEST_KINDS(a_cancelled_thread_stops_waiting)
 {
     struct gate *gate = kind->alloc(sizeof *gate);
     motet_pool *pool = open_pool(kind, 1);
-    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, sizeof(int));
+    motet_future *f = motet_pool_submit(pool, answer_behind_gate, &gate, sizeof(int));
     struct worker *w = START(&THREADS, wait_for_ever, &f);
     int result;
 
     WAIT_UNTIL(worker_waits(w));
     CHECK_INT(motet_thread_cancel(worker_thread(w)), 0);
     CHECK_INT(worker_join(w), ECANCELED);
-    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
+    open_gate(gate);
     CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
     motet_future_free(f);
     close_pool(pool);
@@ -240,7 +234,7 @@ TEST_KINDS(futures_outlive_the_pool)
     motet_future *f[30];
 
     for (int i = 0; i < 30; i++)
-        f[i] = motet_pool_submit(pool, return_error, &i, sizeof(int));
+        f[i] = motet_pool_submit(pool, say_99_and_fail, &i, sizeof(int));
     close_pool(pool);
     pool = open_pool(kind, 2); /* which may get the memory of the other */
     for (int i = 0; i < 30; i++) {

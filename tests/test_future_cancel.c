@@ -9,17 +9,7 @@ struct talk {
     motet_future *inner;
 };
 
-static int get(int *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
-static void set(int *word, int value)
-{
-    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-}
-
-static int pass_gate(const void *arg, void *result)
+static int pass_when_open(const void *arg, void *result)
 {
     struct talk *talk = *(struct talk *const *)arg;
 
@@ -73,7 +63,7 @@ TEST_KINDS(a_queued_task_never_runs)
 {
     struct talk *talk = kind->alloc(sizeof *talk);
     motet_pool *pool = open_pool(kind, 1);
-    motet_future *busy = motet_pool_submit(pool, pass_gate, &talk, 0);
+    motet_future *busy = motet_pool_submit(pool, pass_when_open, &talk, 0);
 
     WAIT_UNTIL(get(&talk->begun));
     motet_future *f = motet_pool_submit(pool, count_run, &talk, 0, .name = "late");
@@ -109,7 +99,7 @@ TEST_KINDS(a_cancelled_task_wakes_who_waits)
 {
     struct talk *talk = kind->alloc(sizeof *talk);
     motet_pool *pool = open_pool(kind, 1);
-    motet_future *busy = motet_pool_submit(pool, pass_gate, &talk, 0);
+    motet_future *busy = motet_pool_submit(pool, pass_when_open, &talk, 0);
     motet_future *f = motet_pool_submit(pool, count_run, &talk, 0);
 
     WAIT_UNTIL(get(&talk->begun));

@@ -3,41 +3,10 @@
 
 #include <signal.h>
 
-struct gate {
-    int begun, open, pid; /* atomic */
-};
-
-static int get(int *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
-static void open_gate(struct gate *gate)
-{
-    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
-}
-
-static int pass_gate(const void *arg, void *result)
-{
-    struct gate *gate = *(struct gate *const *)arg;
-
-    (void)result;
-    __atomic_store_n(&gate->pid, getpid(), __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
-    WAIT_UNTIL(get(&gate->open));
-    return 0;
-}
-
 static int fail_behind_gate(const void *arg, void *result)
 {
     pass_gate(arg, result);
     return ENOENT;
-}
-
-static int return_error(const void *arg, void *result)
-{
-    (void)result;
-    return *(const int *)arg;
 }
 
 /* N gates, each with a task behind it, all of which have begun. */
@@ -52,7 +21,7 @@ static void begin(const struct kind *kind, motet_pool *pool, struct gate **gates
         f[i] = i == failing ? motet_pool_submit(pool, fail_behind_gate, &gate, 0)
                             : motet_pool_submit(pool, pass_gate, &gate, 0);
         CHECK(f[i]);
-        WAIT_UNTIL(get(&gate->begun));
+        WAIT_UNTIL(begun(gate));
     }
 }
 
@@ -317,7 +286,7 @@ TEST_KINDS(called_when_it_is_done)
     motet_future *f = motet_pool_submit(pool, fail_behind_gate, &gate, 0);
 
     CHECK_INT(motet_future_on_done(f, note, &calls), 0);
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     CHECK_INT(get(&calls.count), 0);
     open_gate(gate);
     WAIT_UNTIL(get(&calls.count) == 1);
@@ -390,7 +359,7 @@ TEST_KINDS(called_when_it_is_cancelled)
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
     motet_future *g = motet_pool_submit(pool, pass_gate, &gate, 0);
 
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     CHECK_INT(motet_future_on_done(f, note, &calls), 0);
     CHECK_INT(motet_future_on_done(g, note, &terminated), 0);
     CHECK_INT(motet_future_cancel(f), 0);
@@ -433,7 +402,7 @@ TEST_KINDS(a_long_chain_takes_no_stack)
     motet_future *busy = motet_pool_submit(pool, pass_gate, &gate, 0);
     int ended = 0;
 
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     for (long i = 0; i < n; i++) {
         links[i].future = motet_pool_submit(pool, pass_gate, &gate, 0);
         links[i].next = i + 1 < n ? &links[i + 1] : NULL;

@@ -4,37 +4,6 @@
 
 #include <signal.h>
 
-struct gate {
-    int begun, open, pid, calls; /* atomic */
-};
-
-static int get(int *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
-static void open_gate(struct gate *gate)
-{
-    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
-}
-
-static int pass_gate(const void *arg, void *result)
-{
-    struct gate *gate = *(struct gate *const *)arg;
-
-    (void)result;
-    __atomic_store_n(&gate->pid, getpid(), __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
-    WAIT_UNTIL(get(&gate->open) || motet_cancelled());
-    return motet_cancelled() ? ECANCELED : 0;
-}
-
-static int return_error(const void *arg, void *result)
-{
-    (void)result;
-    return *(const int *)arg;
-}
-
 /* The numbers from *state on. */
 static int count_up(void *state, void *arg)
 {
@@ -259,7 +228,7 @@ TEST_KINDS(terminated_meanwhile)
             gates[i] = gate;
         motet_iterator *it =
             both[k](pool, pass_gate, gates, sizeof *gates, 50, &(motet_imap_options){.chunk = 3});
-        WAIT_UNTIL(get(&gate->begun));
+        WAIT_UNTIL(begun(gate));
         CHECK_INT(motet_pool_terminate(pool), 0);
         int rc = motet_iterator_next(it, NULL, harness_patience()), n = 0;
         for (; rc == ECANCELED && n < 50; n++)
@@ -283,7 +252,7 @@ TEST_KINDS(given_up)
             gates[i] = gate;
         motet_iterator *it =
             both[k](pool, pass_gate, gates, sizeof *gates, 50, &(motet_imap_options){.chunk = 2});
-        WAIT_UNTIL(get(&gate->begun) == 2);
+        WAIT_UNTIL(begun(gate) == 2);
         motet_iterator_free(it);
         open_gate(gate);
         motet_future *f = motet_pool_submit(pool, return_error, &(int){0}, 0);
@@ -399,12 +368,10 @@ TEST_PROCESSES(an_item_that_kills_its_worker_is_one_item)
 
 static int die_when_closed(const void *arg, void *result)
 {
-    static const int zero;
     struct gate *gate = *(struct gate *const *)arg;
 
     (void)result;
-    if (__atomic_fetch_add(&gate->calls, 1, __ATOMIC_SEQ_CST) == zero) {
-        __atomic_store_n(&gate->begun, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_fetch_add(&gate->begun, 1, __ATOMIC_SEQ_CST) == 0) {
         WAIT_UNTIL(get(&gate->open));
         raise(SIGKILL);
     }
@@ -427,11 +394,11 @@ TEST_PROCESSES(closed_before_a_death)
 
     nested = open_pool(kind, 1);
     struct worker *w = START(&THREADS, map_gates, &gate);
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     CHECK_INT(motet_pool_close(nested), 0);
     open_gate(gate);
     CHECK_INT(worker_join(w), ECHILD);
-    CHECK_INT(get(&gate->calls), 40);
+    CHECK_INT(begun(gate), 40);
     CHECK_INT(motet_pool_join(nested, harness_patience()), 0);
     motet_pool_free(nested);
     kind->free(gate);

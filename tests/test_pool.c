@@ -13,31 +13,6 @@ static int succeed(const void *arg, void *result)
     return 0;
 }
 
-/* A task that begins, and goes on until it is told to end. */
-struct gate {
-    int begun, open; /* atomic */
-};
-
-static int pass_gate(const void *arg, void *result)
-{
-    struct gate *gate = *(struct gate *const *)arg;
-
-    (void)result;
-    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
-    WAIT_UNTIL(__atomic_load_n(&gate->open, __ATOMIC_SEQ_CST) || motet_cancelled());
-    return motet_cancelled() ? ECANCELED : 0;
-}
-
-static void open_gate(struct gate *gate)
-{
-    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
-}
-
-static int begun(struct gate *gate)
-{
-    return __atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST);
-}
-
 static int ignore_sigterm(const void *arg, void *result)
 {
     struct gate *gate = *(struct gate *const *)arg;

@@ -11,45 +11,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-struct gate {
-    int begun, open, pid, runs; /* atomic */
-};
-
-static int get(int *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
-static void set(int *word, int value)
-{
-    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-}
-
-static int pass_gate(const void *arg, void *result)
-{
-    struct gate *gate = *(struct gate *const *)arg;
-
-    (void)result;
-    set(&gate->pid, getpid());
-    __atomic_add_fetch(&gate->runs, 1, __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
-    WAIT_UNTIL(get(&gate->open) || motet_cancelled());
-    return motet_cancelled() ? ECANCELED : 0;
-}
-
-/* All works as if nothing had happened. */
-static void check_pool(motet_pool *pool)
-{
-    for (int i = 0; i < 8; i++) {
-        long result = -1;
-        motet_future *f = motet_pool_submit(pool, square, &i, sizeof(long));
-        CHECK(f != NULL);
-        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
-        CHECK_INT(result, (long)i * i);
-        motet_future_free(f);
-    }
-}
-
 static void ends_with(motet_future *f, int error)
 {
     CHECK(f != NULL);
@@ -195,7 +156,7 @@ static void it_goes_on_after_a_death(const struct kind *kind, const char *text)
     for (int i = 0; i < 3; i++) {
         *gate = (struct gate){0};
         motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
-        WAIT_UNTIL(get(&gate->begun));
+        WAIT_UNTIL(begun(gate));
         CHECK_INT(kill(gate->pid, SIGKILL), 0);
         CHECK_INT(motet_future_wait(f, harness_patience()), 0);
         CHECK_CONTAINS(motet_future_error(f), text);
@@ -262,7 +223,7 @@ TEST_PROCESSES(a_dead_worker_has_left_a_child_with_all_its_descriptors)
     ends_with(motet_pool_submit(pool, leave_a_child, &gate, 0), ECHILD);
     check_pool(pool);
     close_pool(pool);
-    set(&gate->open, 1);
+    open_gate(gate);
     WAIT_UNTIL(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
     kind->free(gate);
 }
@@ -274,9 +235,9 @@ TEST_PROCESSES(a_worker_that_is_stopped_is_not_dead)
     motet_pool *pool = open_pool(kind, 2);
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
 
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     CHECK_INT(kill(gate->pid, SIGSTOP), 0);
-    set(&gate->open, 1);
+    open_gate(gate);
     check_pool(pool);
     CHECK_INT(motet_future_wait(f, 0.05), ETIMEDOUT);
     CHECK_INT(motet_pool_close(pool), 0);
@@ -285,7 +246,7 @@ TEST_PROCESSES(a_worker_that_is_stopped_is_not_dead)
     CHECK_INT(kill(gate->pid, SIGCONT), 0);
     ends_with(f, 0);
     CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
-    CHECK_INT(gate->runs, 1);
+    CHECK_INT(begun(gate), 1);
     motet_pool_free(pool);
     kind->free(gate);
 }
@@ -297,7 +258,7 @@ TEST_PROCESSES(a_worker_that_is_stopped_ends_with_its_pool)
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
 
     without_tsan();
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     CHECK_INT(kill(gate->pid, SIGSTOP), 0);
     CHECK_INT(motet_pool_terminate(pool), 0);
     CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
@@ -326,7 +287,7 @@ TEST_PROCESSES(a_task_that_blocks_all_signals_ends_with_its_pool)
     motet_future *f = motet_pool_submit(pool, hear_nothing, &gate, 0);
 
     without_tsan();
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     CHECK_INT(motet_future_cancel(f), 0);
     CHECK_INT(motet_pool_terminate(pool), 0);
     CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
@@ -352,7 +313,7 @@ TEST_PROCESSES(a_task_that_closes_all_descriptors_harms_nobody)
     ends_with(motet_pool_submit(pool, close_all, NULL, 0), 0);
     check_pool(pool);
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
-    WAIT_UNTIL(get(&gate->begun));
+    WAIT_UNTIL(begun(gate));
     CHECK_INT(kill(gate->pid, SIGKILL), 0);
     ends_with(f, ECHILD);
     check_pool(pool);
@@ -418,7 +379,7 @@ TEST_PROCESSES(whoever_is_killed_takes_along_all_below)
     without_tsan();
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* all of them are then this process's to wait for */
     struct worker *w = START(kind, has_pools_below_pools, &gate);
-    WAIT_UNTIL(get(&gate->begun) == 4);
+    WAIT_UNTIL(begun(gate) == 4);
     worker_kill(w);
     CHECK_INT(worker_join(w), -SIGKILL);
     WAIT_UNTIL(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
@@ -601,7 +562,7 @@ TEST_KINDS(a_callback_may_do_anything_but_stay)
         CHECK((c.other = motet_pool_submit(c.pool, pass_gate, &other, 0)));
         set(&other->open, acts[i] != cancel_it);
         CHECK_INT(motet_future_on_done(c.future, take_a_message, &c), 0);
-        set(&gate->open, 1);
+        open_gate(gate);
         WAIT_UNTIL(get(&c.ended));
         WAIT_UNTIL(get(&c.again) == (acts[i] == watch_the_same));
         CHECK_INT(motet_future_wait(c.other, harness_patience()), 0);

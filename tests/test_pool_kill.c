@@ -22,34 +22,6 @@ TEST(deaths_of_workers)
 #include "queue/body.h"
 #include "shared/arena.h"
 
-/* All works as if nothing had happened. */
-static void check_pool(motet_pool *pool)
-{
-    for (int i = 0; i < 20; i++) {
-        long result = -1;
-        motet_future *f = motet_pool_submit(pool, square, &i, sizeof(long));
-        CHECK(f != NULL);
-        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
-        CHECK_INT(result, (long)i * i);
-        motet_future_free(f);
-    }
-}
-
-struct gate {
-    int begun, open, pid; /* atomic */
-};
-
-static int pass_gate(const void *arg, void *result)
-{
-    struct gate *gate = *(struct gate *const *)arg;
-
-    (void)result;
-    __atomic_store_n(&gate->pid, getpid(), __ATOMIC_SEQ_CST);
-    __atomic_add_fetch(&gate->begun, 1, __ATOMIC_SEQ_CST);
-    WAIT_UNTIL(__atomic_load_n(&gate->open, __ATOMIC_SEQ_CST));
-    return 0;
-}
-
 /* One who lives has the queue's get end, and is stopped there, or slow: the dead worker was not at it,
  * and is buried all the same. */
 TEST(buried_while_another_holds_the_queue)
@@ -58,7 +30,7 @@ TEST(buried_while_another_holds_the_queue)
     motet_pool *pool = open_pool(&PROCESSES, 1);
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
 
-    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
+    WAIT_UNTIL(begun(gate));
     motet_lock *getter = pool->crew->queue->getter;
     CHECK_INT(motet_lock_acquire(getter, harness_patience()), 0);
     kill(gate->pid, SIGKILL);
@@ -79,8 +51,7 @@ TEST(killed_in_a_task)
     motet_future *h[50];
     char text[100];
 
-    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST) &&
-               __atomic_load_n(&other->begun, __ATOMIC_SEQ_CST));
+    WAIT_UNTIL(begun(gate) && begun(other));
     for (int i = 0; i < 50; i++)
         h[i] = motet_pool_submit(pool, square, &i, sizeof(long));
     kill(gate->pid, SIGKILL);
@@ -94,7 +65,7 @@ TEST(killed_in_a_task)
         motet_future_free(h[i]);
     }
     CHECK(!motet_future_done(g));
-    __atomic_store_n(&other->open, 1, __ATOMIC_SEQ_CST);
+    open_gate(other);
     CHECK_INT(motet_future_result(g, (int *)NULL, harness_patience()), 0);
     motet_future_free(f);
     motet_future_free(g);
@@ -436,12 +407,12 @@ TEST(sigint_to_the_group_leaves_the_workers_alive)
     motet_pool *pool = open_pool(&PROCESSES, 2);
     motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
 
-    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
+    WAIT_UNTIL(begun(gate));
     check_pool(pool);
     signal(SIGINT, SIG_IGN);
     CHECK_INT(kill(0, SIGINT), 0);
     nanosleep(&(struct timespec){0, 50000000}, NULL);
-    __atomic_store_n(&gate->open, 1, __ATOMIC_SEQ_CST);
+    open_gate(gate);
     CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), 0);
     motet_future_free(f);
     check_pool(pool);
@@ -497,7 +468,7 @@ TEST(deaths_leave_no_memory_behind)
         motet_pool *pool = open_pool(&PROCESSES, 2);
         *gate = (struct gate){0};
         motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 1000), *g[100];
-        WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
+        WAIT_UNTIL(begun(gate));
         for (int i = 0; i < 100; i++)
             g[i] = motet_pool_submit(pool, square, &i, sizeof(long));
         kill(gate->pid, SIGKILL);

@@ -92,13 +92,13 @@ TEST(an_endless_chain_lets_others_in)
     close_pool(pool);
 }
 
-static motet_event begun, may_end;
+static motet_event has_begun, may_end;
 static long done; /* atomic */
 
 static int be_long(const void *arg, void *result)
 {
     (void)arg, (void)result;
-    motet_event_set(&begun);
+    motet_event_set(&has_begun);
     return motet_event_wait(&may_end, harness_patience());
 }
 
@@ -124,14 +124,14 @@ TEST(a_long_task_holds_up_no_others)
     pool = open_pool(&THREADS, 2);
     for (int round = 0; round < 20; round++) {
         done = 0;
-        motet_event_clear(&begun);
+        motet_event_clear(&has_begun);
         motet_event_clear(&may_end);
         for (int i = 0; i < 100; i++)
             submit_short();
         motet_future *f = motet_pool_submit(pool, be_long, NULL, 0);
         for (int i = 0; i < 100; i++)
             submit_short();
-        CHECK_INT(motet_event_wait(&begun, harness_patience()), 0);
+        CHECK_INT(motet_event_wait(&has_begun, harness_patience()), 0);
         WAIT_UNTIL(__atomic_load_n(&done, __ATOMIC_SEQ_CST) == 200);
         motet_event_set(&may_end);
         CHECK_INT(motet_future_result(f, NULL, harness_patience()), 0);
@@ -407,7 +407,7 @@ TEST(what_lies_behind_a_long_task_is_not_overtaken_for_ever)
     CHECK(!all_marked_done());
     /* One worker takes the long one, and those behind it, and stays. */
     motet_event_set(&first_gate);
-    CHECK_INT(motet_event_wait(&begun, harness_patience()), 0);
+    CHECK_INT(motet_event_wait(&has_begun, harness_patience()), 0);
     motet_event_set(&second_gate);
     WAIT_UNTIL(all_marked_done());
     motet_event_set(&may_end);

@@ -212,38 +212,20 @@ TEST_KINDS(tasks_in_tasks_and_maps)
     motet_pool_free(pool);
 }
 
-struct gate {
-    int *begun; /* atomic */
-    motet_event *open;
-};
-
-static int wait_at(const void *arg, void *result)
-{
-    const struct gate *gate = arg;
-
-    (void)result;
-    __atomic_add_fetch(gate->begun, 1, __ATOMIC_SEQ_CST);
-    return motet_event_wait(gate->open, MOTET_FOREVER);
-}
-
 TEST_KINDS(what_runs_at_the_end_and_what_was_cancelled)
 {
-    struct {
-        int begun;
-        motet_event open;
-    } *here = kind->alloc(sizeof *here);
-    struct gate gate = {&here->begun, &here->open};
+    struct gate *gate = kind->alloc(sizeof *gate);
     motet_pool *pool = open_pool(kind, 2);
     FILE *stream = new_file(), *later = new_file();
 
     CHECK_INT(motet_pool_trace(pool, stream), 0);
-    motet_future *a = motet_pool_submit(pool, wait_at, &gate, 0, .name = "stays"),
-                 *b = motet_pool_submit(pool, wait_at, &gate, 0, .name = "is cancelled");
-    WAIT_UNTIL(__atomic_load_n(&here->begun, __ATOMIC_SEQ_CST) == 2);
+    motet_future *a = motet_pool_submit(pool, pass_gate, &gate, 0, .name = "stays"),
+                 *b = motet_pool_submit(pool, pass_gate, &gate, 0, .name = "is cancelled");
+    WAIT_UNTIL(begun(gate) == 2);
     CHECK_INT(motet_future_cancel(b), 0);
     CHECK_INT(motet_future_result(b, NULL, harness_patience()), ECANCELED);
     CHECK_INT(motet_pool_trace(pool, later), 0);
-    motet_event_set(&here->open);
+    open_gate(gate);
     CHECK_INT(motet_future_result(a, NULL, harness_patience()), 0);
     run_one(pool, "later", 0);
     CHECK_INT(motet_pool_trace(pool, NULL), 0);
@@ -254,7 +236,7 @@ TEST_KINDS(what_runs_at_the_end_and_what_was_cancelled)
     fclose(stream);
     fclose(later);
     motet_pool_free(pool);
-    kind->free(here);
+    kind->free(gate);
 }
 
 static int die(const void *arg, void *result)

@@ -10,11 +10,6 @@ struct count {
     int calls, values, pids[100]; /* atomic */
 };
 
-static int get(int *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
 static _Thread_local int initialized;
 
 struct initial {
