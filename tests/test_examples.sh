@@ -402,7 +402,9 @@ n = min(n, 20)
 talk(2)
 END
 }
-for kind in threads processes; do
+kinds="threads processes"
+case $bin in */tsan/*) kinds=threads ;; esac # ThreadSanitizer starts no threads after a fork
+for kind in $kinds; do
     is "tcp_server $kind: a thousand clients" "1001 have their answers, it ended with 0
 2002 lines, 2000 of them different
 no more clients, 1001 clients, 2002 messages
