@@ -197,6 +197,22 @@ void harness_check_string(const char *file, int line, const char *text, const ch
                  part ? " it to contain" : "", expected ? expected : "(NULL)");
 }
 
+void harness_in_child(void (*fn)(long), long arg)
+{
+    int status;
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        fn(arg);
+        _exit(0);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED)
+        _exit(EXIT_SKIPPED); /* it has said why */
+    CHECK_INT(status, 0);
+}
+
 /* ---- workers ---- */
 
 struct worker {

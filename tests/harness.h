@@ -113,6 +113,9 @@ int worker_pid(struct worker *worker);         /* of the process it runs in */
 int harness_threads(void); /* of this process, the calling one among them; needs /proc */
 int harness_descriptors(void);
 
+/* Runs fn(arg) in a forked child of its own, which must end well; the case is skipped if it skips. */
+void harness_in_child(void (*fn)(long), long arg);
+
 motet_thread *worker_thread(struct worker *worker); /* the handle, or NULL: the other kind */
 motet_process *worker_process(struct worker *worker);
 

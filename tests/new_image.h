@@ -50,4 +50,37 @@ static inline int live_on(void *arg)
 }
 MOTET_TASK(live_on);
 
+/* An argument of any size, and what is to come over whole. */
+struct many {
+    size_t size;
+    unsigned sum;
+    unsigned char bytes[];
+};
+
+static inline int sum_them(void *arg)
+{
+    struct many *many = arg;
+    unsigned sum = 0;
+
+    CHECK_INT((uintptr_t)arg % _Alignof(max_align_t), 0);
+    for (size_t i = 0; i < many->size; i++)
+        sum += many->bytes[i];
+    CHECK_INT(sum, many->sum);
+    memset(many->bytes, 0, many->size); /* it is the child's own */
+    return 3;
+}
+MOTET_TASK(sum_them);
+
+static inline void sum_in_child(size_t size)
+{
+    struct many *many = calloc(1, sizeof *many + size);
+
+    CHECK(many != NULL);
+    many->size = size;
+    for (size_t i = 0; i < size; i++)
+        many->sum += many->bytes[i] = (unsigned char)(i * 7);
+    CHECK_INT(run(sum_them, many, sizeof *many + size), 3);
+    free(many);
+}
+
 #endif

@@ -62,34 +62,10 @@ SERVED(exit_codes)
     CHECK_INT(server_pid(), server);
 }
 
-struct big {
-    size_t size;
-    unsigned sum;
-    unsigned char bytes[];
-};
-
-static int sum_them(void *arg)
-{
-    struct big *big = arg;
-    unsigned sum = 0;
-
-    for (size_t i = 0; i < big->size; i++)
-        sum += big->bytes[i];
-    CHECK_INT(sum, big->sum);
-    return 3;
-}
-MOTET_TASK(sum_them);
-
 SERVED(arguments_of_every_size)
 {
-    for (size_t size = 1; size < 20000000; size = size * 7 + 1) {
-        struct big *big = calloc(1, sizeof *big + size);
-        big->size = size;
-        for (size_t i = 0; i < size; i++)
-            big->sum += big->bytes[i] = (unsigned char)(i * 11);
-        CHECK_INT(run(sum_them, big, sizeof *big + size), 3);
-        free(big);
-    }
+    for (size_t size = 1; size < 20000000; size = size * 7 + 1)
+        sum_in_child(size);
 }
 
 struct late {

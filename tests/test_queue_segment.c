@@ -1,17 +1,13 @@
 /* Queues in named segments: programs that are no relatives, each with the segment at an address of its own,
  * put and get; and whatever is written over the queue meanwhile leads nowhere. (Deaths: test_kill_queue.c.) */
-#include "harness.h"
+#include "segments.h"
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
 #include "queue/body.h"
 #include "wait/wait.h"
-
-extern char **environ;
 
 enum { ROOM = 7, STRANGERS_ROOM = 100 };
 
@@ -19,39 +15,6 @@ struct item {
     long from, number;
     char rest[8];
 };
-
-static const char *name_of(const char *suffix)
-{
-    static char name[64];
-
-    snprintf(name, sizeof name, "motet-test-%d-%s", getpid(), suffix);
-    return name;
-}
-
-static motet_shared_memory *create(const char *name, size_t size)
-{
-    motet_shared_memory *m = motet_shared_memory_create(name, size);
-
-    if (!m)
-        FAIL("create %s: %s (%s)", name, strerror(errno), motet_last_error());
-    return m;
-}
-
-/* Once more, at another address. */
-static motet_shared_memory *again(const char *name)
-{
-    motet_shared_memory *m = motet_shared_memory_open(name);
-
-    if (!m)
-        FAIL("open %s: %s (%s)", name, strerror(errno), motet_last_error());
-    return m;
-}
-
-static void remove_it(motet_shared_memory *m)
-{
-    CHECK_INT(motet_shared_memory_unlink(m), 0);
-    CHECK_INT(motet_shared_memory_close(m), 0);
-}
 
 static motet_queue *try_in(void *memory, size_t size, size_t item_size, size_t maxsize)
 {
@@ -80,7 +43,7 @@ static struct pair open_pair(size_t item_size, size_t maxsize)
     struct pair p;
 
     p.m[0] = create(name_of("q"), motet_queue_memory_size(item_size, maxsize));
-    p.m[1] = again(name_of("q"));
+    p.m[1] = reopen(name_of("q"));
     CHECK(motet_shared_memory_data(p.m[0]) != motet_shared_memory_data(p.m[1]));
     for (int i = 0; i < 2; i++)
         p.q[i] = open_in(p.m[i], item_size, maxsize);
@@ -198,7 +161,7 @@ TEST(it_stays_when_all_have_gone)
         CHECK_INT(motet_queue_put(q, &i, 0), 0);
     motet_queue_free(q);
     CHECK_INT(motet_shared_memory_close(m), 0);
-    m = again(name);
+    m = reopen(name);
     q = open_in(m, sizeof(int), 10);
     CHECK_INT(motet_queue_size(q), 10);
     for (int i = 0; i < 10; i++) {
@@ -352,7 +315,7 @@ static motet_shared_memory *find(const struct crowd *crowd, int me)
 {
     CHECK(mmap(NULL, (size_t)(1 + me) * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
           MAP_FAILED);
-    return again(crowd->name);
+    return reopen(crowd->name);
 }
 
 static int produce(void *arg)
@@ -505,7 +468,7 @@ static int wait_in(motet_queue *q, int call, double timeout)
 static int wait_elsewhere(void *arg)
 {
     struct waiter *waiter = arg;
-    motet_shared_memory *m = again(waiter->name);
+    motet_shared_memory *m = reopen(waiter->name);
     motet_queue *q = open_in(m, sizeof(int), 1);
     int rc = wait_in(q, waiter->call, MOTET_FOREVER);
 
@@ -572,31 +535,9 @@ TEST(those_who_wait_can_be_cancelled)
 
 /* ---- strangers ---- */
 
-static const char *const NAME = "MOTET_TEST_QUEUE";
-
-/* Runs a hidden case of this very program, as a stranger: it gets nothing but the segment's name. */
-static pid_t run_stranger(const char *name, const char *role)
-{
-    char *const argv[] = {(char *)(uintptr_t)harness_self(), "--no-fork", (char *)(uintptr_t)role,
-                          NULL};
-    pid_t pid;
-
-    CHECK_INT(setenv(NAME, name, 1), 0);
-    CHECK_INT(posix_spawn(&pid, harness_self(), NULL, NULL, argv, environ), 0);
-    return pid;
-}
-
-static int end_of(pid_t pid)
-{
-    int status;
-
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 TEST(stranger_adds, .hidden = true)
 {
-    motet_shared_memory *m = again(getenv(NAME));
+    motet_shared_memory *m = strangers_segment();
     motet_queue *q = open_in(m, sizeof(long), STRANGERS_ROOM);
     long item, next = 1;
 
@@ -627,7 +568,7 @@ TEST(strangers_share_a_queue)
 
 TEST(stranger_gets_for_ever, .hidden = true)
 {
-    motet_shared_memory *m = again(getenv(NAME));
+    motet_shared_memory *m = strangers_segment();
     motet_queue *q = open_in(m, sizeof(long), STRANGERS_ROOM);
     long item;
 
@@ -703,7 +644,7 @@ TEST(half_a_queue_is_made_anew)
 
 static int open_late_and_put(void *arg)
 {
-    motet_shared_memory *m = again(arg);
+    motet_shared_memory *m = reopen(arg);
     motet_queue *q;
 
     do

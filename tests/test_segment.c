@@ -1,12 +1,11 @@
 /* Named segments of shared memory, and mappings of the user's own. */
-#include "harness.h"
+#include "segments.h"
 
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -15,13 +14,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include "wait/wait.h"
 
 enum { PAGE = 4096 };
-
-extern char **environ;
 
 static bool is_filled(const char *block, size_t size, char with)
 {
@@ -31,45 +27,12 @@ static bool is_filled(const char *block, size_t size, char with)
     return true;
 }
 
-/* A name that no other test has at the same time. The same for the same suffix. */
-static const char *name_of(const char *suffix)
-{
-    static char name[64];
-
-    snprintf(name, sizeof name, "motet-test-%d-%s", getpid(), suffix);
-    return name;
-}
-
 static const char *path_of(const char *name)
 {
     static char path[300];
 
     snprintf(path, sizeof path, "/dev/shm/%s", name);
     return path;
-}
-
-static motet_shared_memory *create(const char *name, size_t size)
-{
-    motet_shared_memory *m = motet_shared_memory_create(name, size);
-
-    if (!m)
-        FAIL("create %s: %s (%s)", name ? name : "", strerror(errno), motet_last_error());
-    return m;
-}
-
-static motet_shared_memory *reopen(const char *name)
-{
-    motet_shared_memory *m = motet_shared_memory_open(name);
-
-    if (!m)
-        FAIL("open %s: %s (%s)", name, strerror(errno), motet_last_error());
-    return m;
-}
-
-static void remove_it(motet_shared_memory *m)
-{
-    CHECK_INT(motet_shared_memory_unlink(m), 0);
-    CHECK_INT(motet_shared_memory_close(m), 0);
 }
 
 static void no_create(const char *name, size_t size, int error)
@@ -320,22 +283,6 @@ TEST(half_made_by_others_is_not_there)
 
 /* ---- what the system refuses ---- */
 
-static void in_a_child(void (*fn)(long), long arg)
-{
-    int status;
-    pid_t pid = fork();
-
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        fn(arg);
-        _exit(0);
-    }
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-        SKIP("not permitted here");
-    CHECK_INT(status, 0);
-}
-
 /* From now on that system call fails in this process. */
 static void refuse(long number, int error)
 {
@@ -349,7 +296,7 @@ static void refuse(long number, int error)
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
-        _exit(77);
+        harness_skip("not permitted here");
 }
 
 struct refusal {
@@ -402,7 +349,7 @@ TEST(each_refusal_is_an_error_and_leaves_nothing)
     motet_shared_memory *there = create(there_name, 100);
 
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
-        in_a_child(with_refusal, (long)i);
+        harness_in_child(with_refusal, (long)i);
     remove_it(there);
 }
 
@@ -419,7 +366,7 @@ static void over_the_limit(long unused)
 TEST(a_limit_on_files_is_an_error)
 {
     refused_name = strdup(name_of("refused"));
-    in_a_child(over_the_limit, 0);
+    harness_in_child(over_the_limit, 0);
 }
 
 TEST(more_than_there_is_is_an_error)
@@ -437,11 +384,11 @@ TEST(more_than_there_is_is_an_error)
 static void own_shm(const char *options, unsigned long flags)
 {
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
-        _exit(77);
+        harness_skip("not permitted here");
     if (!options && mount("none", "/dev", "tmpfs", 0, "size=1m") != 0)
-        _exit(77);
+        harness_skip("not permitted here");
     if (options && mount("none", "/dev/shm", "tmpfs", flags, options) != 0)
-        _exit(77);
+        harness_skip("not permitted here");
 }
 
 static void with_little(long unused)
@@ -491,17 +438,17 @@ static void with_one_for_readers(long unused)
 
 TEST(a_small_dev_shm)
 {
-    in_a_child(with_little, 0);
+    harness_in_child(with_little, 0);
 }
 
 TEST(no_dev_shm)
 {
-    in_a_child(with_none, 0);
+    harness_in_child(with_none, 0);
 }
 
 TEST(a_dev_shm_for_readers)
 {
-    in_a_child(with_one_for_readers, 0);
+    harness_in_child(with_one_for_readers, 0);
 }
 
 TEST(as_many_as_there_is_room_for)
@@ -589,42 +536,17 @@ struct board {
     motet_lock beside; /* of the condition, where it is adopted */
 };
 
-static const char *const BOARD = "MOTET_TEST_BOARD";
-
 static struct board *board_of(motet_shared_memory *m)
 {
     return motet_shared_memory_data(m);
 }
 
-/* Runs a hidden case of this very program, as a stranger: it gets nothing but the segment's name. */
-static pid_t run_stranger(const char *name, const char *role)
-{
-    char *const argv[] = {(char *)(uintptr_t)harness_self(), "--no-fork", (char *)(uintptr_t)role,
-                          NULL};
-    pid_t pid;
-
-    CHECK_INT(setenv(BOARD, name, 1), 0);
-    CHECK_INT(posix_spawn(&pid, harness_self(), NULL, NULL, argv, environ), 0);
-    return pid;
-}
-
-static int end_of(pid_t pid)
-{
-    int status;
-
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 /* In the stranger: a few mappings first, so that the addresses differ. */
 static motet_shared_memory *find_board(void)
 {
-    const char *name = getenv(BOARD);
-
-    CHECK(name);
     CHECK(mmap(NULL, (size_t)(1 + getpid() % 100) * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
                -1, 0) != MAP_FAILED);
-    return reopen(name);
+    return strangers_segment();
 }
 
 static void use_all(struct board *board, int me)

@@ -621,21 +621,6 @@ static int make_arena_now(void *arg)
     return make_arena(arg);
 }
 
-/* Runs fn(arg) in a child, which has no arena yet, and waits for its end. */
-static void in_a_child(void (*fn)(long), long arg)
-{
-    int status;
-    pid_t pid = fork();
-
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        fn(arg);
-        _exit(0);
-    }
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    CHECK_INT(status, 0);
-}
-
 static void make_together(long n)
 {
     struct worker *threads[8];
@@ -657,7 +642,7 @@ TEST(threads_make_one_arena, .cold = true)
     CHECK_INT(motet_shared_free(&now), EINVAL);
     slow_down();
     for (long n = stress(15); n > 0; n--)
-        in_a_child(make_together, 4);
+        harness_in_child(make_together, 4);
 }
 
 /* ThreadSanitizer is not pleased by a fork when a thread has ended that nobody has joined yet. */
@@ -696,7 +681,7 @@ TEST(fork_while_the_arena_is_made, .cold = true)
 
     slow_down();
     for (long n = stress(150); n > 0; n--)
-        in_a_child(fork_while_making, (long)(harness_random(&state) % 300000));
+        harness_in_child(fork_while_making, (long)(harness_random(&state) % 300000));
 }
 
 TEST(little_address_space_makes_a_smaller_arena, .cold = true)

@@ -36,39 +36,13 @@ static int no_argument(void *arg)
 }
 MOTET_TASK(no_argument);
 
-struct many {
-    size_t size;
-    unsigned sum;
-    unsigned char bytes[];
-};
-
-static int sum_them(void *arg)
-{
-    struct many *many = arg;
-    unsigned sum = 0;
-
-    CHECK_INT((uintptr_t)arg % _Alignof(max_align_t), 0);
-    for (size_t i = 0; i < many->size; i++)
-        sum += many->bytes[i];
-    CHECK_INT(sum, many->sum);
-    memset(many->bytes, 0, many->size); /* it is the child's own */
-    return 3;
-}
-MOTET_TASK(sum_them);
-
 TEST(arguments_of_every_size)
 {
     static const size_t sizes[] = {1, 2, 100, 4095, 4096, 65536, 1000001, 40000000};
 
     CHECK_INT(run(no_argument, NULL, 0), 5);
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        struct many *many = calloc(1, sizeof *many + sizes[i]);
-        many->size = sizes[i];
-        for (size_t k = 0; k < sizes[i]; k++)
-            many->sum += many->bytes[k] = (unsigned char)(k * 7);
-        CHECK_INT(run(sum_them, many, sizeof *many + sizes[i]), 3);
-        free(many);
-    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        sum_in_child(sizes[i]);
     if (!HARNESS_ASAN && !HARNESS_TSAN) {
         char byte = 1;
         CHECK(motet_process_start(return_it, &byte, SIZE_MAX, .method = MOTET_SPAWN) == NULL);
