@@ -42,6 +42,13 @@ static inline void copy_item(void *to, const void *from, size_t size)
         memcpy(to, from, size);
 }
 
+/* Where others look at them meanwhile. */
+static void copy_pointers(void **to, void *const *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        motet__store(&to[i], from[i], RELAXED);
+}
+
 static inline uint64_t least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -154,6 +161,9 @@ struct move {
     };
     size_t n;
     size_t moved;
+    /* For motet__queue_get_some_or, else NULL: what else the call may wait for. */
+    bool (*also)(void *arg);
+    void *arg;
 };
 
 static inline int put_one(motet_queue *queue, struct move *move)
@@ -319,7 +329,10 @@ static int get_some(motet_queue *queue, struct move *move)
         n = 1;
     body->get.into = NULL;
     motet__reads(slot);
-    memcpy(move->to + move->moved * queue->item_size, slot, n * queue->item_size);
+    if (move->also)
+        copy_pointers((void **)move->to + move->moved, slot, n);
+    else
+        memcpy(move->to + move->moved * queue->item_size, slot, n * queue->item_size);
     commit_get(body, head, n);
     note_got(queue, n);
     move->moved += n;
@@ -437,8 +450,8 @@ static inline void leave(motet_queue *queue, motet_lock *lock)
 
 /* ---- waiting ---------------------------------------------------------------------------------- */
 
-/* Relaxed the counts, which nothing is read after: what there is to say of them wait_until says, and
- * whoever moves items looks again under the lock. SEQ_CST the other two, which are changed by those
+/* Relaxed the counts, which nothing is read after (but for the head: see get_some_or): what there is to say
+ * of them wait_until says, and whoever moves items looks again under the lock. SEQ_CST the other two, which are changed by those
  * who tell of it with no lock of the waiter's. */
 static bool may_have_room(struct motet__body *body)
 {
@@ -449,7 +462,7 @@ static bool may_have_room(struct motet__body *body)
 
 static bool may_have_items(struct motet__body *body)
 {
-    return motet__load(&body->get.head, RELAXED) != motet__load(&body->put.tail, RELAXED) ||
+    return motet__load(&body->get.head, ACQUIRE) != motet__load(&body->put.tail, RELAXED) ||
            motet__load(&body->shutdown, SEQ_CST);
 }
 
@@ -475,7 +488,14 @@ struct wait {
     struct motet__eventcount *sleepers;
     motet_lock *lock; /* under which the others change it; NULL: they do by SEQ_CST accesses */
     const struct motet__line *line; /* tells when there is nothing to wait for any more; or NULL */
+    bool (*also)(void *arg);        /* is waited for too, and told of in the same way; or NULL */
+    void *arg;
 };
+
+static bool is_ready(struct motet__body *body, const struct wait *wait)
+{
+    return wait->ready(body) || (wait->also && wait->also(wait->arg));
+}
 
 /* Looks for a while whether it is there: for `away` pauses it looks away first, unless that is 0. That
  * does not ask how many processors there are: where it never helps, it is hardly ever done. */
@@ -485,13 +505,13 @@ static bool look(struct motet__body *body, const struct wait *wait, uint32_t awa
     for (uint32_t spent = 0; away && spent < AWAY_ALL; spent += away, away = AWAY_LEAST) {
         for (uint32_t i = 0; i < away; i++)
             motet__pause();
-        if (wait->ready(body))
+        if (is_ready(body, wait))
             return true;
     }
     if (away)
         return false;
     for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
-        if (wait->ready(body)) {
+        if (is_ready(body, wait)) {
             motet__spin_paid(&spin);
             return true;
         }
@@ -550,7 +570,7 @@ static int wait_until(motet_queue *queue, const struct wait *wait, uint32_t away
     uint32_t key = motet__ec_prepare(wait->sleepers);
     if (wait->lock)
         motet__lock_touch(wait->lock);
-    if (wait->ready(body))
+    if (is_ready(body, wait))
         return 0;
     *slept = true;
     struct motet__note outer;
@@ -615,16 +635,18 @@ static inline int check(const motet_queue *queue, const void *items, size_t size
 
 static int wait_for_room(motet_queue *queue, uint32_t away, int64_t deadline, bool *slept)
 {
-    struct wait wait = {may_have_room, &queue->body->putters, queue->getter, NULL};
+    struct wait wait = {may_have_room, &queue->body->putters, queue->getter, NULL, NULL, NULL};
 
     return wait_until(queue, &wait, away, deadline, slept);
 }
 
-static int wait_for_items(motet_queue *queue, uint32_t away, int64_t deadline, bool *slept)
+static int wait_for_items(motet_queue *queue, const struct move *move, uint32_t away,
+                          int64_t deadline, bool *slept)
 {
     struct motet__body *body = queue->body;
-    struct wait wait = {may_have_items, &body->getters, &body->put.lock,
-                        queue->line.id ? &queue->line : NULL};
+    struct wait wait = {may_have_items,  &body->getters,
+                        &body->put.lock, queue->line.id ? &queue->line : NULL,
+                        move->also,      move->arg};
     int rc = wait_until(queue, &wait, away, deadline, slept);
 
     if (motet__unlikely(rc == EPIPE)) { /* the last may have put before it went: one more look */
@@ -713,7 +735,9 @@ static inline __attribute__((always_inline)) int get_with(motet_queue *queue, mo
             return rc;
         if (over)
             return over;
-        over = wait_for_items(queue, away, deadline, &slept);
+        if (motet__unlikely(move->also && move->also(move->arg)))
+            return EAGAIN;
+        over = wait_for_items(queue, move, away, deadline, &slept);
         if (over && deadline == MOTET__AT_ONCE)
             return over;
     }
@@ -764,6 +788,16 @@ int motet_queue_get_many_with(motet_queue *queue, void *items, size_t size, size
         rc = get_with(queue, get_many, &move, deadline);
     if (got)
         *got = move.moved;
+    return move.moved ? 0 : rc;
+}
+
+int motet__queue_get_some_or(motet_queue *queue, void **items, size_t n, size_t *got,
+                             bool (*also)(void *arg), void *arg)
+{
+    struct move move = {.to = (char *)items, .n = n, .also = also, .arg = arg};
+    int rc = get_with(queue, get_many, &move, MOTET__NEVER);
+
+    *got = move.moved;
     return move.moved ? 0 : rc;
 }
 
@@ -863,21 +897,16 @@ int motet_queue_join(motet_queue *queue, double timeout)
     int rc = queue ? motet__deadline(timeout, &deadline) : EINVAL;
 
     while (rc == 0 && !all_done(queue->body))
-        rc = wait_until(queue, &(struct wait){all_done, &queue->body->joiners, NULL}, 0, deadline,
-                        &(bool){false});
+        rc = wait_until(queue, &(struct wait){.ready = all_done, &queue->body->joiners}, 0,
+                        deadline, &(bool){false});
     return rc;
 }
 
-int motet_queue_shutdown(motet_queue *queue, bool immediate)
+int motet__queue_shutdown(motet_queue *queue, bool immediate, int64_t deadline)
 {
-    if (!queue || check_compare(queue) != 0) /* which a repair may need */
-        return EINVAL;
-
     struct motet__body *body = queue->body;
     uint32_t wanted = immediate ? MOTET__IMMEDIATE : MOTET__GRACEFUL;
     bool both = immediate && queue->getter != &body->put.lock;
-    /* Where anybody may have written into the lock, not for ever; elsewhere it cannot time out. */
-    int64_t deadline = queue->placed ? MOTET__AT_ONCE : MOTET__NEVER;
     int rc = enter(queue, &body->put.lock, deadline);
     if (rc)
         return rc;
@@ -894,6 +923,14 @@ int motet_queue_shutdown(motet_queue *queue, bool immediate)
     motet__ec_notify(&body->putters, UINT32_MAX, queue->scope);
     motet__ec_notify(&body->joiners, UINT32_MAX, queue->scope);
     return 0;
+}
+
+int motet_queue_shutdown(motet_queue *queue, bool immediate)
+{
+    if (!queue || check_compare(queue) != 0) /* which a repair may need */
+        return EINVAL;
+    /* Where anybody may have written into the lock, not for ever; elsewhere it cannot time out. */
+    return motet__queue_shutdown(queue, immediate, queue->placed ? MOTET__AT_ONCE : MOTET__NEVER);
 }
 
 bool motet_queue_is_shutdown(const motet_queue *queue)

@@ -2,11 +2,25 @@
 #ifndef MOTET_QUEUE_QUEUE_H
 #define MOTET_QUEUE_QUEUE_H
 
+#include <stdint.h>
+
 #include "motet/queue.h"
 
 /* An item that was got into shared memory says after the getter's death whether it was taken out: it
  * is zeroed if not, at the latest when this returns true. False, after a second: one who lives has come
  * between, and is stopped; ask again. */
 bool motet__queue_settle(motet_queue *queue, const void *item);
+
+/* motet_queue_shutdown, by one who does not wait for ever for a process that is stopped in the middle of a
+ * put. */
+int motet__queue_shutdown(motet_queue *queue, bool immediate, int64_t deadline);
+
+/* Gets up to n pointers, those that are there, from a queue of pointers; waits until there is one, or
+ * also(arg) is true. Who changes what that looks at tells nobody, and needs not to, if it is made true by
+ * nothing but the taking of an item: who took one took it for a queue that had told of it. What the getter
+ * wrote before is seen by then. Each pointer is stored in one piece, before it is out of the queue: after a death it may be in
+ * both places. 0, with *got >= 1; EAGAIN: also(arg); EPIPE. */
+int motet__queue_get_some_or(motet_queue *queue, void **items, size_t n, size_t *got,
+                             bool (*also)(void *arg), void *arg);
 
 #endif
