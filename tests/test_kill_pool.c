@@ -81,8 +81,7 @@ static void has_a_pool(void *arg)
     close_pool(pool);
 }
 
-/* `weak`: one that is killed between the end of a task and its being dropped leaves its record. */
-static void sweep_worker(const char *name, struct kill k, bool weak, long usual)
+static void sweep_worker(const char *name, struct kill k, long usual)
 {
     long step = sweep_stride(usual), points = 0;
     struct scene *s = PROCESSES.alloc(sizeof *s);
@@ -100,7 +99,7 @@ static void sweep_worker(const char *name, struct kill k, bool weak, long usual)
         if (k.status || s->failed > (whole ? 0 : 1))
             FAIL("killed %s: status %#x, %d tasks failed", kill_where(&k), (unsigned)k.status,
                  s->failed);
-        if (sweep_blocks() > blocks + (weak && !whole && !s->failed))
+        if (sweep_blocks() > blocks)
             FAIL("killed %s: %zu blocks are left", kill_where(&k), sweep_blocks() - blocks);
         points += !whole;
     }
@@ -111,14 +110,13 @@ static void sweep_worker(const char *name, struct kill k, bool weak, long usual)
 TEST(birth, .limit = 600)
 {
     sweep_worker("pool, a worker from its birth to its first task",
-                 (struct kill){.newborn = true, .until = (motet_target)(uintptr_t)work}, false,
-                 2999);
+                 (struct kill){.newborn = true, .until = (motet_target)(uintptr_t)work}, 2999);
 }
 
 TEST(life, .limit = 600)
 {
     sweep_worker("pool, a worker from its first task to its end",
-                 (struct kill){.at = struck_here, .to_the_end = true}, true, 997);
+                 (struct kill){.at = struck_here, .to_the_end = true}, 997);
 }
 
 /* ---- the pool's process is killed ---- */

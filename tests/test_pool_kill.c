@@ -74,6 +74,65 @@ TEST(killed_in_a_task)
     motet_shared_free(gate);
 }
 
+static void expect_squares(motet_future *f[], int n)
+{
+    for (int i = 0; i < n; i++) {
+        long result = -1;
+        CHECK_INT(motet_future_result(f[i], &result, harness_patience()), 0);
+        CHECK_INT(result, (long)i * i);
+        motet_future_free(f[i]);
+    }
+}
+
+/* Of two workers one takes several tasks at once, and the first of these is long. The other does the rest; or,
+ * if the first is killed over it, its successor does: that task alone has failed. */
+static void take_several(bool deadly)
+{
+    enum { N = 60 };
+    struct gate *gate = PROCESSES.alloc(4 * sizeof *gate);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+    motet_future *g[4], *f[N];
+
+    for (int i = 0; i < 4; i++) {
+        struct gate *one = gate + i;
+        CHECK((g[i] = motet_pool_submit(pool, pass_gate, &one, 0)));
+        if (i == 1)
+            WAIT_UNTIL(__atomic_load_n(&gate[0].begun, __ATOMIC_SEQ_CST) &&
+                       __atomic_load_n(&gate[1].begun, __ATOMIC_SEQ_CST));
+    }
+    for (int i = 0; i < N; i++)
+        CHECK((f[i] = motet_pool_submit(pool, square, &i, sizeof(long))));
+    open_gate(&gate[0]); /* that one takes its share */
+    WAIT_UNTIL(__atomic_load_n(&gate[2].begun, __ATOMIC_SEQ_CST));
+    if (deadly) { /* the other is busy still, or at the next gate by now */
+        kill(gate[2].pid, SIGKILL);
+        CHECK_INT(motet_future_result(g[2], (int *)NULL, harness_patience()), ECHILD);
+    }
+    open_gate(&gate[1]);
+    WAIT_UNTIL(__atomic_load_n(&gate[3].begun, __ATOMIC_SEQ_CST) || deadly);
+    open_gate(&gate[3]);
+    expect_squares(f, N);
+    CHECK(deadly || !motet_future_done(g[2]));
+    open_gate(&gate[2]);
+    for (int i = 0; i < 4; i++) {
+        int rc = motet_future_result(g[i], (int *)NULL, harness_patience());
+        CHECK_INT(rc, deadly && i == 2 ? ECHILD : 0);
+        motet_future_free(g[i]);
+    }
+    close_pool(pool);
+    PROCESSES.free(gate);
+}
+
+TEST(a_long_task_keeps_nothing_waiting)
+{
+    take_several(false);
+}
+
+TEST(a_death_fails_no_more_than_one_of_several)
+{
+    take_several(true);
+}
+
 /* ---- ways to die of one's own ---- */
 
 static int die(const void *arg, void *result)
@@ -456,6 +515,133 @@ TEST(a_task_that_forks)
         motet_future_free(f);
     }
     close_pool(pool);
+}
+
+static int submit_and_die(const void *arg, void *result)
+{
+    motet_future *f[20];
+
+    (void)arg, (void)result;
+    for (int i = 0; i < 20; i++)
+        CHECK((f[i] = motet_pool_submit(nested_pool, square, &i, sizeof(long))));
+    for (int i = 0; i < 20; i++)
+        CHECK_INT(motet_future_wait(f[i], harness_patience()), 0);
+    raise(SIGKILL);
+    return 0;
+}
+
+static size_t blocks_in_use(void)
+{
+    struct motet__arena_usage usage;
+
+    CHECK(motet__arena_check(&usage));
+    return usage.blocks;
+}
+
+/* Nobody else could free them. */
+TEST(futures_of_the_dead)
+{
+    size_t blocks = 0;
+
+    nested_pool = open_pool(&PROCESSES, 2);
+    for (int round = 0; round < 100; round++) {
+        motet_future *f = motet_pool_submit(nested_pool, submit_and_die, NULL, 0);
+        CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+        motet_future_free(f);
+        check_pool(nested_pool);
+        if (round == 30)
+            blocks = blocks_in_use();
+    }
+    CHECK(blocks_in_use() <= blocks);
+    close_pool(nested_pool);
+}
+
+/* Its opener has freed it, and whoever has a copy learns that. */
+static int submit_too_late(void *arg)
+{
+    struct gate *gate = *(struct gate **)arg;
+
+    __atomic_store_n(&gate->begun, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(__atomic_load_n(&gate->open, __ATOMIC_SEQ_CST));
+    for (int i = 0; i < 100; i++) {
+        CHECK(motet_pool_submit(nested_pool, square, &i, sizeof(long)) == NULL);
+        CHECK_INT(errno, EPIPE);
+        CHECK_INT(motet_pool_close(nested_pool), 0);
+        CHECK_INT(motet_pool_terminate(nested_pool), 0);
+        motet_pool_free(nested_pool);
+    }
+    return 0;
+}
+
+TEST(a_child_comes_after_the_pool_is_freed)
+{
+    struct gate *gate = PROCESSES.alloc(sizeof *gate);
+    size_t blocks = blocks_in_use();
+    int *filler[50];
+
+    nested_pool = open_pool(&PROCESSES, 2);
+    check_pool(nested_pool);
+    struct worker *w = START(&PROCESSES, submit_too_late, &gate);
+    WAIT_UNTIL(__atomic_load_n(&gate->begun, __ATOMIC_SEQ_CST));
+    close_pool(nested_pool);
+    for (int i = 0; i < 50; i++) { /* in the place of what is gone */
+        CHECK((filler[i] = motet_shared_alloc((size_t)(i + 1) * 32)));
+        memset(filler[i], 0, (size_t)(i + 1) * 32);
+    }
+    open_gate(gate);
+    CHECK_INT(worker_join(w), 0);
+    for (int i = 0; i < 50; i++)
+        motet_shared_free(filler[i]);
+    WAIT_UNTIL(blocks_in_use() <= blocks);
+    PROCESSES.free(gate);
+}
+
+/* Nobody has a handle of them; yet each is done, and once. */
+static int count_run(const void *arg, void *result)
+{
+    (void)result;
+    __atomic_add_fetch(*(int *const *)arg, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+TEST(handles_freed_at_once)
+{
+    enum { N = 1000 };
+    int *ran = PROCESSES.alloc(N * sizeof *ran);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+
+    for (int i = 0; i < N; i++) {
+        int *mine = &ran[i];
+        motet_future *f = motet_pool_submit(pool, count_run, &mine, i % 3 ? 0 : 100);
+        CHECK(f);
+        motet_future_free(f);
+    }
+    close_pool(pool);
+    for (int i = 0; i < N; i++)
+        CHECK_INT(ran[i], 1);
+    PROCESSES.free(ran);
+}
+
+/* Handles that outlive their pool, and the slabs that they are in. */
+TEST(futures_that_are_freed_after_the_pool)
+{
+    enum { N = 500 };
+    size_t blocks = blocks_in_use();
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+    motet_future *f[N];
+
+    for (int i = 0; i < N; i++)
+        CHECK((f[i] = motet_pool_submit(pool, square, &i, sizeof(long), .timeout = i % 7)));
+    for (int i = 0; i < N; i += 2)
+        motet_future_free(f[i]);
+    close_pool(pool);
+    for (int i = 1; i < N; i += 2) {
+        long result = -1;
+        CHECK_INT(motet_future_result(f[i], &result, 0), 0);
+        CHECK_INT(result, (long)i * i);
+        motet_future_free(f[i]);
+    }
+    CHECK_INT(blocks_in_use(), blocks);
 }
 
 TEST(deaths_leave_no_memory_behind)

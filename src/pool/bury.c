@@ -1,9 +1,10 @@
 #include "pool/bury.h"
 
 #include "pool/ask.h"
+#include "pool/cells.h"
 #include "pool/state.h"
 #include "pool/trace.h"
-#include "queue/queue.h"
+#include "pool/tray.h"
 
 /* The task fails, if the dead worker was at it. */
 static bool fail(struct motet__worker *worker, struct motet_future *task, int pid, int exitcode)
@@ -28,18 +29,20 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
     return true;
 }
 
-/* All that the worker was at fails. Whether it was at something. */
+/* All that the worker was at fails, the uppermost first. Whether it was at something. */
 static bool fail_all(struct motet__worker *worker, int pid, int exitcode)
 {
-    struct motet_future *next;
+    struct motet_future *task = worker->running, *next;
     bool busy = false;
 
-    for (struct motet_future *task = worker->running; task; task = next) {
-        /* Acquire: pairs with the release in motet__pool_queue; what its maker wrote is seen, also by
-         * a checker that does not know of the worker in between. */
-        motet__load(&task->refs, ACQUIRE);
-        next = task->outer;
-        busy |= fail(worker, task, pid, exitcode);
+    for (; task; task = next) {
+        /* Acquire: pairs with the release by which it was QUEUED; what its maker wrote is seen, also by a
+         * checker that does not know of the worker in between. */
+        motet__load(&task->state, ACQUIRE);
+        next = task->outer; /* before it fails: then something else is there */
+        if (!fail(worker, task, pid, exitcode))
+            break; /* it was done, and the cell may have another task by now */
+        busy = true;
     }
     return busy;
 }
@@ -55,29 +58,32 @@ void motet__worker_abandon(struct motet__worker *worker)
     worker->self->worker = NULL;
 }
 
-bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, bool *at_task)
-{
-    struct motet_future *popped;
-    bool busy = false;
+struct burial {
+    struct motet__worker *worker;
+    int pid, exitcode;
+    bool busy;
+};
 
-    if (!motet__queue_settle(worker->crew->queue, &worker->popped))
-        return false;
-    /* Now `popped` is right. */
-    popped = worker->popped;
-    /* In this order: what is claimed may be what runs already, and a task that has failed no longer says on
-     * which other it lay. */
-    busy |= fail_all(worker, pid, exitcode);
-    if (worker->claiming)
-        busy |= fail(worker, worker->claiming, pid, exitcode);
-    if (popped) {
-        /* Not begun: as if it had been killed at the first instruction of it. */
-        motet__task_leave_queue(popped, MOTET__RUNNING_TASK, worker->number);
-        busy |= fail(worker, popped, pid, exitcode);
-        motet__task_drop(popped);
-    }
-    worker->popped = worker->claiming = worker->running = NULL;
+/* What is RUNNING by the dead worker's number, it was at: nobody else could end that. The handles of what
+ * it had submitted nobody else has. */
+static void settle(struct motet_future *task, void *arg)
+{
+    struct burial *burial = arg;
+
+    burial->busy |= fail(burial->worker, task, burial->pid, burial->exitcode);
+    motet__cell_disown(task, burial->worker->number);
+}
+
+bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode)
+{
+    struct burial burial = {worker, pid, exitcode, false};
+
+    burial.busy = fail_all(worker, pid, exitcode);
+    motet__cells_each(worker->crew->cells, settle, &burial);
+    motet__tray_look_again(worker);
+    worker->claiming = NULL;
+    worker->running = NULL;
     worker->self = NULL;
     worker->ready = worker->begun = 0;
-    *at_task = busy;
-    return true;
+    return burial.busy;
 }

@@ -7,8 +7,7 @@
 /* The calling worker, a thread, ends in the middle of its tasks: they fail. */
 void motet__worker_abandon(struct motet__worker *worker);
 
-/* Settles what a worker process left that ended with `exitcode`. *at_task: it was at one. False when
- * that cannot be done yet: ask again. */
-bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode, bool *at_task);
+/* Settles what a worker process left that ended with `exitcode`. Whether it was at a task. */
+bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode);
 
 #endif

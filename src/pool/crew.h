@@ -1,17 +1,18 @@
-/* A worker: what it is at, so that one who buries it knows, and the crew it belongs to.
+/* A worker: what it is at, and the crew it belongs to.
  *
- * For processes all this is in shared memory, and a worker may be killed at any instruction. What it
- * had then is in these words:
- *   popped    the task it got from the queue, and whose entry's reference it holds, until it has run
- *             it. Written by the queue: after a death it is here if and only if it was taken out
+ *   popped    of a thread: the task it got, and whose entry's reference it holds, until it has run it
  *   claiming  the task whose state is being changed to RUNNING with our number. Atomic
  *   running   the task that runs, and by its `outer` those that wait beneath it
+ *
+ * For processes all this is in shared memory, and a worker may be killed at any instruction. What it was
+ * at then the states of the tasks say, and nothing else: those that are RUNNING by its number.
  */
 #ifndef MOTET_POOL_CREW_H
 #define MOTET_POOL_CREW_H
 
 #include "motet/queue.h"
 #include "pool/task.h"
+#include "process/process.h"
 
 enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED }; /* phases */
 
@@ -20,6 +21,7 @@ enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED }; /* phases
 enum { MOTET__CREW_IDLE, MOTET__CREW_WANTED, MOTET__CREW_HIRED };
 
 struct motet__trace;
+struct motet__tray;
 
 struct motet__worker {
     /* What one worker writes, several times a task, is this far from what others use. */
@@ -38,8 +40,11 @@ struct motet__worker {
 
 /* What the workers of a pool share. */
 struct motet__crew {
+    struct motet__later later;  /* of one in shared memory, when the pool is freed: see open.c */
     motet_queue *queue;         /* of tasks; for threads, those from outside; constant */
     struct motet__desks *desks; /* of threads: see desk.h; else NULL; constant */
+    struct motet__tray *trays;  /* of processes: see tray.h, one for each; else NULL; constant */
+    struct motet__cells *cells; /* of processes: see cells.h; else NULL; constant */
     uint32_t phase;             /* atomic, only grows */
     uint32_t hiring;            /* atomic: see above; slept on */
     int error;                  /* why it could not be hired the last time; released by `hiring` */

@@ -7,6 +7,7 @@
 
 #include "motet/process.h"
 #include "pool/await.h"
+#include "pool/cells.h"
 
 int motet_future_wait(motet_future *future, double timeout)
 {
@@ -122,6 +123,9 @@ const char *motet_future_error(motet_future *future)
 
 void motet_future_free(motet_future *future)
 {
-    if (future)
-        motet__task_drop(future);
+    if (!future)
+        return;
+    if (future->scope == MOTET__SHARED)
+        motet__cell_own(future, MOTET__OWNER_NONE);
+    motet__task_drop(future);
 }

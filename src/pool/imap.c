@@ -116,8 +116,8 @@ static size_t generate(struct stream *it, size_t n)
 static int submit(struct stream *it, struct place *place, const char *args, size_t n)
 {
     size_t i = (size_t)(place - it->places);
-    motet_future *future = motet__lot_new(it->pool->backend->scope, it->task, args, it->arg_size, n,
-                                          NULL, false, &it->options);
+    motet_future *future = motet__lot_new(&it->pool->shelf, it->task, args, it->arg_size, n, NULL,
+                                          false, &it->options);
 
     if (!future)
         return ENOMEM;

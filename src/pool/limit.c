@@ -14,7 +14,7 @@
 
 struct motet__limit {
     struct motet__worker *worker;
-    struct motet_future *task; /* with a reference */
+    struct motet_future *task; /* it runs as long as this is */
     motet_timer *timer, *last; /* `last` is started by the other, before that has ended */
 };
 
@@ -60,13 +60,11 @@ int motet__limit_begin(struct motet__worker *worker, struct motet_future *task,
     if (!*limit)
         return ENOMEM;
     **limit = (struct motet__limit){.worker = worker, .task = task};
-    motet__add(&task->refs, 1, RELAXED); /* ours is not the first */
     uint32_t ms = motet__task_limit(task);
     (*limit)->timer = motet_timer_start(ms / 1000.0, expire, *limit, .daemon = true);
     if ((*limit)->timer)
         return 0;
     int rc = errno;
-    motet__task_drop(task);
     motet__free(*limit);
     *limit = NULL;
     return rc;
@@ -76,7 +74,6 @@ void motet__limit_end(struct motet__limit *limit)
 {
     end_timer(limit->timer);
     end_timer(limit->last);
-    motet__task_drop(limit->task);
     motet__free(limit);
 }
 

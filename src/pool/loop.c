@@ -60,8 +60,8 @@ static int run_piece(const void *arg, void *result)
 static int submit_piece(struct loop *loop)
 {
     const motet_submit_options options = {.function = "of a loop", .result_size = loop->size};
-    motet_future *future = motet__task_new(loop->pool->backend->scope, run_piece, loop->piece,
-                                           loop->piece_size, &options);
+    motet_future *future =
+        motet__task_new(&loop->pool->shelf, run_piece, loop->piece, loop->piece_size, &options);
     int rc = future ? motet__pool_queue(loop->pool, future) : ENOMEM;
 
     if (rc == 0)

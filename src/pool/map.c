@@ -43,7 +43,7 @@ static int submit_piece(struct map *map, struct piece *piece)
     const char *args = map->args ? map->args + piece->begin * map->arg_size : NULL;
     char *results = map->results ? map->results + piece->begin * map->result_size : NULL;
 
-    piece->future = motet__lot_new(map->pool->backend->scope, map->task, args, map->arg_size,
+    piece->future = motet__lot_new(&map->pool->shelf, map->task, args, map->arg_size,
                                    piece->end - piece->begin, results, map->in_place, &options);
     if (!piece->future)
         return ENOMEM;

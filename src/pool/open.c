@@ -10,6 +10,7 @@
 #include "pool/list.h"
 #include "pool/timeline.h"
 #include "pool/trace.h"
+#include "pool/tray.h"
 #include "shared/arena.h"
 
 enum { WORKERS_MOST = 32768 };
@@ -42,17 +43,38 @@ static struct motet__crew *new_crew(unsigned scope, uint32_t count)
     return crew;
 }
 
+static void free_shared_crew(void *block)
+{
+    struct motet__crew *crew = block;
+
+    motet_queue_free(crew->queue);
+    motet__trace_free(crew, MOTET__SHARED);
+    motet_shared_free(crew->trays);
+    motet__cells_end(crew->cells);
+    motet_shared_free(crew);
+}
+
+static void free_private_crew(struct motet__crew *crew)
+{
+    motet_queue_free(crew->queue);
+    motet__trace_free(crew, MOTET__PRIVATE);
+    motet__desks_free(crew->desks);
+    motet__free(crew);
+}
+
+/* A crew in shared memory stays until all have ended that may use it, children that know the pool by birth:
+ * they find there that it is over. */
 static void free_crew(unsigned scope, struct motet__crew *crew)
 {
     if (!crew)
         return;
-    motet_queue_free(crew->queue);
-    motet__trace_free(crew, scope);
-    motet__desks_free(crew->desks);
-    if (scope == MOTET__SHARED)
-        motet_shared_free(crew);
-    else
-        motet__free(crew);
+    if (scope == MOTET__SHARED) {
+        crew->later.run = free_shared_crew;
+        crew->later.block = crew;
+        motet__run_later(&crew->later);
+    } else {
+        free_private_crew(crew);
+    }
 }
 
 static void free_pool(motet_pool *pool)
@@ -77,6 +99,10 @@ static int furnish(motet_pool *pool, const motet_pool_options *options, uint32_t
         !(pool->crew->queue =
               motet_queue_open(.item_size = sizeof(struct motet_future *), .shared = shared)))
         return ENOMEM;
+    if (shared && (!(pool->crew->trays = motet__trays_new(workers)) ||
+                   motet__cells_new(&pool->crew->cells) != 0))
+        return ENOMEM;
+    pool->shelf.cells = pool->crew->cells;
     pool->crew->tasks_per_worker = (uint32_t)options->tasks_per_worker;
     pool->initializer = options->initializer;
     pool->initializer_arg = options->initializer_arg;

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "pool/limit.h"
+#include "pool/state.h"
 #include "pool/worker.h"
+#include "queue/queue.h"
 
 void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[64])
 {
@@ -40,18 +42,49 @@ int motet__pool_accepts(const motet_pool *pool)
     return motet__pool_is_copy(pool) && pool->backend->scope == MOTET__PRIVATE ? EPIPE : 0;
 }
 
+/* Who has the handle of what is submitted here: see cells.h. */
+static uint32_t owner_in(const motet_pool *pool)
+{
+    const struct motet__worker *worker = motet__self()->worker;
+
+    if (worker && worker->crew == pool->crew)
+        return worker->number;
+    return motet__pool_is_copy(pool) ? MOTET__OWNER_CHILD : MOTET__OWNER_OPENER;
+}
+
+/* QUEUED from here on: somebody with an old note of the cell may begin it before it is in the queue. */
+static int put_cell(motet_pool *pool, struct motet_future *task)
+{
+    motet__store(&task->state, MOTET__QUEUED, RELEASE);
+    int rc = motet__crew_put(pool->crew, task);
+    /* If it was begun, or the pool's end was quicker, the future says what became of it. */
+    if (rc && !motet__task_leave_queue(task, MOTET__CANCELLED, 0))
+        rc = 0;
+    /* The pool has ended, and its queue could not be shut down, because we were stopped in it. */
+    if (rc == 0 && motet__unlikely(motet__crew_terminated(pool->crew)))
+        motet__crew_refuse(pool->crew, task);
+    return rc;
+}
+
 int motet__pool_queue(motet_pool *pool, struct motet_future *task)
 {
+    bool shared = pool->shelf.cells;
+
     task->crew = pool->crew;
-    motet__store(&task->refs, 2, RELEASE); /* the queue's and the caller's; nobody has seen it */
+    if (shared)
+        motet__cell_own(task, owner_in(pool));
+    else
+        motet__store(&task->refs, 2,
+                     RELEASE); /* the queue's and the caller's; nobody has seen it */
     int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
-        rc = motet__crew_put(pool->crew, task);
+        rc = shared ? put_cell(pool, task) : motet__crew_put(pool->crew, task);
     if (rc == EPIPE) /* meanwhile */
         rc = refusal(pool);
     if (rc) {
         motet__task_drop(task);
-        motet__task_drop(task);
+        if (!shared)
+            motet__task_drop(task);
     }
     return rc;
 }
@@ -82,7 +115,7 @@ motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const vo
                                                                         : EINVAL;
     motet_future *future = NULL;
     if (rc == 0) {
-        future = motet__task_new(pool->backend->scope, task, arg, arg_size, options);
+        future = motet__task_new(&pool->shelf, task, arg, arg_size, options);
         rc = future ? add_options(future, options) : ENOMEM;
         if (rc == 0)
             rc = motet__pool_queue(pool, future);
@@ -120,6 +153,16 @@ static void tell(motet_pool *pool)
     motet__unlock(&pool->lock);
 }
 
+/* A process that is stopped in the middle of a submit keeps nobody here: the monitor, which looks now and then,
+ * does it once that goes on. */
+static void shut_queue(motet_pool *pool)
+{
+    int64_t deadline = pool->shelf.cells ? MOTET__AT_ONCE : MOTET__NEVER;
+
+    if (!motet_queue_is_shutdown(pool->crew->queue))
+        motet__queue_shutdown(pool->crew->queue, false, deadline);
+}
+
 bool motet__pool_feed(motet_pool *pool)
 {
     uint32_t feeders = motet__load(&pool->feeders, RELAXED);
@@ -136,7 +179,7 @@ void motet__pool_unfeed(motet_pool *pool)
      * copy the count is of no use: its owner's is another. */
     if (motet__sub(&pool->feeders, 1, ACQ_REL) != 1 || motet__pool_is_copy(pool))
         return;
-    motet_queue_shutdown(pool->crew->queue, false);
+    shut_queue(pool);
     tell(pool);
 }
 
@@ -146,27 +189,53 @@ int motet_pool_close(motet_pool *pool)
         return EINVAL;
     if (!raise_phase(pool, MOTET__CREW_CLOSED))
         return 0;
-    if (motet__pool_is_copy(pool)) {
-        motet_queue_shutdown(pool->crew->queue, false);
-        tell(pool);
-    } else {
-        motet__pool_unfeed(pool);
-    }
+    if (motet__pool_is_copy(pool))
+        tell(pool); /* the opener's backend sees to the rest: its feeders are not known here */
+    else
+        motet__pool_see_to_phase(pool);
     return 0;
 }
 
-bool motet__pool_cancel_all(motet_pool *pool)
+static void refuse_cell(struct motet_future *task, void *crew)
+{
+    if ((motet__load(&task->state, RELAXED) & MOTET__PHASE) == MOTET__QUEUED)
+        motet__crew_refuse(crew, task);
+}
+
+/* Cancels what nobody has begun. */
+static void refuse_all(motet_pool *pool)
 {
     struct motet_future *task;
 
-    if (!raise_phase(pool, MOTET__CREW_TERMINATED))
-        return false;
-    motet_queue_shutdown(pool->crew->queue, false); /* nothing comes in any more */
+    shut_queue(pool);        /* nothing comes in any more */
+    if (pool->shelf.cells) { /* wherever it is on its way */
+        motet__cells_each(pool->shelf.cells, refuse_cell, pool->crew);
+        return;
+    }
     while ((task = motet__crew_take(pool->crew))) {
         motet__crew_refuse(pool->crew, task);
         motet__task_drop(task);
     }
+}
+
+bool motet__pool_cancel_all(motet_pool *pool)
+{
+    if (!raise_phase(pool, MOTET__CREW_TERMINATED))
+        return false;
+    refuse_all(pool);
     return true;
+}
+
+void motet__pool_see_to_phase(motet_pool *pool)
+{
+    uint32_t phase = motet__load(&pool->crew->phase, ACQUIRE);
+
+    if (phase == MOTET__CREW_TERMINATED)
+        refuse_all(pool);
+    else if (phase == MOTET__CREW_CLOSED && motet__swap(&pool->shut, 1, ACQ_REL) == 0)
+        motet__pool_unfeed(pool);
+    else if (phase == MOTET__CREW_CLOSED && motet__load(&pool->feeders, ACQUIRE) == 0)
+        shut_queue(pool);
 }
 
 void motet__pool_break(motet_pool *pool, int error, const char *why)

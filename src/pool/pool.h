@@ -2,6 +2,7 @@
 #ifndef MOTET_POOL_POOL_H
 #define MOTET_POOL_POOL_H
 
+#include "pool/cells.h"
 #include "pool/crew.h"
 #include "sync/lock.h"
 
@@ -31,8 +32,9 @@ struct motet_pool {
     const struct motet__backend *backend; /* constant, as are the next four */
     struct motet__crew *crew;
     char *name;
-    motet_target initializer; /* constant, as the next */
-    void *initializer_arg;    /* the pool's own, if `initializer_copied` */
+    struct motet__shelf shelf; /* where the records of its tasks come from */
+    motet_target initializer;  /* constant, as the next */
+    void *initializer_arg;     /* the pool's own, if `initializer_copied` */
     bool initializer_copied;
     char why[200];  /* it is broken; written before crew->broken */
     uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
@@ -40,6 +42,7 @@ struct motet_pool {
     uint32_t
         feeders; /* atomic: iterators that have more to submit, and one while the pool is open; the
                          queue is shut down when there are none */
+    uint32_t shut; /* atomic: 1: that one is gone, or about to go */
     motet_lock lock;
     bool finished;                   /* under lock: backend->finish has been called */
     struct motet__tracer *tracer;    /* of motet_pool_trace, or NULL; the opener's */
@@ -82,6 +85,10 @@ void motet__pool_unfeed(motet_pool *pool);
 /* Brings the pool into its last phase and cancels what nobody has begun, without telling the backend.
  * False if it was there already. */
 bool motet__pool_cancel_all(motet_pool *pool);
+
+/* For a backend, in the opener, as often as it likes: does what closing, or terminating, the pool has left
+ * to do, if somebody was killed over it. */
+void motet__pool_see_to_phase(motet_pool *pool);
 
 /* Whether tasks can be given to this pool from here: 0 or EPIPE. */
 int motet__pool_accepts(const motet_pool *pool);

@@ -143,11 +143,9 @@ static void look_at(struct staff *staff, uint32_t i)
     if (exitcode == MOTET_NO_EXITCODE)
         return;
     struct motet__worker *worker = &staff->pool->crew->workers[i];
-    bool busy, ready = motet__load(&worker->ready, RELAXED);
+    bool ready = motet__load(&worker->ready, RELAXED);
     bool begun = motet__load(&worker->begun, RELAXED) != 0;
-    if (!motet__worker_bury(&staff->pool->crew->workers[i], motet_process_pid(seat->process),
-                            exitcode, &busy))
-        return; /* the sentinel says it again, at once: the attempt took a second */
+    bool busy = motet__worker_bury(worker, motet_process_pid(seat->process), exitcode);
     motet_process_free(seat->process);
     seat->process = NULL;
     seat->fill_at = 0;
@@ -169,7 +167,7 @@ static bool needs_workers(struct staff *staff, uint32_t phase)
         return false;
     return phase == MOTET__CREW_OPEN ||
            (phase == MOTET__CREW_CLOSED &&
-            (!motet_queue_is_shutdown(crew->queue) || !motet_queue_empty(crew->queue)));
+            (!motet_queue_is_shutdown(crew->queue) || motet__crew_size(crew) != 0));
 }
 
 /* Fills empty seats that are due. Returns when the next one is. */
@@ -279,6 +277,7 @@ static void *monitor(void *arg)
             if (staff->seats[i].process)
                 look_at(staff, i);
         pass_on(staff);
+        motet__pool_see_to_phase(staff->pool);
         uint32_t phase = motet__load(&staff->pool->crew->phase, SEQ_CST);
         int64_t next = MOTET__NEVER;
         if (motet__load(&staff->pool->crew->hiring, ACQUIRE) == MOTET__CREW_WANTED)
@@ -289,7 +288,8 @@ static void *monitor(void *arg)
             next = end_workers(staff);
         if (list_sentinels(staff) == 0 && phase != MOTET__CREW_OPEN && !needs_workers(staff, phase))
             break;
-        motet__os_poll_many(staff->fds, count + 1, next);
+        int64_t again = motet__now() + MOTET__RECHECK;
+        motet__os_poll_many(staff->fds, count + 1, next < again ? next : again);
     }
     answer(staff->pool->crew,
            MOTET__CREW_HIRED); /* to one who came too late: the queue refuses it */

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "motet/shared.h"
+#include "pool/cells.h"
 #include "pool/records.h"
 
 void *motet__task_alloc(unsigned scope, size_t size)
@@ -30,64 +31,89 @@ static bool add_items(size_t *size, size_t count, size_t item_size)
            !__builtin_add_overflow(*size, MOTET__ALIGNED(bytes), size);
 }
 
-/* A record with that much behind it and, behind that, the name of its own that it may have. */
-static struct motet_future *new_record(unsigned scope, motet_task task, size_t behind,
-                                       const motet_submit_options *options)
+/* The record alone, with that much behind it: what is in a cell is so to be changed that others may look
+ * at its two words. */
+static struct motet_future *take_record(struct motet__shelf *shelf, size_t behind)
 {
-    size_t name_size = options->name ? strlen(options->name) + 1 : 0, size;
-    struct motet_future *future;
-    uint8_t rank = 0;
+    struct motet_future *future, blank = {.scope = shelf->cells ? MOTET__SHARED : MOTET__PRIVATE};
 
-    if (__builtin_add_overflow(behind, sizeof *future + name_size, &size))
+    if (shelf->cells) {
+        future = motet__cell_take(shelf);
+        if (future)
+            memcpy(&future->crew, &blank.crew, sizeof blank - offsetof(struct motet_future, crew));
+        return future;
+    }
+    if (__builtin_add_overflow(behind, sizeof *future, &behind) ||
+        !(future = motet__record_new(behind, &blank.rank)))
         return NULL;
-    future = scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__record_new(size, &rank);
-    if (!future)
-        return NULL;
-    *future = (struct motet_future){
-        .refs = 1,
-        .task = task,
-        .name = options->function ? options->function : "?",
-        .scope = (uint8_t)(scope & 15),
-        .rank = rank,
-    };
-    if (name_size)
-        future->name = memcpy((char *)(future + 1) + behind, options->name, name_size);
+    blank.refs = 1;
+    *future = blank;
     return future;
 }
 
-struct motet_future *motet__task_new(unsigned scope, motet_task task, const void *arg,
+/* A record, `behind` bytes behind it and then, or elsewhere, `more` bytes, which *at receives, and the name
+ * of its own that it may have. */
+static struct motet_future *new_record(struct motet__shelf *shelf, motet_task task, size_t behind,
+                                       size_t more, char **at, const motet_submit_options *options)
+{
+    size_t name_size = options->name ? strlen(options->name) + 1 : 0, size, all;
+
+    if (__builtin_add_overflow(more, name_size, &size) ||
+        __builtin_add_overflow(behind, size, &all))
+        return NULL;
+    struct motet_future *future = take_record(shelf, all);
+    if (!future)
+        return NULL;
+    *at = (char *)(future + 1) + behind;
+    if (shelf->cells && all > MOTET__CELL_ROOM && !(*at = motet__cell_extend(future, size))) {
+        motet__task_drop(future);
+        return NULL;
+    }
+    future->task = task;
+    future->name = options->function ? options->function : "?";
+    if (name_size)
+        future->name = memcpy(*at + more, options->name, name_size);
+    return future;
+}
+
+struct motet_future *motet__task_new(struct motet__shelf *shelf, motet_task task, const void *arg,
                                      size_t arg_size, const motet_submit_options *options)
 {
     size_t result_size = options->result_size;
+    size_t most = shelf->cells ? MOTET__CELL_ROOM : UINT32_MAX;
 
-    if (motet__unlikely(arg_size > UINT32_MAX || result_size > UINT32_MAX))
-        return motet__lot_new(scope, task, arg, arg_size, 1, NULL, false, options);
+    if (motet__unlikely(arg_size > most || result_size > most ||
+                        MOTET__ALIGNED(arg_size) + MOTET__ALIGNED(result_size) > most))
+        return motet__lot_new(shelf, task, arg, arg_size, 1, NULL, false, options);
     size_t args_size = MOTET__ALIGNED(arg_size), behind = args_size + MOTET__ALIGNED(result_size);
-    struct motet_future *future = new_record(scope, task, behind, options);
+    char *items;
+    struct motet_future *future = new_record(shelf, task, behind, 0, &items, options);
     if (!future)
         return NULL;
     future->arg_size = (uint32_t)arg_size;
     future->result_size = (uint32_t)result_size;
-    char *items = (char *)(future + 1);
+    items = (char *)(future + 1);
     if (arg_size)
         memcpy(items, arg, arg_size);
-    if (result_size && scope != MOTET__SHARED)
+    if (result_size)
         memset(items + args_size, 0, result_size);
     return future;
 }
 
-struct motet_future *motet__lot_new(unsigned scope, motet_task task, const void *args,
+struct motet_future *motet__lot_new(struct motet__shelf *shelf, motet_task task, const void *args,
                                     size_t arg_size, size_t count, void *results, bool in_place,
                                     const motet_submit_options *options)
 {
-    size_t result_size = options->result_size, results_at, behind = sizeof(struct motet__lot);
+    size_t result_size = options->result_size, results_at, size = 0;
+    char *items;
 
-    if (!in_place && !add_items(&behind, count, arg_size))
+    if (!in_place && !add_items(&size, count, arg_size))
         return NULL;
-    results_at = behind;
-    if (!in_place && !add_items(&behind, count, result_size))
+    results_at = size;
+    if (!in_place && !add_items(&size, count, result_size))
         return NULL;
-    struct motet_future *future = new_record(scope, task, behind, options);
+    struct motet_future *future =
+        new_record(shelf, task, sizeof(struct motet__lot), size, &items, options);
     if (!future)
         return NULL;
     future->is_lot = true;
@@ -100,9 +126,9 @@ struct motet_future *motet__lot_new(unsigned scope, motet_task task, const void 
         .count = (uint32_t)count,
     };
     if (!in_place && arg_size)
-        lot->args = memcpy(lot + 1, args, count * arg_size);
+        lot->args = memcpy(items, args, count * arg_size);
     if (!in_place && result_size) {
-        lot->results = (char *)lot + results_at;
+        lot->results = items + results_at;
         memset(lot->results, 0, count * result_size);
     }
     return future;
@@ -124,19 +150,20 @@ struct motet__extra *motet__task_extra(struct motet_future *task)
 
 void motet__task_drop(struct motet_future *task)
 {
+    if (task->scope == MOTET__SHARED) {
+        motet__cell_drop(task);
+        return;
+    }
     /* Release and acquire: whoever is last sees what all others did. If this is the only reference,
      * nobody can make another meanwhile, and a look is enough. */
     if (motet__load(&task->refs, ACQUIRE) != 1 && motet__sub(&task->refs, 1, ACQ_REL) != 1)
         return;
     struct motet__extra *extra = motet__load(&task->extra, RELAXED); /* nobody else has the task */
     if (motet__unlikely(extra != NULL)) {
-        motet__task_free(task->scope, extra->text);
-        motet__task_free(task->scope, extra);
+        motet__free(extra->text);
+        motet__free(extra);
     }
-    if (task->scope == MOTET__SHARED)
-        motet_shared_free(task);
-    else
-        motet__record_free(task, task->rank);
+    motet__record_free(task, task->rank);
 }
 
 int motet__task_outcome(const motet_future *future)

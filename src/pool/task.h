@@ -48,6 +48,7 @@ enum {
 #define MOTET__LATE UINT32_MAX
 
 struct motet__crew;
+struct motet__shelf;
 struct motet__watch;
 
 struct motet__extra {
@@ -135,13 +136,14 @@ static inline size_t motet__task_result_size(const struct motet_future *task)
 void *motet__task_alloc(unsigned scope, size_t size);
 void motet__task_free(unsigned scope, void *block);
 
-/* A queued task with one reference, its argument copied; NULL when memory is out. */
-struct motet_future *motet__task_new(unsigned scope, motet_task task, const void *arg,
+/* A task with one reference, its argument copied; NULL when memory is out. It is in private memory, and
+ * QUEUED, unless the shelf has cells. */
+struct motet_future *motet__task_new(struct motet__shelf *shelf, motet_task task, const void *arg,
                                      size_t arg_size, const motet_submit_options *options);
 
 /* The same for `count` items. If `in_place`, arguments and results are used where they are; else room
  * for results is made, and `results` not looked at. */
-struct motet_future *motet__lot_new(unsigned scope, motet_task task, const void *args,
+struct motet_future *motet__lot_new(struct motet__shelf *shelf, motet_task task, const void *args,
                                     size_t arg_size, size_t count, void *results, bool in_place,
                                     const motet_submit_options *options);
 

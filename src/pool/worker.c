@@ -7,6 +7,7 @@
 #include "pool/limit.h"
 #include "pool/state.h"
 #include "pool/trace.h"
+#include "pool/tray.h"
 
 int motet__crew_put(struct motet__crew *crew, struct motet_future *task)
 {
@@ -25,7 +26,8 @@ struct motet_future *motet__crew_take(struct motet__crew *crew)
 
 size_t motet__crew_size(const struct motet__crew *crew)
 {
-    return motet_queue_size(crew->queue) + (crew->desks ? motet__desks_size(crew->desks) : 0);
+    return motet_queue_size(crew->queue) +
+           (crew->desks ? motet__desks_size(crew->desks) : motet__trays_size(crew));
 }
 
 /* What the worker is at now is `task`. When that lies on top of another, or is one on which another
@@ -100,7 +102,7 @@ static void run_lot(struct motet_future *task)
     }
 }
 
-static struct motet__after run(struct motet_future *task)
+static void run(struct motet_future *task)
 {
     motet__trace_task(task, MOTET__TRACE_BEGIN);
     if (motet__likely(!task->is_lot))
@@ -109,40 +111,32 @@ static struct motet__after run(struct motet_future *task)
         run_lot(task);
     motet__trace_task(task, MOTET__TRACE_END);
     motet__writes(&task->error);
-    return motet__task_publish(task);
 }
 
-static struct motet__after run_limited(struct motet__worker *worker, struct motet_future *task)
+static void run_limited(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet__limit *limit;
 
     task->error = motet__limit_begin(worker, task, &limit);
     if (task->error)
-        return motet__task_publish(task);
-    struct motet__after after = run(task);
+        return;
+    run(task);
     motet__limit_end(limit);
-    return after;
 }
 
 static void run_claimed(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet_future *outer = task->outer;
-    struct motet__after after =
-        motet__unlikely(motet__task_limit(task)) ? run_limited(worker, task) : run(task);
 
+    if (motet__unlikely(motet__task_limit(task)))
+        run_limited(worker, task);
+    else
+        run(task);
+    struct motet__after after = motet__task_publish(task); /* the last that we see of it */
     go_on_with(worker, outer, outer);
     if (motet__unlikely(after.asked))
         motet__worker_asked(worker);
     motet__calls_run(after.calls);
-}
-
-/* Gets the next task into worker->popped. False: there will be none. */
-static bool get(struct motet__worker *worker)
-{
-    if (!worker->crew->desks)
-        return motet_queue_get(worker->crew->queue, &worker->popped, MOTET_FOREVER) == 0;
-    worker->popped = motet__desk_next(worker);
-    return worker->popped != NULL;
 }
 
 void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
@@ -159,22 +153,53 @@ void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
     }
 }
 
+/* Does a task, if nobody has begun it: or else it was begun by one that waits for it, or the pool is
+ * terminated; then it never runs. Whether it did. */
+static bool attempt(struct motet__worker *worker, struct motet_future *task)
+{
+    if (!claim(worker, task)) {
+        motet__crew_refuse(worker->crew, task);
+        return false;
+    }
+    motet__store(&worker->begun, worker->begun + 1, RELAXED); /* a number for the monitor */
+    run_claimed(worker, task);
+    return true;
+}
+
+/* A thread: with its desk. */
+static bool do_next_from_desk(struct motet__worker *worker, uint32_t *n)
+{
+    struct motet_future *task = worker->popped = motet__desk_next(worker);
+
+    if (!task)
+        return false;
+    *n += attempt(worker, task);
+    worker->popped = NULL;
+    motet__task_drop(task);
+    return true;
+}
+
+/* A process: with its tray. */
+static bool do_next_from_tray(struct motet__worker *worker, uint32_t most, uint32_t *n)
+{
+    struct motet_future *task = motet__tray_next(worker, most);
+
+    if (!task)
+        return false;
+    *n += attempt(worker, task);
+    return true;
+}
+
 bool motet__worker_live(struct motet__worker *worker)
 {
     uint32_t limit = worker->crew->tasks_per_worker, n = 0;
+    bool more = true;
 
-    while ((limit == 0 || n < limit) && get(worker)) {
-        motet__store(&worker->begun, ++n, RELAXED); /* a number for the monitor */
-        struct motet_future *task = worker->popped;
-        bool mine = claim(worker, task);
-        if (mine)
-            run_claimed(worker, task);
-        else /* begun by one that waits for it, or the pool is terminated: then it never runs */
-            motet__crew_refuse(worker->crew, task);
-        worker->popped = NULL;
-        motet__compiler_barrier();
-        motet__task_drop(task);
-    }
+    if (worker->crew->trays)
+        motet__tray_look_again(worker);
+    while ((limit == 0 || n < limit) && more)
+        more = worker->crew->desks ? do_next_from_desk(worker, &n)
+                                   : do_next_from_tray(worker, limit ? limit - n : UINT32_MAX, &n);
     return limit && n == limit;
 }
 

@@ -1,0 +1,300 @@
+#include "pool/cells.h"
+
+#include "motet/shared.h"
+#include "shared/arena.h"
+#include "sync/lock.h"
+
+enum {
+    CELL = 128, /* bytes */
+    HEAD = 64,  /* of a slab */
+    FIRST = 64, /* cells of the first slab */
+    ENOUGH = 4, /* one of so many cells is free: no slab is made */
+};
+
+#define LEFT 0x80000000 /* in `refs`: the pool is gone */
+
+struct motet__slab {
+    uint32_t
+        live; /* atomic; of one that outlives its pool: cells with references, and one while they
+                      are counted */
+};
+
+struct cell {
+    struct motet_future task;
+    char items[MOTET__CELL_ROOM]; /* what lies behind the record */
+    void *room;                   /* a block for what does not fit, or NULL. Its holder's */
+    uint32_t index;               /* atomic: its place in the slab, from 1; 0: it was never used */
+    uint32_t owner;               /* atomic: see cells.h */
+};
+
+_Static_assert(sizeof(struct motet__slab) <= HEAD && sizeof(struct cell) == CELL,
+               "two cache lines each");
+_Static_assert(sizeof(struct motet__lot) <= MOTET__CELL_ROOM, "its items are elsewhere");
+
+static struct cell *cell_of(struct motet_future *task)
+{
+    return (struct cell *)task;
+}
+
+static struct cell *cell_at(struct motet__slab *slab, uint32_t i)
+{
+    return (struct cell *)((char *)slab + HEAD + (size_t)i * CELL);
+}
+
+/* How many cells the slab has: 64, 96, 128, 192, … */
+static uint32_t count_of(uint32_t slab)
+{
+    uint32_t even = (uint32_t)FIRST << slab / 2;
+
+    return slab % 2 ? even + even / 2 : even;
+}
+
+/* Acquire: pairs with the release of motet__shared_alloc_into; it is zeroed. */
+static struct motet__slab *slab_at(struct motet__cells *cells, uint32_t i)
+{
+    return i < MOTET__SLABS ? motet__load(&cells->slab[i], ACQUIRE) : NULL;
+}
+
+/* ---- what goes with a cell -------------------------------------------------------------------- */
+
+bool motet__cell_has_more(const struct motet_future *task)
+{
+    return ((const struct cell *)task)->room || motet__load(&task->extra, RELAXED);
+}
+
+/* By who holds it alone. */
+static void free_more(struct cell *cell)
+{
+    struct motet__extra *extra = motet__load(&cell->task.extra, ACQUIRE);
+
+    if (extra) {
+        motet__shared_free_from((void **)&extra->text);
+        motet__shared_free_from((void **)&cell->task.extra);
+    }
+    motet__shared_free_from(&cell->room);
+}
+
+/* Of a cell that nobody holds; it may have any number of lives meanwhile. */
+static bool is_vacant(const struct cell *cell)
+{
+    /* Acquire, both: what is seen of the state is of this life of the cell or of a later one. */
+    return motet__load(&cell->index, ACQUIRE) == 0 ||
+           motet__task_ended(motet__load(&cell->task.state, SEQ_CST));
+}
+
+/* From nobody's to ours, if its task has ended. */
+static bool claim(struct cell *cell)
+{
+    uint32_t none = 0;
+
+    if (motet__load(&cell->task.refs, RELAXED) != 0 || !is_vacant(cell))
+        return false;
+    /* Acquire: pairs with the release of who gave it up. */
+    if (!motet__cas(&cell->task.refs, &none, 1, SEQ_CST))
+        return false;
+    if (is_vacant(cell))
+        return true;
+    motet__cell_drop(&cell->task);
+    return false;
+}
+
+void motet__cell_tidy(struct motet_future *task)
+{
+    struct cell *cell = cell_of(task);
+
+    if (!claim(cell)) /* whoever holds it, or ends it, does so */
+        return;
+    free_more(cell);
+    motet__cell_drop(task);
+}
+
+/* The last reference to a task of a pool that is gone. */
+static void leave(struct cell *cell)
+{
+    struct motet__slab *slab =
+        (struct motet__slab *)((char *)cell - HEAD - (size_t)(cell->index - 1) * CELL);
+
+    free_more(cell);
+    if (motet__sub(&slab->live, 1, ACQ_REL) == 1)
+        motet_shared_free(slab);
+}
+
+void motet__cell_drop(struct motet_future *task)
+{
+    bool more = motet__cell_has_more(task);
+    /* Release: pairs with claim. SEQ_CST: either we see that the task has ended, or who ends it sees that
+     * nobody holds it. */
+    uint32_t refs = motet__sub(&task->refs, 1, SEQ_CST);
+
+    if (motet__unlikely(refs == (LEFT | 1)))
+        leave(cell_of(task));
+    else if (motet__unlikely(more) && refs == 1)
+        motet__cell_tidy(task);
+}
+
+void motet__cell_own(struct motet_future *task, uint32_t owner)
+{
+    /* Relaxed: read after the death of the owner, or by himself. */
+    motet__store(&cell_of(task)->owner, owner, RELAXED);
+}
+
+void motet__cell_disown(struct motet_future *task, uint32_t owner)
+{
+    struct cell *cell = cell_of(task);
+
+    if (motet__load(&cell->owner, RELAXED) != owner)
+        return;
+    motet__cell_own(task, MOTET__OWNER_NONE);
+    if (motet__load(&task->refs, RELAXED) != 0)
+        motet__cell_drop(task);
+}
+
+/* ---- taking ----------------------------------------------------------------------------------- */
+
+/* Makes the slab, unless somebody else has. 0 or an errno value. */
+static int grow(struct motet__cells *cells, uint32_t i)
+{
+    int rc = 0;
+
+    if (i >= MOTET__SLABS)
+        return ENOMEM;
+    motet__lock_acquire(&cells->lock, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
+    if (!slab_at(cells, i)) /* after a death too: there is one, or there is none */
+        rc = motet__shared_alloc_into(HEAD + (size_t)count_of(i) * CELL, (void **)&cells->slab[i]);
+    motet__unlock(&cells->lock);
+    return rc;
+}
+
+/* Where to look when the round is at its end, before slab i; false: there is none that is free. */
+static bool next_round(struct motet__shelf *shelf, uint32_t i)
+{
+    uint32_t looked = motet__load(&shelf->looked, RELAXED);
+    uint32_t found = motet__load(&shelf->found, RELAXED);
+    uint64_t at = 0;
+
+    if (found <= looked / ENOUGH) {
+        if (grow(shelf->cells, i) == 0)
+            at = (uint64_t)i << 32;
+        else if (found == 0)
+            return false;
+    }
+    motet__store(&shelf->at, at, RELAXED);
+    motet__store(&shelf->looked, 0, RELAXED);
+    motet__store(&shelf->found, 0, RELAXED);
+    return true;
+}
+
+/* The next one in the round, and its place in the slab; NULL when memory is out. */
+static struct cell *next(struct motet__shelf *shelf, uint32_t *place)
+{
+    for (;;) {
+        uint64_t at = motet__load(&shelf->at, RELAXED);
+        uint32_t i = (uint32_t)(at >> 32), k = (uint32_t)at;
+        if (k >= count_of(i)) {
+            i++;
+            k = 0;
+        }
+        struct motet__slab *slab = slab_at(shelf->cells, i);
+        if (motet__likely(slab != NULL)) {
+            motet__store(&shelf->at, ((uint64_t)i << 32 | k) + 1, RELAXED);
+            motet__store(&shelf->looked, motet__load(&shelf->looked, RELAXED) + 1, RELAXED);
+            *place = k;
+            return cell_at(slab, k);
+        }
+        if (!next_round(shelf, i))
+            return NULL;
+    }
+}
+
+struct motet_future *motet__cell_take(struct motet__shelf *shelf)
+{
+    uint32_t place;
+    struct cell *cell;
+
+    do {
+        if (!(cell = next(shelf, &place)))
+            return NULL;
+    } while (!claim(cell));
+    motet__store(&shelf->found, motet__load(&shelf->found, RELAXED) + 1, RELAXED);
+    /* The next; behind the last it is harmless. */
+    motet__prefetch_to_write(cell + 1);
+    motet__prefetch_to_write((char *)(cell + 1) + CELL / 2);
+    if (motet__unlikely(cell->index == 0)) {
+        motet__store(&cell->task.state, MOTET__CANCELLED, RELAXED);
+        motet__store(&cell->index, place + 1, RELEASE); /* pairs with is_vacant */
+    }
+    motet__cell_own(&cell->task, MOTET__OWNER_CHILD);
+    if (motet__unlikely(motet__cell_has_more(&cell->task)))
+        free_more(cell); /* somebody has died over it */
+    return &cell->task;
+}
+
+char *motet__cell_extend(struct motet_future *task, size_t size)
+{
+    struct cell *cell = cell_of(task);
+
+    return motet__shared_alloc_into(size, &cell->room) == 0 ? cell->room : NULL;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------ */
+
+void motet__cells_each(struct motet__cells *cells, void (*fn)(struct motet_future *task, void *arg),
+                       void *arg)
+{
+    struct motet__slab *slab;
+
+    for (uint32_t i = 0; (slab = slab_at(cells, i)); i++)
+        for (uint32_t k = 0; k < count_of(i); k++)
+            if (motet__load(&cell_at(slab, k)->index, ACQUIRE)) /* pairs with motet__cell_take */
+                fn(&cell_at(slab, k)->task, arg);
+}
+
+int motet__cells_new(struct motet__cells **cells)
+{
+    *cells = motet_shared_alloc(sizeof **cells);
+    return *cells ? 0 : ENOMEM;
+}
+
+/* Whether somebody still has it: one of this process, who may just give it up. */
+static bool stays(struct motet__slab *slab, struct cell *cell)
+{
+    uint32_t refs = motet__load(&cell->task.refs, ACQUIRE), owner, kept;
+
+    motet__add(&slab->live, 1,
+               RELAXED); /* ours is another: it is not given up before we are done */
+    do {
+        owner = motet__load(&cell->owner, RELAXED);
+        kept = refs;
+        if (kept && owner != MOTET__OWNER_OPENER && owner != MOTET__OWNER_NONE)
+            kept--; /* it had that */
+        if (kept)
+            kept |= LEFT;
+    } while (!motet__cas(&cell->task.refs, &refs, kept, ACQ_REL));
+    if (kept)
+        return true;
+    motet__sub(&slab->live, 1, RELAXED);
+    return false;
+}
+
+static void end_slab(struct motet__slab *slab, uint32_t count)
+{
+    slab->live = 1;
+    for (uint32_t k = 0; k < count; k++) {
+        struct cell *cell = cell_at(slab, k);
+        if (cell->index && !stays(slab, cell))
+            free_more(cell);
+    }
+    if (motet__sub(&slab->live, 1, ACQ_REL) == 1)
+        motet_shared_free(slab);
+}
+
+void motet__cells_end(struct motet__cells *cells)
+{
+    struct motet__slab *slab;
+
+    if (!cells)
+        return;
+    for (uint32_t i = 0; (slab = slab_at(cells, i)); i++)
+        end_slab(slab, count_of(i));
+    motet_shared_free(cells);
+}

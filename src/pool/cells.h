@@ -1,0 +1,93 @@
+/* Memory for the records of tasks in shared memory: cells of one size, which serve again and again.
+ *
+ * The cells of a pool lie in slabs that it makes as it needs them and has until it is freed. Nobody keeps
+ * a list of those that are free, which would be worth nothing once its keeper is killed: a cell is free
+ * when nobody has a reference to its task and the task has ended, and both words say so by themselves.
+ * So there is no instruction at which a death loses one that was given up. Who wants a cell
+ * looks at one after the other, going round; once round without finding many it makes a new slab.
+ *
+ *     refs      the handle, and whoever else needs the record to stay. 0 to 1 by CAS: the cell is taken, by one
+ *               who then looks at `state` again, and gives it back if it has not ended (it had been taken,
+ *               queued, and its handle freed, between that one's look and its CAS)
+ *     state     as in task.h. It is that of the last task until the new one is QUEUED, by the last store
+ *               of a submit
+ *     owner     who has the handle, as far as anybody must know it at his death
+ *
+ * What does not fit is in a block of its own, which goes when the task has ended and the last reference
+ * has gone, or, if somebody dies over it, when the cell is taken again.
+ *
+ * Anybody may keep the address of a cell, and take it for the task that is queued there, if one is: as long
+ * as the pool lives it is a cell.
+ *
+ * Futures may outlive the pool. When it is freed, all other processes that knew it have ended, and their
+ * handles count no more. A slab in which the opener still has some stays, with LEFT in their `refs`:
+ * whoever gives up the last of these frees it.
+ */
+#ifndef MOTET_POOL_CELLS_H
+#define MOTET_POOL_CELLS_H
+
+#include "motet/lock.h"
+#include "pool/task.h"
+
+enum {
+    MOTET__SLABS = 44,
+    MOTET__CELL_ROOM = 48, /* bytes behind the record */
+};
+
+struct motet__slab;
+
+/* Those of a pool; in shared memory. */
+struct motet__cells {
+    motet_lock lock; /* of those who make slabs */
+    struct motet__slab
+        *slab[MOTET__SLABS]; /* atomic: each larger than the one before; NULL: no more */
+};
+
+/* How a process goes round in them. In its own memory; for threads, empty. */
+struct motet__shelf {
+    struct motet__cells *cells; /* constant; NULL: tasks are in private memory */
+    uint64_t at; /* atomic, RELAXED as the next: where to look next. Several threads may be there */
+    uint32_t looked; /* at how many in this round, */
+    uint32_t found;  /* and how many of these were free; about */
+};
+
+/* Who has the handle. Otherwise the number of the worker. */
+enum {
+    MOTET__OWNER_OPENER = 0,
+    MOTET__OWNER_CHILD = 0xffff0000, /* another process, or one that is just taking it */
+    MOTET__OWNER_NONE = 0xffffffff,  /* it was freed */
+};
+
+/* 0 or ENOMEM. */
+int motet__cells_new(struct motet__cells **cells);
+
+/* The pool is freed, and all processes but the opener, which calls it, have ended. NULL is fine. */
+void motet__cells_end(struct motet__cells *cells);
+
+/* A task with one reference, its record but for the two words not filled in; it seems to have ended. NULL when
+ * memory is out. */
+struct motet_future *motet__cell_take(struct motet__shelf *shelf);
+
+/* Memory beside it, so many bytes, aligned for any type; or NULL. Once. */
+char *motet__cell_extend(struct motet_future *task, size_t size);
+
+/* Gives a reference up. */
+void motet__cell_drop(struct motet_future *task);
+
+/* Who is to have the handle; MOTET__OWNER_NONE just before it is given up. */
+void motet__cell_own(struct motet_future *task, uint32_t owner);
+
+/* Gives a dead owner's handle up, if it has that. */
+void motet__cell_disown(struct motet_future *task, uint32_t owner);
+
+/* Whether something beside the cell goes with the task; constant while it is queued or runs. */
+bool motet__cell_has_more(const struct motet_future *task);
+
+/* After its end, by those who do not hold it: frees what goes with it, unless somebody holds it. */
+void motet__cell_tidy(struct motet_future *task);
+
+/* Calls fn for all that have ever been used. */
+void motet__cells_each(struct motet__cells *cells, void (*fn)(struct motet_future *task, void *arg),
+                       void *arg);
+
+#endif
