@@ -712,21 +712,6 @@ TEST(conditions_in_segments)
     remove_it(m);
 }
 
-/* What holds addresses is refused, and no address that lies there is looked at. */
-TEST(what_cannot_serve_strangers_says_so)
-{
-    motet_shared_memory *m = create(name_of("board"), sizeof(struct board));
-    struct board *board = board_of(m);
-
-    CHECK_INT(motet_barrier_init(&board->barrier, 2, NULL, NULL), ENOTSUP);
-    CHECK_CONTAINS(motet_last_error(), "barrier");
-    board->barrier.parties = 1;
-    CHECK_INT(motet_barrier_wait(&board->barrier, NULL, 0), ENOTSUP);
-    CHECK_INT(motet_barrier_reset(&board->barrier), ENOTSUP);
-    CHECK_INT(motet_barrier_abort(&board->barrier), ENOTSUP);
-    remove_it(m);
-}
-
 TEST(no_segment_is_closed_with_a_lock_held_in_it)
 {
     motet_shared_memory *m = create(name_of("board"), sizeof(struct board)),

@@ -1,6 +1,6 @@
-/* Conditions with a lock beside them in named segments: threads and programs that are no relatives use
- * them, each at an address of its own; and whatever is written over them leads nowhere. (What else lies in
- * segments: test_segment.c; deaths at each instruction: test_kill_sync.c.) */
+/* Conditions with a lock beside them, and barriers, in named segments: threads and programs that are no
+ * relatives use them, each at an address of its own; and whatever is written over them leads nowhere. (What
+ * else lies in segments: test_segment.c; deaths at each instruction: test_kill_sync.c.) */
 #include "harness.h"
 
 #include <signal.h>
@@ -12,6 +12,8 @@ extern char **environ;
 
 enum { GIVEN_LOCK, GIVEN_RLOCK, GIVEN };
 
+enum { PARTIES = 3, PLACES = 4 };
+
 /* What lies in the segment. */
 struct board {
     motet_lock lock;
@@ -20,6 +22,10 @@ struct board {
     motet_condition not_full, not_empty;
     long given;
     long turn, waiting, items; /* under the lock */
+    motet_barrier barrier;
+    motet_barrier_place places[PLACES];
+    long came[PARTIES]; /* how often; each writes its own, between two rounds */
+    motet_event stop;
 };
 
 struct pair {
@@ -445,4 +451,318 @@ TEST(strangers_die_at_a_condition_with_a_lock_beside_it)
         CHECK_INT(motet_condition_release(&p.board[1]->condition), 0);
         close_pair(&p);
     }
+}
+
+/* ---- barriers: at two addresses ---- */
+
+static struct pair open_barrier(int parties)
+{
+    struct pair p = open_pair();
+    struct board *b = p.board[0];
+
+    CHECK_INT(motet_barrier_init_places(&b->barrier, parties, b->places, PLACES), 0);
+    return p;
+}
+
+static void meet(struct board *b, int me, long rounds)
+{
+    int index;
+
+    for (long n = 1; n <= rounds; n++) {
+        b->came[me] = n;
+        index = -1;
+        CHECK_INT(motet_barrier_wait(&b->barrier, &index, harness_patience()), 0);
+        CHECK(index >= 0 && index < PARTIES);
+        for (int i = 0; i < PARTIES; i++)
+            CHECK_INT(b->came[i], n);
+        CHECK_INT(motet_barrier_wait(&b->barrier, NULL, harness_patience()), 0);
+    }
+}
+
+struct party {
+    struct board *board;
+    int me;
+};
+
+static int meets_often(void *arg)
+{
+    struct party *party = arg;
+
+    meet(party->board, party->me, stress(300));
+    return 0;
+}
+
+/* (ThreadSanitizer takes the two addresses for two barriers.) */
+TEST(all_meet_each_at_its_own_address)
+{
+    struct pair p = open_barrier(PARTIES);
+    struct worker *w[PARTIES - 1];
+
+    CHECK_INT(motet_barrier_parties(&p.board[1]->barrier), PARTIES);
+    for (int i = 1; i < PARTIES; i++)
+        w[i - 1] =
+            START(&THREADS, meets_often, (&(struct party){p.board[HARNESS_TSAN ? 0 : i % 2], i}));
+    meet(p.board[0], 0, stress(300));
+    for (int i = 1; i < PARTIES; i++)
+        CHECK_INT(worker_join(w[i - 1]), 0);
+    CHECK_INT(motet_barrier_n_waiting(&p.board[1]->barrier), 0);
+    close_pair(&p);
+}
+
+static int waits(void *arg)
+{
+    return motet_barrier_wait(&(*(struct board **)arg)->barrier, NULL, MOTET_FOREVER);
+}
+
+static struct worker *one_waits(struct board **board)
+{
+    int before = motet_barrier_n_waiting(&(*board)->barrier);
+    struct worker *w = START(&THREADS, waits, board);
+
+    WAIT_UNTIL(motet_barrier_n_waiting(&(*board)->barrier) == before + 1);
+    return w;
+}
+
+/* Timeouts, abort and reset, through one address; who waits does so at the other. */
+TEST(what_breaks_a_barrier_in_a_segment)
+{
+    struct pair p = open_barrier(PARTIES);
+    motet_barrier *here = &p.board[0]->barrier;
+    int index = 7;
+
+    for (int how = 0; how < 3; how++) {
+        struct worker *w = one_waits(&p.board[1]);
+        if (how == 0)
+            CHECK_INT(motet_barrier_wait(here, &index, 0.001), ETIMEDOUT);
+        else
+            CHECK_INT(how == 1 ? motet_barrier_abort(here) : motet_barrier_reset(here), 0);
+        CHECK_INT(worker_join(w), EPIPE);
+        CHECK_INT(motet_barrier_broken(&p.board[1]->barrier), how < 2);
+        if (how < 2)
+            CHECK_INT(motet_barrier_wait(here, &index, 0), EPIPE);
+        CHECK_INT(motet_barrier_n_waiting(here), 0);
+        CHECK_INT(motet_barrier_reset(here), 0);
+    }
+    CHECK_INT(motet_barrier_wait(here, &index, 0), ETIMEDOUT);
+    CHECK_INT(index, 7);
+    CHECK(motet_barrier_broken(here));
+    CHECK_INT(motet_barrier_wait(here, &index, -1), EINVAL);
+    close_pair(&p);
+}
+
+TEST(who_waits_at_a_barrier_in_a_segment_can_be_cancelled)
+{
+    struct pair p = open_barrier(PARTIES);
+    struct worker *a = one_waits(&p.board[0]), *b = one_waits(&p.board[1]);
+
+    WAIT_UNTIL(worker_waits(a));
+    CHECK_INT(motet_thread_cancel(worker_thread(a)), 0);
+    CHECK_INT(worker_join(a), ECANCELED);
+    CHECK_INT(worker_join(b), EPIPE);
+    close_pair(&p);
+}
+
+/* Places are free again, but while somebody is there. */
+TEST(without_a_free_place_nobody_waits)
+{
+    struct pair p = open_barrier(PARTIES);
+    struct board *b = p.board[0];
+
+    for (int i = 0; i < PLACES; i++)
+        CHECK_INT(motet_lock_acquire(&b->places[i].alive, 0), 0);
+    CHECK_INT(motet_barrier_wait(&p.board[1]->barrier, NULL, MOTET_FOREVER), ENOMEM);
+    CHECK_INT(motet_lock_release(&b->places[PLACES - 1].alive), 0);
+    for (int i = 0; i < 2 * PLACES; i++) {
+        CHECK_INT(motet_barrier_wait(&b->barrier, NULL, 0), ETIMEDOUT);
+        CHECK_INT(motet_barrier_reset(&b->barrier), 0);
+    }
+    for (int i = 0; i < PLACES - 1; i++)
+        CHECK_INT(motet_lock_release(&b->places[i].alive), 0);
+    close_pair(&p);
+}
+
+static int does_nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+TEST(which_barriers_cannot_be)
+{
+    struct pair p = open_pair();
+    struct board *b = p.board[0];
+    motet_barrier *barrier = &b->barrier, mine;
+    static motet_barrier_place elsewhere[PLACES];
+
+    CHECK_INT(motet_barrier_init(barrier, 2, NULL, NULL), ENOTSUP);
+    CHECK_CONTAINS(motet_last_error(), "motet_barrier_init_places");
+    CHECK_INT(motet_barrier_init(barrier, 2, does_nothing, NULL), ENOTSUP);
+    CHECK_INT(motet_barrier_init_places(NULL, 2, b->places, PLACES), EINVAL);
+    CHECK_INT(motet_barrier_init_places(barrier, 0, b->places, PLACES), EINVAL);
+    CHECK_INT(motet_barrier_init_places(barrier, PLACES + 1, b->places, PLACES), EINVAL);
+    CHECK_INT(motet_barrier_init_places(barrier, 1, NULL, PLACES), EINVAL);
+    motet_barrier_place *const wrong[] = {
+        elsewhere, p.board[1]->places, (motet_barrier_place *)(void *)((char *)b->places + 4),
+        (motet_barrier_place *)(void *)((char *)b + 4096 - sizeof elsewhere + 8)};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CHECK_INT(motet_barrier_init_places(barrier, 2, wrong[i], PLACES), EINVAL);
+        CHECK_CONTAINS(motet_last_error(), "the same segment");
+    }
+    CHECK_INT(motet_barrier_wait(barrier, NULL, 0), EINVAL); /* none of it was done */
+    /* One that was made ready elsewhere, and copied here. */
+    CHECK_INT(motet_barrier_init(&mine, 1, NULL, NULL), 0);
+    *barrier = mine;
+    CHECK_INT(motet_barrier_wait(barrier, NULL, 0), EINVAL);
+    CHECK_CONTAINS(motet_last_error(), "made ready");
+    CHECK_INT(motet_barrier_reset(barrier), EINVAL);
+    CHECK_INT(motet_barrier_abort(barrier), EINVAL);
+    CHECK_INT(motet_barrier_n_waiting(barrier), 0);
+    /* Private ones wait without places. */
+    CHECK_INT(motet_barrier_init_places(&mine, 1, elsewhere, PLACES), 0);
+    CHECK_INT(motet_barrier_wait(&mine, NULL, 0), 0);
+    close_pair(&p);
+}
+
+/* ---- barriers: strangers ---- */
+
+TEST(stranger_meets_often, .hidden = true)
+{
+    struct board *b = come();
+
+    meet(b, (int)__atomic_add_fetch(&b->turn, 1, __ATOMIC_SEQ_CST), stress(300));
+    go();
+}
+
+TEST(strangers_meet_at_a_barrier)
+{
+    struct pair p = open_barrier(PARTIES);
+    pid_t pid[PARTIES - 1];
+
+    for (int i = 0; i < PARTIES - 1; i++)
+        pid[i] = run_stranger(&p, "stranger_meets_often");
+    meet(p.board[1], 0, stress(300));
+    for (int i = 0; i < PARTIES - 1; i++)
+        CHECK_INT(end_of(pid[i]), 0);
+    close_pair(&p);
+}
+
+TEST(stranger_waits_for_ever, .hidden = true)
+{
+    struct board *b = come();
+    int rc = motet_barrier_wait(&b->barrier, NULL, MOTET_FOREVER);
+
+    go();
+    exit(rc);
+}
+
+/* One that waits is killed: another that waits is told, and so is the last to come, if none waits. */
+TEST(a_stranger_dies_at_a_barrier)
+{
+    struct pair p = open_barrier(PARTIES);
+
+    for (int others = 0; others < 2; others++) {
+        pid_t pid = run_stranger(&p, "stranger_waits_for_ever");
+        WAIT_UNTIL(motet_barrier_n_waiting(&p.board[0]->barrier) == 1);
+        struct worker *w = others ? one_waits(&p.board[1]) : NULL;
+        CHECK_INT(kill(pid, SIGKILL), 0);
+        CHECK_INT(end_of(pid), -SIGKILL);
+        CHECK_INT(w ? worker_join(w) : motet_barrier_wait(&p.board[0]->barrier, NULL, 0), EPIPE);
+        CHECK(motet_barrier_broken(&p.board[0]->barrier));
+        CHECK_INT(motet_barrier_reset(&p.board[0]->barrier), 0);
+    }
+    close_pair(&p);
+}
+
+static int holds_barrier(void *arg)
+{
+    struct board *b = *(struct board **)arg;
+
+    CHECK_INT(motet_lock_acquire(&b->barrier.lock, 0), 0);
+    WAIT_UNTIL(motet_event_is_set(&b->stop));
+    return motet_lock_release(&b->barrier.lock);
+}
+
+/* As if it were stopped there. No call waits for it longer than it may; and who was in line and could not
+ * break the barrier is missed. */
+TEST(one_stands_still_in_a_barrier)
+{
+    struct pair p = open_barrier(PARTIES);
+    struct board *b = p.board[0];
+    motet_barrier *barrier = &b->barrier;
+    struct worker *waiter = one_waits(&p.board[1]);
+
+    WAIT_UNTIL(worker_waits(waiter));
+    struct worker *w = START(&THREADS, holds_barrier, &b);
+    WAIT_UNTIL(motet_lock_locked(&barrier->lock));
+    CHECK_INT(motet_barrier_wait(barrier, NULL, 0), ETIMEDOUT);
+    CHECK_INT(motet_barrier_reset(barrier), ETIMEDOUT);
+    CHECK_INT(motet_barrier_abort(barrier), ETIMEDOUT);
+    CHECK_INT(motet_thread_cancel(worker_thread(waiter)), 0);
+    CHECK_INT(worker_join(waiter), ECANCELED);
+    CHECK(!motet_barrier_broken(barrier));
+    CHECK_INT(motet_event_set(&b->stop), 0);
+    CHECK_INT(worker_join(w), 0);
+    CHECK_INT(motet_barrier_wait(barrier, NULL, MOTET_FOREVER), EPIPE);
+    CHECK(motet_barrier_broken(barrier));
+    close_pair(&p);
+}
+
+/* ---- barriers: rubbish ---- */
+
+static void use_barrier(struct board *b)
+{
+    motet_barrier *barrier = &b->barrier;
+    int rc = motet_barrier_wait(barrier, NULL, 0);
+
+    CHECK(rc == 0 || rc == EPIPE || rc == ETIMEDOUT || rc == EINVAL || rc == ENOMEM);
+    motet_barrier_reset(barrier);
+    rc = motet_barrier_wait(barrier, NULL, 0.0001);
+    CHECK(rc == 0 || rc == EPIPE || rc == ETIMEDOUT || rc == EINVAL || rc == ENOMEM);
+    motet_barrier_abort(barrier);
+    motet_barrier_broken(barrier);
+    CHECK(motet_barrier_n_waiting(barrier) >= 0);
+    motet_barrier_parties(barrier);
+}
+
+/* Of the words of locks one byte only: what says that somebody has it is waited for, a second each time. */
+TEST(each_byte_of_a_barrier, .limit = 120)
+{
+    struct pair p = open_barrier(PARTIES);
+    struct board *b = p.board[0], whole = *b;
+    char *first = (char *)&b->barrier, *last = (char *)(b->places + PLACES);
+    uint64_t chance = harness_seed();
+    long refusals = 0;
+
+    for (char *byte = first; byte < last; byte++) {
+        if (byte < first + 3)
+            continue;
+        *byte ^= (char)(1 + harness_random(&chance) % 255);
+        refusals += motet_barrier_wait(&p.board[1]->barrier, NULL, 0) == EINVAL;
+        use_barrier(p.board[1]);
+        *b = whole;
+    }
+    CHECK(refusals >= 4 + 4 + 8 + 8); /* how many, and where they are */
+    CHECK_INT(motet_barrier_wait(&b->barrier, NULL, 0), ETIMEDOUT);
+    close_pair(&p);
+}
+
+TEST(a_barrier_full_of_rubbish)
+{
+    struct pair p = open_barrier(PARTIES);
+    struct board *b = p.board[0], whole = *b;
+    uint64_t chance = harness_seed();
+
+    for (long n = stress(1000); n > 0; n--) {
+        *b = whole;
+        for (char *byte = (char *)&b->barrier.parties; byte < (char *)(b->places + PLACES); byte++)
+            if (harness_random(&chance) % 32 == 0)
+                *byte = (char)harness_random(&chance);
+        if (n % 2) { /* where the places are is left as it was */
+            b->barrier.parties = whole.barrier.parties;
+            memcpy(&b->barrier.places, &whole.barrier.places,
+                   sizeof whole.barrier - offsetof(motet_barrier, places));
+        }
+        use_barrier(p.board[1]);
+    }
+    close_pair(&p);
 }

@@ -25,8 +25,9 @@
  * write offsets. Of motet's objects these work in it, between all programs of one process namespace
  * that have it open: locks and rlocks, which outlive their holder as in other shared memory; events;
  * semaphores; conditions, whose notify wakes all that wait, whatever the number (so look again at what
- * you wait for), and whose lock, if it is not their own, lies in the same segment; and queues of items, see
- * motet_queue_memory_size in <motet/queue.h>. Barriers hold addresses: ENOTSUP.
+ * you wait for), and whose lock, if it is not their own, lies in the same segment; barriers that are given
+ * places there, see motet_barrier_init_places; and queues of items, see motet_queue_memory_size in
+ * <motet/queue.h>.
  *
  * Whoever may write the file can also cut it short, and then using the memory is SIGBUS. So a segment
  * of another user, or one that others may write, is opened only when that is asked for.

@@ -148,6 +148,11 @@ void model_share(void *base, size_t size)
         CHECK_INT(motet__scope_add(base, (size + 7) & ~(size_t)7, false), 0);
 }
 
+void model_share_foreign(void *base, size_t size)
+{
+    CHECK_INT(motet__scope_add(base, (size + 7) & ~(size_t)7, true), 0);
+}
+
 void motet__model_fail(const char *file, int line, const char *format, ...)
 {
     char text[512];

@@ -98,9 +98,10 @@ bool model_await(int number);
  * the thread was about to do; a sleep ends with EINTR. NULL: no more. */
 void model_on_signal(void (*handler)(void));
 
-int model_killed(void);                    /* how many were killed */
-void *model_alloc(size_t size);            /* zeroed; no free needed; never fails */
-void model_share(void *base, size_t size); /* makes it shared memory, as the arena is */
+int model_killed(void);                            /* how many were killed */
+void *model_alloc(size_t size);                    /* zeroed; no free needed; never fails */
+void model_share(void *base, size_t size);         /* makes it shared memory, as the arena is */
+void model_share_foreign(void *base, size_t size); /* … as a named segment is */
 
 /* Plain data that several threads use: said just before the access. */
 #define READS(x) motet__check_reads(&(x), MOTET__PLACE(#x))

@@ -15,6 +15,10 @@
  * from RELEASING, which is the commit, the round is completed, from anything else the barrier is
  * broken. Who dies in line has left its record there, which tells (waiter.h): the last one to arrive
  * looks, and so do those who sleep, each time they look again.
+ *
+ * In foreign memory the line is an array of places (places.h). And there the word of the lock may be
+ * anything: nobody who wants to wait no longer waits for it longer than a second. Who is in line then, and
+ * cannot break the barrier, gives its place up as if it had died, and leaves it to those who look.
  */
 #include "motet/barrier.h"
 
@@ -23,22 +27,22 @@
 
 #include "base/error.h"
 #include "sync/lock.h"
+#include "sync/places.h"
 #include "sync/waiter.h"
 #include "wait/spin.h"
 
 enum { FILLING, RELEASING, BROKEN };
 
-/* The line would be one of addresses that mean something else to other programs; and whether one that
- * waits is alive is known within a family only. */
+/* The barrier as a call has found it. */
+struct meeting {
+    motet_barrier *barrier;
+    struct motet__places places;
+    unsigned scope;
+};
+
 static bool is_foreign(const motet_barrier *barrier)
 {
     return motet__scope(barrier) == MOTET__SHARED && motet__scope_foreign(barrier);
-}
-
-static int refuse_foreign(void)
-{
-    return motet__explain(ENOTSUP, "a barrier cannot serve unrelated programs, and so not lie in a "
-                                   "named segment: count under a condition");
 }
 
 int motet_barrier_init(motet_barrier *barrier, int parties, int (*action)(void *arg), void *arg)
@@ -46,9 +50,20 @@ int motet_barrier_init(motet_barrier *barrier, int parties, int (*action)(void *
     if (!barrier || parties < 1)
         return EINVAL;
     if (is_foreign(barrier))
-        return refuse_foreign();
+        return motet__explain(ENOTSUP, "a barrier in a named segment needs places to wait at, and "
+                                       "runs no action: use motet_barrier_init_places");
     *barrier = (motet_barrier){.parties = (uint32_t)parties, .action = action, .arg = arg};
     return 0;
+}
+
+int motet_barrier_init_places(motet_barrier *barrier, int parties, motet_barrier_place *places,
+                              int n)
+{
+    if (!barrier || parties < 1 || !places || n < parties)
+        return EINVAL;
+    if (!is_foreign(barrier))
+        return motet_barrier_init(barrier, parties, NULL, NULL);
+    return motet__places_set(barrier, (uint32_t)parties, places, (uint32_t)n);
 }
 
 static void set_state(motet_barrier *barrier, uint32_t state)
@@ -57,10 +72,9 @@ static void set_state(motet_barrier *barrier, uint32_t state)
     motet__compiler_barrier();
 }
 
-/* Takes all out of the line, each with that outcome. To be begun anew where a death has cut it. */
-static void empty_line(motet_barrier *barrier, uint32_t outcome)
+/* Takes all out of the list, each with that outcome. To be begun anew where a death has cut it. */
+static void empty_list(motet_barrier *barrier, uint32_t outcome, unsigned scope)
 {
-    unsigned scope = motet__scope(barrier);
     struct motet__waiter *waiter;
 
     while ((waiter = barrier->first)) {
@@ -78,44 +92,84 @@ static void empty_line(motet_barrier *barrier, uint32_t outcome)
     motet__store(&barrier->waiting, 0, RELAXED);
 }
 
-static void release_line(motet_barrier *barrier)
+static void empty_line(const struct meeting *m, uint32_t outcome)
 {
-    set_state(barrier, RELEASING);
-    empty_line(barrier, MOTET__NOTIFIED);
-    set_state(barrier, FILLING);
-}
-
-static void break_line(motet_barrier *barrier)
-{
-    set_state(barrier, BROKEN);
-    empty_line(barrier, MOTET__BROKEN);
-}
-
-/* Takes the lock, whatever happens, and ends what a dead holder left. */
-static void enter(motet_barrier *barrier)
-{
-    if (motet__lock(&barrier->lock) != EOWNERDEAD)
-        return;
-    if (barrier->state == RELEASING)
-        release_line(barrier);
+    if (m->places.place)
+        motet__places_empty(&m->places, outcome);
     else
-        break_line(barrier);
+        empty_list(m->barrier, outcome, m->scope);
 }
 
-static void leave(motet_barrier *barrier)
+static void release_line(const struct meeting *m)
 {
-    motet__unlock(&barrier->lock);
+    set_state(m->barrier, RELEASING);
+    empty_line(m, MOTET__NOTIFIED);
+    set_state(m->barrier, FILLING);
+}
+
+static void break_line(const struct meeting *m)
+{
+    set_state(m->barrier, BROKEN);
+    empty_line(m, MOTET__BROKEN);
+}
+
+/* Takes the lock, and waits for it until the deadline, or a second if that is less. ETIMEDOUT. */
+static int take_foreign(motet_lock *lock, int64_t deadline)
+{
+    int64_t soon = motet__now() + MOTET__SECOND;
+
+    return motet__lock_acquire(lock, soon > deadline ? soon : deadline,
+                               MOTET__SHARED | MOTET__UNCANCELLED);
+}
+
+/* Takes the lock, and ends what a dead holder left. 0; ETIMEDOUT, in foreign memory only. */
+static int enter(const struct meeting *m, int64_t deadline)
+{
+    motet_lock *lock = &m->barrier->lock;
+    int rc = m->places.place ? take_foreign(lock, deadline) : motet__lock(lock);
+
+    if (rc != EOWNERDEAD)
+        return rc;
+    if (m->barrier->state == RELEASING)
+        release_line(m);
+    else
+        break_line(m);
+    return 0;
+}
+
+static void leave(const struct meeting *m)
+{
+    motet__unlock(&m->barrier->lock);
+}
+
+static bool list_has_dead(const motet_barrier *barrier)
+{
+    for (struct motet__waiter *w = barrier->first; w; w = w->next)
+        if (motet__waiter_dead(w))
+            return true;
+    return false;
 }
 
 /* Under the lock: breaks the barrier if one of those in line is dead. */
-static void look_for_dead(motet_barrier *barrier)
+static void look_for_dead(const struct meeting *m)
 {
-    for (struct motet__waiter *w = barrier->first; w; w = w->next)
-        if (motet__waiter_dead(w)) {
-            break_line(barrier);
-            return;
-        }
+    if (m->places.place ? motet__places_have_dead(&m->places) : list_has_dead(m->barrier))
+        break_line(m);
 }
+
+/* How many are in line. */
+static uint32_t waiting(const struct meeting *m)
+{
+    return m->places.place ? motet__places_waiting(&m->places)
+                           : motet__load(&m->barrier->waiting, RELAXED);
+}
+
+/* Where the caller is in line: a record or, in foreign memory, a place. */
+struct spot {
+    struct motet__waiter *waiter;
+    motet_barrier_place *place;
+    uint32_t *state; /* of either */
+};
 
 static void join_line(motet_barrier *barrier, struct motet__waiter *waiter)
 {
@@ -127,23 +181,25 @@ static void join_line(motet_barrier *barrier, struct motet__waiter *waiter)
     motet__store(&barrier->waiting, barrier->waiting + 1, RELAXED);
 }
 
-/* Whether the waiter has its outcome, and nobody will touch its record any more. */
-static bool is_out(struct motet__waiter *waiter)
+/* Whether it has its outcome, and nobody will touch its record any more. */
+static bool is_out(const struct spot *spot)
 {
-    return motet__load(&waiter->waits_on, ACQUIRE) == NULL;
+    if (spot->place) {
+        uint32_t state = motet__load(spot->state, ACQUIRE);
+        return state != MOTET__WAITING && state != MOTET__ASLEEP;
+    }
+    return motet__load(&spot->waiter->waits_on, ACQUIRE) == NULL;
 }
 
-static int sleep_in_line(motet_barrier *barrier, struct motet__waiter *waiter, int64_t deadline,
-                         unsigned scope)
+static int sleep_in_line(const struct meeting *m, const struct spot *spot, int64_t deadline)
 {
     for (;;) {
-        int rc = motet__wait(&waiter->state, MOTET__ASLEEP, deadline, scope);
-        if (rc || motet__load(&waiter->state, ACQUIRE) != MOTET__ASLEEP)
+        int rc = motet__wait(spot->state, MOTET__ASLEEP, deadline, m->scope);
+        if (rc || motet__load(spot->state, ACQUIRE) != MOTET__ASLEEP)
             return rc;
-        if (scope == MOTET__SHARED) {
-            enter(barrier);
-            look_for_dead(barrier);
-            leave(barrier);
+        if (m->scope == MOTET__SHARED && enter(m, MOTET__AT_ONCE) == 0) {
+            look_for_dead(m);
+            leave(m);
         }
     }
 }
@@ -159,118 +215,144 @@ static void describe(const void *object, char *text, size_t size)
 static const struct motet__waitable waitable = {.name = "barrier", .describe = describe};
 
 /* Waits until there is an outcome: 0, ETIMEDOUT or ECANCELED. */
-static int wait_in_line(motet_barrier *barrier, struct motet__waiter *waiter, int64_t deadline,
-                        unsigned scope)
+static int wait_in_line(const struct meeting *m, const struct spot *spot, int64_t deadline)
 {
     struct motet__note outer;
 
     if (deadline != MOTET__AT_ONCE)
         for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
-            if (motet__load(&waiter->state, ACQUIRE) != MOTET__WAITING) {
+            if (motet__load(spot->state, ACQUIRE) != MOTET__WAITING) {
                 motet__spin_paid(&spin);
                 return 0;
             }
     uint32_t state = MOTET__WAITING;
-    if (!motet__cas(&waiter->state, &state, MOTET__ASLEEP, RELAXED))
+    if (!motet__cas(spot->state, &state, MOTET__ASLEEP, RELAXED))
         return 0;
-    motet__note_begin(&outer, &waitable, barrier, deadline);
-    int rc = sleep_in_line(barrier, waiter, deadline, scope);
+    motet__note_begin(&outer, &waitable, m->barrier, deadline);
+    int rc = sleep_in_line(m, spot, deadline);
     motet__note_end(&outer);
     return rc;
 }
 
 /* In line, without the lock: waits for the outcome. */
-static int await(motet_barrier *barrier, struct motet__waiter *waiter, int64_t deadline,
-                 unsigned scope)
+static int await(const struct meeting *m, const struct spot *spot, int64_t deadline)
 {
-    int rc = wait_in_line(barrier, waiter, deadline, scope);
+    int rc = wait_in_line(m, spot, deadline);
 
-    if (rc || !is_out(waiter)) {
+    if (rc || !is_out(spot)) {
         /* Whoever told us is not done with our record, or dead; or nobody has, and it is for us to
          * break the barrier. The lock settles it. */
-        enter(barrier);
-        bool broke = rc && !is_out(waiter);
-        if (broke)
-            break_line(barrier);
-        leave(barrier);
+        bool entered = enter(m, MOTET__AT_ONCE) == 0, broke = rc && !is_out(spot);
+        if (entered && broke)
+            break_line(m);
+        if (entered)
+            leave(m);
         if (broke)
             return rc;
     }
-    return motet__load(&waiter->state, RELAXED) == MOTET__NOTIFIED ? 0 : EPIPE;
+    /* Acquire: pairs with the release of whoever told us, which a failed exchange did not see. */
+    return motet__load(spot->state, ACQUIRE) == MOTET__NOTIFIED ? 0 : EPIPE;
 }
 
 /* The last one has come, under the lock: runs the action, lets all go. */
-static int complete(motet_barrier *barrier, unsigned scope)
+static int complete(const struct meeting *m)
 {
-    if (scope == MOTET__SHARED)
-        look_for_dead(barrier);
+    motet_barrier *barrier = m->barrier;
+
+    if (m->scope == MOTET__SHARED)
+        look_for_dead(m);
     if (barrier->state == BROKEN)
         return EPIPE;
-    int rc = barrier->action ? barrier->action(barrier->arg) : 0;
+    int rc = barrier->action && !m->places.place ? barrier->action(barrier->arg) : 0;
     if (rc)
-        break_line(barrier);
+        break_line(m);
     else
-        release_line(barrier);
+        release_line(m);
     return rc;
 }
 
-static int arrive(motet_barrier *barrier, int *index, int64_t deadline)
+/* Under the lock. ENOMEM when all places are taken. */
+static int join(const struct meeting *m, struct spot *spot)
 {
-    struct motet__waiter on_stack, *waiter = &on_stack;
-    unsigned scope = motet__scope(barrier);
-
-    if (scope == MOTET__SHARED && !(waiter = motet__waiter_mine()))
+    if (!m->places.place) {
+        spot->state = &spot->waiter->state;
+        join_line(m->barrier, spot->waiter);
+        return 0;
+    }
+    if (!(spot->place = motet__place_take(&m->places)))
         return ENOMEM;
-    enter(barrier);
-    if (barrier->state == BROKEN) {
-        leave(barrier);
-        return EPIPE;
-    }
-    int number = (int)barrier->waiting, rc;
-    if (number + 1 == (int)barrier->parties) {
-        rc = complete(barrier, scope);
-        leave(barrier);
-    } else {
-        join_line(barrier, waiter);
-        leave(barrier);
-        rc = await(barrier, waiter, deadline, scope);
-    }
+    spot->state = &spot->place->state;
+    return 0;
+}
+
+/* Under the lock, which it gives up: what the wait returns. */
+static int arrive_locked(const struct meeting *m, struct spot *spot, int number, int64_t deadline)
+{
+    bool last = number + 1 >= (int)m->barrier->parties;
+    int rc = m->barrier->state == BROKEN ? EPIPE : last ? complete(m) : join(m, spot);
+
+    leave(m);
+    if (last || rc)
+        return rc;
+    rc = await(m, spot, deadline);
+    if (spot->place)
+        motet__place_leave(spot->place);
+    return rc;
+}
+
+static int arrive(const struct meeting *m, int *index, int64_t deadline)
+{
+    struct motet__waiter on_stack;
+    struct spot spot = {.waiter = &on_stack};
+
+    if (m->scope == MOTET__SHARED && !m->places.place && !(spot.waiter = motet__waiter_mine()))
+        return ENOMEM;
+    int rc = enter(m, deadline);
+    if (rc)
+        return rc;
+    if (m->places.place) /* the dead leave theirs to whoever comes, so before one is taken */
+        look_for_dead(m);
+    int number = (int)waiting(m);
+    rc = arrive_locked(m, &spot, number, deadline);
     if (rc == 0 && index)
         *index = number;
     return rc;
 }
 
-/* What every call checks first. The action holds the lock: it would wait for itself. */
-static int check(const motet_barrier *barrier)
+/* What every call begins with. The action holds the lock: it would wait for itself. */
+static int find(motet_barrier *barrier, struct meeting *m)
 {
     if (!barrier || barrier->parties == 0)
         return EINVAL;
-    if (is_foreign(barrier))
-        return refuse_foreign();
-    return motet__lock_mine(&barrier->lock) ? EDEADLK : 0;
+    *m = (struct meeting){.barrier = barrier, .scope = motet__scope(barrier)};
+    int rc = is_foreign(barrier) ? motet__places_find(barrier, &m->places) : 0;
+    return rc ? rc : motet__lock_mine(&barrier->lock) ? EDEADLK : 0;
 }
 
 int motet_barrier_wait(motet_barrier *barrier, int *index, double timeout)
 {
+    struct meeting meeting;
     int64_t deadline;
     int rc = motet__deadline(timeout, &deadline);
 
     if (rc == 0)
-        rc = check(barrier);
-    return rc ? rc : arrive(barrier, index, deadline);
+        rc = find(barrier, &meeting);
+    return rc ? rc : arrive(&meeting, index, deadline);
 }
 
 /* All who wait fail, and the barrier is in that state then. */
 static int break_into(motet_barrier *barrier, uint32_t state)
 {
-    int rc = check(barrier);
+    struct meeting meeting;
+    int rc = find(barrier, &meeting);
 
+    if (rc == 0)
+        rc = enter(&meeting, MOTET__AT_ONCE);
     if (rc)
         return rc;
-    enter(barrier);
-    break_line(barrier);
+    break_line(&meeting);
     set_state(barrier, state);
-    leave(barrier);
+    leave(&meeting);
     return 0;
 }
 
@@ -291,7 +373,11 @@ bool motet_barrier_broken(const motet_barrier *barrier)
 
 int motet_barrier_n_waiting(const motet_barrier *barrier)
 {
-    return barrier ? (int)motet__load(&barrier->waiting, RELAXED) : 0;
+    struct meeting m = {.barrier = (motet_barrier *)(uintptr_t)barrier};
+
+    if (!barrier || (is_foreign(barrier) && motet__places_find(barrier, &m.places) != 0))
+        return 0;
+    return (int)waiting(&m);
 }
 
 int motet_barrier_parties(const motet_barrier *barrier)

@@ -11,10 +11,10 @@
 #include "motet/lock.h"
 
 enum {
-    MOTET__WAITING,  /* in line, awake. Set by the waiter when it joins the line */
-    MOTET__ASLEEP,   /* in line, about to sleep on `state`. Set by the waiter, over WAITING */
-    MOTET__NOTIFIED, /* its turn has come. Set by the notifier, over either of them */
-    MOTET__BROKEN,   /* the barrier broke. Likewise */
+    MOTET__WAITING = 1, /* in line, awake. Set by the waiter when it joins the line */
+    MOTET__ASLEEP,      /* in line, about to sleep on `state`. Set by the waiter, over WAITING */
+    MOTET__NOTIFIED,    /* its turn has come. Set by the notifier, over either of them */
+    MOTET__BROKEN,      /* the barrier broke. Likewise */
 };
 
 struct motet__waiter {

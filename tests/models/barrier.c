@@ -230,3 +230,104 @@ MODEL(barrier_shared_one_dies, .kills = 1, .preemptions = 1)
     CHECK(outcome[1] == 0 || outcome[1] == EPIPE);
     CHECK(motet_barrier_broken(&shared.barrier));
 }
+
+/* ---- in a named segment ----------------------------------------------------------------------- */
+
+static struct {
+    motet_barrier barrier;
+    motet_barrier_place places[4];
+} board;
+
+static void wait_at_board(void *arg)
+{
+    outcome[(intptr_t)arg] = motet_barrier_wait(&board.barrier, NULL, MOTET_FOREVER);
+}
+
+static void have_places(int parties, int places)
+{
+    model_share_foreign(&board, sizeof board);
+    CHECK_INT(motet_barrier_init_places(&board.barrier, parties, board.places, places), 0);
+}
+
+/* With as many places as parties: each that was let go has left its own before it comes again. */
+static void go_round_board_twice(void *arg)
+{
+    int me = (int)(intptr_t)arg;
+
+    for (int round = 1; round <= 2; round++) {
+        WRITES(written[me]);
+        written[me] = round;
+        CHECK_INT(motet_barrier_wait(&board.barrier, NULL, MOTET_FOREVER), 0);
+        READS(written[1 - me]);
+        CHECK_INT(written[1 - me], round);
+        CHECK_INT(motet_barrier_wait(&board.barrier, NULL, MOTET_FOREVER), 0);
+    }
+}
+
+MODEL(barrier_segment_used_again, .spurious = 1)
+{
+    have_places(2, 2);
+    model_process("a", go_round_board_twice, (void *)0);
+    model_process("b", go_round_board_twice, (void *)1);
+    model_run();
+    CHECK_INT(motet_barrier_n_waiting(&board.barrier), 0);
+}
+
+static void wait_a_second_at_board(void *arg)
+{
+    outcome[(intptr_t)arg] = motet_barrier_wait(&board.barrier, NULL, 1);
+}
+
+/* Both go on or neither does. Nobody waits longer than it wants to, not even for the lock: one whose time
+ * is up there has not come, and broken nothing. */
+MODEL(barrier_segment_timeout_against_the_last, .timeouts = 1, .preemptions = 3)
+{
+    have_places(2, 2);
+    model_process("a", wait_a_second_at_board, (void *)0);
+    model_process("b", wait_a_second_at_board, (void *)1);
+    model_run();
+    for (int i = 0; i < 2; i++)
+        CHECK(outcome[i] == 0 || outcome[i] == ETIMEDOUT || outcome[i] == EPIPE);
+    CHECK_INT(outcome[0] == 0, outcome[1] == 0);
+    CHECK(outcome[0] != EPIPE || outcome[1] != EPIPE);
+    CHECK_INT(motet_barrier_broken(&board.barrier), outcome[0] != 0);
+    CHECK_INT(motet_barrier_n_waiting(&board.barrier), 0);
+}
+
+static void wait_at_board_with_the_dead(void *arg)
+{
+    bool dead = model_killed() != 0;
+    int rc = motet_barrier_wait(&board.barrier, NULL, 1);
+
+    (void)arg;
+    CHECK(rc == 0 || rc == EPIPE || rc == ETIMEDOUT);
+    CHECK(rc != 0 || !dead);
+}
+
+MODEL(barrier_segment_one_dies_in_line, .kills = 1)
+{
+    have_places(2, 2);
+    model_victim("victim", wait_at_board, (void *)0);
+    model_process("a", wait_at_board_with_the_dead, NULL);
+    model_run();
+}
+
+static void abort_board(void *arg)
+{
+    (void)arg;
+    CHECK_INT(motet_barrier_abort(&board.barrier), 0);
+}
+
+MODEL(barrier_segment_one_dies, .kills = 1, .preemptions = 1)
+{
+    have_places(3, 3);
+    model_victim("victim", wait_at_board, (void *)0);
+    model_process("a", wait_at_board, (void *)1);
+    model_process("b", wait_at_board, (void *)2);
+    model_process("aborts", abort_board, NULL);
+    model_run();
+    CHECK_INT(outcome[1], outcome[2]);
+    CHECK(outcome[1] == 0 || outcome[1] == EPIPE);
+    CHECK(motet_barrier_broken(&board.barrier));
+    CHECK_INT(motet_barrier_n_waiting(&board.barrier), 0);
+}
