@@ -248,7 +248,9 @@ TEST(a_lock_elsewhere_is_refused)
                                  &p.board[1]->lock, /* at another address of this process */
                                  (motet_lock *)(uintptr_t)-40,
                                  (motet_lock *)(void *)(end - sizeof(motet_lock) + 8),
-                                 (motet_lock *)(void *)((char *)&b->lock + 4)};
+                                 (motet_lock *)(void *)((char *)&b->lock + 4),
+                                 (motet_lock *)(void *)((char *)&b->condition + 8),
+                                 (motet_lock *)(void *)((char *)&b->condition - 8)};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         CHECK_INT(motet_condition_init(&b->condition, wrong[i]), EINVAL);
         CHECK_CONTAINS(motet_last_error(), "the same segment");
@@ -328,7 +330,7 @@ TEST(a_condition_full_of_rubbish)
                 ((char *)&b->condition)[i] = (char)harness_random(&chance);
         /* Sometimes what it says agrees with itself, and still is wrong. */
         if (n % 3 == 0) {
-            uintptr_t far = harness_random(&chance) >> (harness_random(&chance) % 56);
+            uintptr_t far = harness_random(&chance) >> (harness_random(&chance) % 64);
             b->condition.lock = (motet_lock *)far;
             b->condition.rlock = NULL;
             b->condition.last = (void *)~far;

@@ -59,14 +59,23 @@ static uintptr_t complement(uintptr_t lock, uintptr_t rlock)
     return lock || rlock ? ~(lock ^ rlock) : 0;
 }
 
+/* Whether a lock can be there: in the same segment, and not in the condition, whose own words would be
+ * written over its links. */
+static bool is_beside(const motet_condition *condition, uintptr_t at, size_t size)
+{
+    uintptr_t begin = (uintptr_t)condition, end = begin + sizeof *condition;
+
+    return at % _Alignof(motet_lock) == 0 && motet__scope_same(condition, at, size) &&
+           (at >= end || at + size <= begin);
+}
+
 /* Writes down how far away the one is that is not NULL. */
 static int init_foreign(motet_condition *condition, const motet_lock *lock,
                         const motet_rlock *rlock)
 {
     uintptr_t at = lock ? (uintptr_t)lock : (uintptr_t)rlock, far = at - (uintptr_t)condition;
 
-    if (at && (at % _Alignof(motet_lock) ||
-               !motet__scope_same(condition, at, lock ? sizeof *lock : sizeof *rlock)))
+    if (at && !is_beside(condition, at, lock ? sizeof *lock : sizeof *rlock))
         return motet__explain(EINVAL, "the lock of a condition in a named segment lies in the same "
                                       "segment, or in the condition: leave it out then");
     uintptr_t to_lock = lock ? far : 0, to_rlock = at && !lock ? far : 0;
@@ -82,9 +91,10 @@ static int find_foreign(motet_condition *condition, struct guard *guard)
     uintptr_t rlock = (uintptr_t)motet__load_once(&condition->rlock);
     uintptr_t last = (uintptr_t)motet__load_once(&condition->last);
     uintptr_t at = (uintptr_t)condition + (lock | rlock);
+    size_t size = lock ? sizeof(motet_lock) : sizeof(motet_rlock);
 
-    if (last != complement(lock, rlock) || (lock && rlock) || at % _Alignof(motet_lock) ||
-        !motet__scope_same(condition, at, lock ? sizeof(motet_lock) : sizeof(motet_rlock)))
+    if (last != complement(lock, rlock) || (lock && rlock) ||
+        ((lock | rlock) && !is_beside(condition, at, size)))
         return motet__explain(EINVAL, "the condition was not made ready in this segment, by "
                                       "motet_condition_init, or it has been written over");
     guard->rlock = lock ? NULL : rlock ? (motet_rlock *)at : &condition->own;

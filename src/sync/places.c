@@ -25,10 +25,14 @@ static uintptr_t proof(uint32_t parties, uintptr_t far, uint32_t n)
     return ~(far ^ ((uintptr_t)n << 32 | parties));
 }
 
-static bool is_same_segment(const motet_barrier *barrier, uintptr_t at, uint32_t n)
+/* In the same segment, and beside the barrier. */
+static bool can_be(const motet_barrier *barrier, uintptr_t at, uint32_t n)
 {
-    return at % _Alignof(motet_barrier_place) == 0 &&
-           motet__scope_same(barrier, at, n * sizeof(motet_barrier_place));
+    uintptr_t begin = (uintptr_t)barrier, end = begin + sizeof *barrier;
+    size_t size = n * sizeof(motet_barrier_place);
+
+    return at % _Alignof(motet_barrier_place) == 0 && motet__scope_same(barrier, at, size) &&
+           (at >= end || at + size <= begin);
 }
 
 int motet__places_set(motet_barrier *barrier, uint32_t parties, motet_barrier_place *place,
@@ -36,7 +40,7 @@ int motet__places_set(motet_barrier *barrier, uint32_t parties, motet_barrier_pl
 {
     uintptr_t far = (uintptr_t)place - (uintptr_t)barrier;
 
-    if (!is_same_segment(barrier, (uintptr_t)place, n))
+    if (!can_be(barrier, (uintptr_t)place, n))
         return motet__explain(EINVAL, "the places of a barrier in a named segment lie in the same "
                                       "segment");
     for (uint32_t i = 0; i < n; i++)
@@ -57,7 +61,7 @@ int motet__places_find(const motet_barrier *barrier, struct motet__places *place
     places->place = (motet_barrier_place *)at;
     uintptr_t arg = (uintptr_t)motet__load_once(&barrier->arg);
     if (places->n && arg == proof(motet__load_once(&barrier->parties), far, places->n) &&
-        is_same_segment(barrier, at, places->n))
+        can_be(barrier, at, places->n))
         return 0;
     return motet__explain(EINVAL, "the barrier was not made ready in this segment, by "
                                   "motet_barrier_init_places, or it has been written over");
