@@ -49,6 +49,7 @@ static void expect(int which, int rc, uint32_t times)
     CHECK_INT(motet_future_result_with(future[which], NULL, 0, 0), rc);
     CHECK_INT(motet_future_cancelled(future[which]), rc == ECANCELED);
     CHECK_INT(ran[which], times);
+    CHECK_INT(future[which]->refs, 1);
     motet_future_free(future[which]);
 }
 
@@ -137,10 +138,12 @@ static int outer_ends(const void *arg, void *result)
 /* It succeeds where the task never runs, or where it runs on as it likes. */
 static void cancel_or_come_too_late(void *arg)
 {
+    bool well = motet_future_done(future[OUTER]) && !motet_future_cancelled(future[OUTER]);
     int rc = motet_future_cancel(future[OUTER]);
 
     (void)arg;
     CHECK(rc == 0 || rc == EALREADY);
+    CHECK(!well || rc == EALREADY);
     if (rc == EALREADY) {
         CHECK(motet_future_done(future[OUTER]));
         CHECK(!motet_future_cancelled(future[OUTER]));
@@ -341,4 +344,28 @@ MODEL(cancel_late_only, .preemptions = 1, .timeouts = 1, .leaks = true)
     end();
     expect(OUTER, ETIMEDOUT, 1);
     expect(NEXT, 0, 1);
+}
+
+/* It is up while the task waits for another, which its worker runs meanwhile and which is not meant. */
+static int inner_waits_for_a_while(const void *arg, void *result)
+{
+    (void)arg;
+    (void)result;
+    motet__add(&ran[INNER], 1, RELAXED);
+    CHECK_INT(motet_event_wait(&never, 2), ETIMEDOUT);
+    CHECK(!motet_cancelled());
+    return 0;
+}
+
+MODEL(cancel_late_beneath_another, .preemptions = 2, .timeouts = 1, .leaks = true)
+{
+    outer_is_cancelled = true;
+    open_pool(1);
+    submit_limited(outer_waits_for_inner);
+    submit(inner_waits_for_a_while, INNER);
+    add_workers();
+    CHECK_INT(motet_pool_close(pool), 0);
+    end();
+    expect(OUTER, ETIMEDOUT, 1);
+    expect(INNER, 0, 1);
 }

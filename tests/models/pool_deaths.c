@@ -137,12 +137,15 @@ static void submit(motet_task task, int n)
     CHECK((future[n] = motet_pool_submit(pool, task, &n, sizeof(int))));
 }
 
-/* The outcome of one, which has ended: 0, or that its worker died. */
+static int seen[TASKS]; /* the outcome of each, when it was awaited */
+
+/* The outcome of one, which has ended: 0, or that its worker died. It stays what it was. */
 static int outcome(int n)
 {
     int result = -1, rc = motet_future_result(future[n], &result, 0);
 
     CHECK(rc == 0 || rc == ECHILD);
+    CHECK_INT(rc, seen[n]);
     CHECK_INT(result, rc ? -1 : 10 + n);
     if (rc == 0)
         CHECK_INT(ran[n], 1);
@@ -162,8 +165,10 @@ static int free_and_count_failures(int n)
 
 static void wait_for_all(void *arg)
 {
-    for (int i = 0; i < (int)(intptr_t)arg; i++)
+    for (int i = 0; i < (int)(intptr_t)arg; i++) {
         CHECK_INT(motet_future_wait(future[i], MOTET_FOREVER), 0);
+        seen[i] = motet__task_outcome(future[i]);
+    }
 }
 
 /* ---- one worker, and its successor ------------------------------------------------------------ */
@@ -239,13 +244,15 @@ MODEL(pool_deaths_and_one_given_up, .kills = 1, .preemptions = 1, .leaks = true,
 
 /* ---- one on the other ------------------------------------------------------------------------- */
 
-/* Waits for the second, which lies in the queue behind it. */
-static int wait_for_second(const void *arg, void *result)
+/* Waits for the one that lies in the queue behind it. */
+static int wait_for_next(const void *arg, void *result)
 {
+    int n = *(const int *)arg;
+
     note_run(arg);
-    CHECK_INT(motet_future_wait(future[1], MOTET_FOREVER), 0);
-    CHECK(motet_future_done(future[1]));
-    *(int *)result = 10 + *(const int *)arg;
+    CHECK_INT(motet_future_wait(future[n + 1], MOTET_FOREVER), 0);
+    CHECK(motet_future_done(future[n + 1]));
+    *(int *)result = 10 + n;
     return 0;
 }
 
@@ -253,7 +260,7 @@ static int wait_for_second(const void *arg, void *result)
 MODEL(pool_deaths_nested, .kills = 1, .preemptions = 1, .leaks = true, .percent = 50)
 {
     open_pool(1);
-    submit(wait_for_second, 0);
+    submit(wait_for_next, 0);
     submit(run, 1);
     close_pool();
     add_workers(1);
@@ -263,10 +270,25 @@ MODEL(pool_deaths_nested, .kills = 1, .preemptions = 1, .leaks = true, .percent 
     free_pool();
 }
 
+/* And all three, if it dies at the uppermost. */
+MODEL(pool_deaths_three_deep, .kills = 1, .preemptions = 1, .leaks = true, .percent = 50)
+{
+    open_pool(1);
+    submit(wait_for_next, 0);
+    submit(wait_for_next, 1);
+    submit(run, 2);
+    close_pool();
+    add_workers(1);
+    model_process("waits", wait_for_all, (void *)3);
+    model_run();
+    CHECK(free_and_count_failures(3) <= 3 * model_killed());
+    free_pool();
+}
+
 MODEL(pool_deaths_nested_of_two, .kills = 2, .preemptions = 1, .leaks = true, .percent = 50)
 {
     open_pool(2);
-    submit(wait_for_second, 0);
+    submit(wait_for_next, 0);
     submit(run, 1);
     close_pool();
     add_workers(2);

@@ -205,6 +205,36 @@ MODEL(future_call_against_cancel)
     CHECK(ran[0] <= 1);
 }
 
+/* A callback that cancels another task and gives its handle up. That one's callback comes later: until then its
+ * record is there, though its entry may have been taken out by a worker. */
+static void cancel_another(motet_future *one, void *arg)
+{
+    note_call(one, arg);
+    int rc = motet_future_cancel(future[2]);
+    CHECK(rc == 0 || rc == EALREADY);
+    motet_future_free(future[2]);
+    future[2] = NULL;
+}
+
+static void ask_for_a_call_that_cancels(void *arg)
+{
+    CHECK_INT(motet_future_on_done(future[2], note_end, &called[1]), 0);
+    CHECK_INT(motet_future_on_done(future[0], cancel_another, arg), 0);
+    CHECK_INT(motet_pool_close(pool), 0);
+}
+
+MODEL(future_call_that_cancels, .preemptions = 2, .percent = 50)
+{
+    open_with(2, 3);
+    model_thread("asks", ask_for_a_call_that_cancels, &called[0]);
+    model_run();
+    free_pool();
+    CHECK_INT(called[0], 1);
+    CHECK_INT(called[1], 1);
+    motet_future_free(future[0]);
+    motet_future_free(future[1]);
+}
+
 /* ---- several ---------------------------------------------------------------------------------- */
 
 static void await_all(void *arg)

@@ -158,6 +158,7 @@ static int triple(const void *arg, void *result)
     int n = *(const int *)arg;
 
     CHECK_INT(motet__add(&ran[n], 1, RELAXED), 0);
+    WRITES(*(int *)result);
     *(int *)result = 3 * n;
     return 0;
 }
@@ -184,6 +185,7 @@ static void map_in_time(void *arg)
     CHECK(rc == 0 || rc == ETIMEDOUT);
     for (int i = 0; i < 2; i++) {
         CHECK(rc || results[i] == 3 * i);
+        WRITES(results[i]);
         results[i] = -1;
     }
     close_pool();
