@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -279,6 +280,106 @@ SERVED(a_server_is_killed_at_any_moment)
     CHECK_INT(worker_join(w), 0);
     CHECK_INT(*count, n);
     motet_shared_free(count);
+}
+
+/* ---- the server is stopped, by nobody who would let it go on ---- */
+
+static void stop_it(int server)
+{
+    siginfo_t info;
+
+    CHECK_INT(kill(server, SIGSTOP), 0);
+    CHECK_INT(waitid(P_PID, (id_t)server, &info, WSTOPPED), 0);
+}
+
+SERVED(a_server_that_is_stopped_serves)
+{
+    int server = server_pid(), code = 12;
+
+    for (int i = 0; i < 2; i++) {
+        stop_it(server);
+        CHECK_INT(run(return_it, &code, sizeof code), 12);
+    }
+    CHECK_INT(server_pid(), server);
+}
+
+SERVED(a_server_that_is_stopped_says_how_its_children_end)
+{
+    int server = server_pid();
+    motet_process *p = START_NEW(live_on, NULL, 0);
+
+    stop_it(server);
+    CHECK_INT(motet_process_kill(p), 0);
+    CHECK_INT(end(p), -SIGKILL);
+    CHECK_INT(server_pid(), server);
+}
+
+SERVED(a_server_that_is_stopped_ends)
+{
+    stop_it(server_pid()); /* and now it is ended */
+}
+
+/* ---- no descriptors ---- */
+
+static bool has_children(int pid)
+{
+    char path[64], text[64];
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    ssize_t n = read(fd, text, sizeof text);
+    CHECK(n >= 0);
+    close(fd);
+    return n > 0;
+}
+
+enum { BLOCKS = 100 };
+
+/* Uses what may just have been freed, when it fails: the error. */
+static int start_or_allocate(void *arg)
+{
+    uint32_t **blocks = *(uint32_t ***)arg;
+    int code = 4;
+    motet_process *p =
+        motet_process_start(return_it, &code, sizeof code, .method = MOTET_FORKSERVER);
+    int error = errno;
+
+    if (p) {
+        CHECK_INT(end(p), 4);
+        return 0;
+    }
+    for (int i = 0; i < BLOCKS; i++)
+        CHECK((blocks[i] = motet_shared_alloc(sizeof **blocks)));
+    return error;
+}
+
+/* When there is no descriptor left for the answer, there is a child already, and the server is going to
+ * say how it has ended, which nobody wants to know. It does not write that where something else is now. */
+SERVED(a_child_that_is_given_up_is_not_reported_to_others)
+{
+    int server = server_pid(), rc = 0, code = 4;
+    uint32_t *blocks[BLOCKS], **place = blocks;
+    struct rlimit all, none;
+
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = all.rlim_max};
+    while (rc == 0) { /* 0: the server was let go on before the limit was there */
+        stop_it(server);
+        struct worker *w = START(&THREADS, start_or_allocate, &place);
+        WAIT_UNTIL(worker_waits(w) || !worker_alive(w));
+        CHECK_INT(setrlimit(RLIMIT_NOFILE, &none), 0);
+        rc = worker_join(w);
+        CHECK_INT(setrlimit(RLIMIT_NOFILE, &all), 0);
+    }
+    CHECK_INT(rc, EMFILE);
+    WAIT_UNTIL(!has_children(server));
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK_INT(*blocks[i], 0);
+        motet_shared_free(blocks[i]);
+    }
+    CHECK_INT(run(return_it, &code, sizeof code), 4);
+    CHECK_INT(server_pid(), server);
 }
 
 /* ---- we are killed ---- */

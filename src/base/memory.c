@@ -119,15 +119,22 @@ void *motet__map_shared(void *address, size_t size, struct motet__file *file)
     return NULL;
 }
 
-int motet__map_again(int fd, void *address, size_t size)
+void *motet__map_again(int fd, void *address, size_t size)
 {
     struct stat info;
     int seals = fcntl(fd, F_GET_SEALS);
 
     if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &info) != 0 ||
-        (size_t)info.st_size != size || !address)
-        return EBADF;
-    return map_at(address, size, 0, fd) ? 0 : errno;
+        (size_t)info.st_size != size) {
+        errno = EBADF;
+        return NULL;
+    }
+    return map_at(address, size, 0, fd);
+}
+
+void motet__keep_from_forks(void *p, size_t size)
+{
+    madvise(p, size, MADV_DONTFORK);
 }
 
 bool motet__file_open(const struct motet__file *file)

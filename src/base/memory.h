@@ -52,9 +52,12 @@ struct motet__file {
 };
 void *motet__map_shared(void *address, size_t size, struct motet__file *file);
 
-/* Maps such memory, which a parent handed down, where the parent has it. 0; EBADF: the descriptor is
- * not of such memory; EEXIST: something else is there; ENOMEM. */
-int motet__map_again(int fd, void *address, size_t size);
+/* Maps such memory, which a parent handed down, where the parent has it (NULL: anywhere). Where it is; or
+ * NULL and errno EBADF: the descriptor is not of such memory; EEXIST: something else is there; ENOMEM. */
+void *motet__map_again(int fd, void *address, size_t size);
+
+/* Children made by fork shall not have the mapping. Where the system cannot do that, they do. */
+void motet__keep_from_forks(void *p, size_t size);
 
 /* Notes what is open at its descriptor; whether that is still so. */
 void motet__file_identify(struct motet__file *file);

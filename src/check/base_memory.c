@@ -167,12 +167,19 @@ void *motet__map_shared(void *address, size_t size, struct motet__file *file)
     return c->arena + ARENA;
 }
 
-int motet__map_again(int fd, void *address, size_t size)
+void *motet__map_again(int fd, void *address, size_t size)
 {
     (void)fd;
     (void)address;
     (void)size;
-    return EBADF;
+    errno = EBADF;
+    return NULL;
+}
+
+void motet__keep_from_forks(void *p, size_t size)
+{
+    (void)p;
+    (void)size;
 }
 
 void motet__file_identify(struct motet__file *file)

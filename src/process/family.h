@@ -30,8 +30,8 @@ struct motet_process {
     int lifeline; /* our end of the pipe that ends the child with us; -1 once it has ended; under lock */
     struct motet_process *next, *previous; /* in the family, by number; under family.lock */
     bool listed;                           /* under family.lock */
-    /* Of one that a server has made, until its end has been seen, under lock: where that is reported, in
-     * the arena, and which server. */
+    /* Of one that a server has made, until its end has been seen, under lock: where that is reported, on
+     * the server's board, and which server. */
     uint32_t *report;
     struct motet__server *server;
 };

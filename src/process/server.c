@@ -9,10 +9,15 @@
  * The arena is in the server, and so in its children, for it was spawned; what is allocated later lies in
  * the same one mapping, of which only the use grows.
  *
- * The server's children are not ours to wait for, so it tells us how they end: it writes that into a word in
- * the arena before it buries them. Where it has been killed first, their pidfd knows, if the kernel is new
+ * The server's children are not ours to wait for, so it tells us how they end: it writes that on a board
+ * before it buries them. Where it has been killed first, their pidfd knows, if the kernel is new
  * enough (Linux 6.15), else nobody does. Children do not end with the server. Their lifeline leads to us,
- * and when we die both do.
+ * and when we die both do. The board is a nameless mapping that only the two have, and not a part of the
+ * arena: there, whoever is killed with its server would leave its words behind.
+ *
+ * A server of which nothing has been heard for a while may have been stopped by somebody. It is ours alone, and all
+ * starts wait for it, so it is sent SIGCONT, which does nothing to one that is merely slow. To kill it and
+ * take another would cost the exit codes of its children.
  *
  * Lock order: family.lock, a process's lock, then `lock`.
  */
@@ -30,9 +35,15 @@
 /* One server, of which there are several if one was killed. */
 struct motet__server {
     uint32_t refs; /* atomic: the current one's, and one for each child that may live */
-    struct motet_process *process; /* constant, as is the next */
+    struct motet_process *process; /* constant, as are the next two */
     int socket;                    /* closed when it is given up */
+    uint32_t *board;               /* a word for each child: see below */
+    size_t words;                  /* how many of them are in use, or have been; under lock */
+    size_t next;                   /* where to look for a free one; under lock */
+    size_t held;                   /* atomic: how many children there are with a word */
 };
+
+#define A_WHILE (MOTET__SECOND / 2)
 
 static motet_lock lock;
 static struct motet__server *current; /* under lock: the one to ask, or NULL */
@@ -40,7 +51,7 @@ static struct motet__server *current; /* under lock: the one to ask, or NULL */
 /* What is asked. Then come the descriptors, in this order, and those of the user. */
 struct request {
     uint64_t nonce;
-    uint32_t *report;
+    uint64_t word; /* which one of the board */
     int32_t out,
         error; /* the places of stdout and stderr among the descriptors; 0: there is none */
 };
@@ -51,28 +62,40 @@ struct answer {
     int32_t pid;
 };
 
-/* A report: nothing yet, or how a child ended. Written once, by the server; release: pairs with the
- * acquire of who reads it, for which there is nothing else to see. */
-enum { REPORTED = 1 << 16, WAS_KILLED = 1 << 8 };
+/* A word of the board:
+ *   AWAITED    a server has been asked for the child, and so may write here. Set by us
+ *   HELD       we want to know how it ends. Set by us, cleared by us
+ *   REPORTED   it has ended, and the lowest bits say how. Set by the server, once, and it writes no more
+ * We may use it for another child when it is not HELD, and not AWAITED or REPORTED. One that is AWAITED and
+ * not HELD is of a child that we have given up, because there was no descriptor for its answer. */
+enum { REPORTED = 1 << 16, AWAITED = 1 << 17, HELD = 1 << 18, WAS_KILLED = 1 << 8 };
+
+/* As many as there can be processes. They have memory as they come into use, some at a time. */
+enum { WORDS = 1 << 22, SOME_WORDS = 4096 / sizeof(uint32_t) };
+#define BOARD_SIZE ((size_t)WORDS * sizeof(uint32_t))
 
 /* ---- the server ---- */
 
 /* Its children that have not ended. */
 struct ward {
     int pid;
-    uint32_t *report;
+    uint64_t word;
     struct ward *next;
 };
 enum { WARD_LISTS = 256 };
 
 static struct ward *wards[WARD_LISTS];
+static uint32_t *own_board; /* its owner's, at another address */
 
 static void report(struct ward *ward, enum motet__ending ending, int status)
 {
+    uint32_t *word = &own_board[ward->word];
     uint32_t value = REPORTED | (ending == MOTET__KILLED ? WAS_KILLED : 0) | (uint32_t)status;
 
-    motet__store(ward->report, value, RELEASE);
-    motet__wake(ward->report, INT32_MAX, MOTET__SHARED);
+    /* Release: pairs with the acquire of who reads it, for whom there is nothing else to see; and not a
+     * store, because HELD is not ours. */
+    motet__or(word, value, RELEASE);
+    motet__wake(word, INT32_MAX, MOTET__SHARED);
 }
 
 static void bury_the_dead(void)
@@ -160,7 +183,7 @@ static void serve_one(const struct request *request, int *fds, size_t n)
             be_child(request, fds, n);
         }
         answer = (struct answer){pid < 0 ? errno : 0, pid};
-        *ward = (struct ward){pid, request->report, pid < 0 ? NULL : wards[pid % WARD_LISTS]};
+        *ward = (struct ward){pid, request->word, pid < 0 ? NULL : wards[pid % WARD_LISTS]};
     }
     if (answer.error == 0)
         wards[answer.pid % WARD_LISTS] = ward;
@@ -171,13 +194,24 @@ static void serve_one(const struct request *request, int *fds, size_t n)
         motet__os_close(pidfd);
 }
 
+/* What the server is told: its descriptors. */
+struct duties {
+    int socket, board;
+};
+
 static int serve(void *arg)
 {
+    const struct duties *duties = arg;
     int fds[MOTET__MOST_FDS];
     struct request request;
     size_t n;
 
-    own_fds[0] = *(int *)arg;
+    own_board = motet__map_again(duties->board, NULL, BOARD_SIZE);
+    if (!own_board)
+        return errno;
+    motet__os_close(duties->board);
+    motet__keep_from_forks(own_board, BOARD_SIZE);
+    own_fds[0] = duties->socket;
     own_fds[1] = motet__os_signal_fd(SIGCHLD);
     motet__os_close_on_exec(own_fds[0]);
     motet__os_ignore(SIGINT); /* what Ctrl-C means is for the parent to say */
@@ -193,7 +227,7 @@ static int serve(void *arg)
         int rc = motet__os_receive(own_fds[0], &request, sizeof request, fds, &n);
         if (rc == EPIPE)
             return 0;
-        if (rc == 0 && n >= OURS)
+        if (rc == 0 && n >= OURS && request.word < WORDS)
             serve_one(&request, fds, n);
         else
             motet__os_send(own_fds[0], &(struct answer){.error = rc ? rc : EPROTO},
@@ -217,7 +251,14 @@ static void drop(struct motet__server *server)
     if (motet__sub(&server->refs, 1, ACQ_REL) != 1)
         return;
     motet_process_free(server->process);
+    motet__unmap(server->board, BOARD_SIZE);
     motet__free(server);
+}
+
+/* Nothing was heard of it for a while: if it stands still, it goes on. */
+static void nudge(struct motet__server *server)
+{
+    motet__os_signal(server->process->pidfd, SIGCONT);
 }
 
 /* It is dead, or about to die. Not motet_process_join: it is in no family, and that may be locked. */
@@ -226,8 +267,8 @@ static void bury(struct motet__server *server)
     struct motet_process *process = server->process;
     int status;
 
-    while (motet__os_poll(process->pidfd, MOTET__NEVER) != 0)
-        ;
+    while (motet__os_poll(process->pidfd, motet__now() + A_WHILE) != 0)
+        nudge(server);
     motet__os_reap(process->pidfd, &status);
     motet__os_close(process->lifeline);
     drop(server);
@@ -250,10 +291,11 @@ static void give_up_locked(void)
 }
 
 /* Spawns it. Under family.lock, as every start. */
-static int spawn(struct motet__server *server, int childs_end)
+static int spawn(struct motet__server *server, const struct duties *duties)
 {
-    motet_process_options options = {.size = sizeof childs_end, .fds = &childs_end, .n_fds = 1};
-    struct motet__start start = {.arg = &childs_end,
+    int fds[2] = {duties->socket, duties->board};
+    motet_process_options options = {.size = sizeof *duties, .fds = fds, .n_fds = 2};
+    struct motet__start start = {.arg = duties,
                                  .options = &options,
                                  .process = server->process,
                                  .function = &serve_function,
@@ -266,30 +308,97 @@ static int spawn(struct motet__server *server, int childs_end)
     return rc;
 }
 
+/* Has it begin, with its board and its end of a socket. 0 or an errno value. */
+static int equip(struct motet__server *server)
+{
+    struct motet__file file;
+    int ends[2] = {-1, -1};
+
+    server->board = motet__map_shared(NULL, BOARD_SIZE, &file);
+    if (!server->board)
+        return errno == EMFILE || errno == ENFILE ? errno : ENOMEM;
+    motet__keep_from_forks(server->board, BOARD_SIZE);
+    int rc = file.fd < 0 ? ENOMEM : motet__os_mailbox(ends);
+    if (rc == 0) {
+        rc = spawn(server, &(struct duties){ends[1], file.fd});
+        motet__os_close(ends[1]);
+    }
+    if (file.fd >= 0)
+        motet__os_close(file.fd);
+    server->socket = ends[0];
+    if (rc == 0)
+        return 0;
+    if (ends[0] >= 0)
+        motet__os_close(ends[0]);
+    motet__unmap(server->board, BOARD_SIZE);
+    return rc;
+}
+
 /* Under `lock`. */
 static int start_server_locked(void)
 {
     struct motet__server *server = motet__zalloc(sizeof *server);
-    int ends[2] = {-1, -1}, rc = ENOMEM;
+    int rc = ENOMEM;
 
     if (server && (server->process = motet__process_new("motet-server"))) {
-        rc = motet__os_mailbox(ends);
-        if (rc == 0) {
-            rc = spawn(server, ends[1]);
-            motet__os_close(ends[1]);
-        }
+        rc = equip(server);
         if (rc == 0) {
             server->refs = 1;
-            server->socket = ends[0];
             current = server;
             return 0;
         }
-        if (ends[0] >= 0)
-            motet__os_close(ends[0]);
         motet_process_free(server->process);
     }
     motet__free(server);
     return rc;
+}
+
+/* ---- the board ---- */
+
+static bool is_free(const uint32_t *word)
+{
+    uint32_t value = motet__load(word, ACQUIRE); /* what the server wrote it has written */
+
+    return !(value & HELD) && (!(value & AWAITED) || (value & REPORTED));
+}
+
+/* Brings some more words into use. 0, ENOMEM, or EAGAIN: there are no more. Under `lock`. */
+static int add_words_locked(struct motet__server *server)
+{
+    if (server->words == WORDS)
+        return EAGAIN;
+    int rc = motet__populate(server->board + server->words, SOME_WORDS * sizeof(uint32_t));
+    if (rc == 0)
+        server->words += SOME_WORDS;
+    return rc;
+}
+
+/* Takes a free word for a child that is to be asked for: more than half of them are, so it is soon found.
+ * 0 or an errno value. Under `lock`. */
+static int hold_word_locked(struct motet__server *server, uint32_t **word)
+{
+    if (2 * motet__load(&server->held, RELAXED) >= server->words) { /* only grows under the lock */
+        int rc = add_words_locked(server);
+        if (rc)
+            return rc;
+    }
+    for (size_t i = 0; i < server->words; i++) {
+        uint32_t *at = &server->board[server->next++ % server->words];
+        if (!is_free(at))
+            continue;
+        motet__store(at, AWAITED | HELD, RELAXED); /* the server hears of it by a message */
+        motet__add(&server->held, 1, RELAXED);
+        *word = at;
+        return 0;
+    }
+    return EAGAIN;
+}
+
+/* We want to know no more. `never`: the server has not heard of it, or there is no child. */
+static void let_go(struct motet__server *server, uint32_t *word, bool never)
+{
+    motet__and(word, never ? 0 : ~(uint32_t)HELD, RELAXED);
+    motet__sub(&server->held, 1, RELAXED);
 }
 
 /* ---- a start ---- */
@@ -305,8 +414,7 @@ static int prepare(struct motet__start *start)
                               "a child of a server gets no more than %d descriptors: use "
                               "MOTET_SPAWN",
                               MOTET__MOST_FDS - OURS - 2);
-    start->process->report = motet_shared_alloc(sizeof *start->process->report);
-    return start->process->report ? motet__spawn_write(start) : errno;
+    return motet__spawn_write(start);
 }
 
 /* Waits for the answer, or for the server's death: not for the end of its stream, which lasts as long as a
@@ -315,19 +423,24 @@ static int await(struct motet__server *server, struct answer *answer, int *fds, 
 {
     motet__pollfd both[2] = {{.fd = server->socket}, {.fd = server->process->pidfd}};
 
-    do
-        motet__os_poll_many(both, 2, MOTET__NEVER);
-    while (!both[0].revents && !both[1].revents);
+    for (;;) {
+        motet__os_poll_many(both, 2, motet__now() + A_WHILE);
+        if (both[0].revents || both[1].revents)
+            break;
+        nudge(server);
+    }
     return both[0].revents ? motet__os_receive(server->socket, answer, sizeof *answer, fds, n)
                            : EPIPE;
 }
 
-/* Asks the server, and has its answer; EPIPE: it is dead. Under `lock`. */
-static int ask_locked(struct motet__start *start, const struct motet__ends *ends)
+/* Asks the server, and has its answer; EPIPE: it is dead. *asked: there is a child, or may be. Under
+ * `lock`. */
+static int ask_locked(struct motet__start *start, const struct motet__ends *ends, bool *asked)
 {
     int fds[MOTET__MOST_FDS] = {
         [MESSAGE] = start->message, [LIFELINE] = ends->childs, [WORD] = ends->word};
-    struct request request = {.nonce = start->nonce, .report = start->process->report};
+    struct request request = {.nonce = start->nonce,
+                              .word = (uint64_t)(start->process->report - current->board)};
     struct answer answer;
     size_t n = OURS;
     int here = motet__os_here();
@@ -343,10 +456,12 @@ static int ask_locked(struct motet__start *start, const struct motet__ends *ends
         fds[n++] = start->options->fds[i];
     int rc = motet__os_send(current->socket, &request, sizeof request, fds, n);
     motet__os_close(here);
+    *asked = rc == 0;
     if (rc == 0)
         rc = await(current, &answer, fds, &n);
     if (rc)
         return rc == EPROTO ? EMFILE : rc; /* there was no room for the pidfd */
+    *asked = answer.error == 0;
     if (answer.error)
         return answer.error;
     start->process->pid = answer.pid;
@@ -357,21 +472,28 @@ static int ask_locked(struct motet__start *start, const struct motet__ends *ends
 /* One attempt. Under `lock`. */
 static int try_locked(struct motet__start *start)
 {
+    struct motet_process *process = start->process;
     struct motet__ends ends;
+    bool asked = false;
     int rc = current ? 0 : start_server_locked();
 
     if (rc == 0)
         rc = motet__os_ends_open(&ends, true);
     if (rc)
         return rc;
-    rc = ask_locked(start, &ends);
+    rc = hold_word_locked(current, &process->report);
+    if (rc == 0) {
+        rc = ask_locked(start, &ends, &asked);
+        if (rc)
+            let_go(current, process->report, !asked);
+    }
     if (rc) {
         motet__os_ends_close(&ends); /* which ends the child, if there is one */
         return rc;
     }
     motet__os_ends_begin(&ends);
-    start->process->lifeline = ends.parents;
-    start->process->server = current;
+    process->lifeline = ends.parents;
+    process->server = current;
     motet__add(&current->refs, 1, RELAXED); /* one is held by `current` */
     return 0;
 }
@@ -400,15 +522,17 @@ static void done(struct motet__start *start)
 {
     if (start->message >= 0)
         motet__os_close(start->message);
-    if (!start->process->server) {
-        motet_shared_free(start->process->report);
-        start->process->report = NULL;
-    }
 }
 
 const struct motet__method motet__server_method = {prepare, begin_locked, done};
 
 /* ---- an end ---- */
+
+static bool has_report(const struct motet_process *process, uint32_t *value)
+{
+    *value = motet__load(process->report, ACQUIRE);
+    return *value & REPORTED;
+}
 
 enum motet__ending motet__server_reap(struct motet_process *process, int *status)
 {
@@ -418,9 +542,12 @@ enum motet__ending motet__server_reap(struct motet_process *process, int *status
         return MOTET__RUNNING;
     /* It has ended; the server is about to say how. A server that is killed first says nothing: the
      * sleep in shared memory ends by itself now and then, to look. */
-    while (!(value = motet__load(process->report, ACQUIRE)) && !is_dead(process->server))
-        motet__wait(process->report, 0, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
-    if (!value && !(value = motet__load(process->report, ACQUIRE)))
+    while (!has_report(process, &value) && !is_dead(process->server)) {
+        motet__wait(process->report, value, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
+        if (!has_report(process, &value))
+            nudge(process->server);
+    }
+    if (!has_report(process, &value))
         return motet__os_reap(process->pidfd, status);
     *status = value & (WAS_KILLED - 1);
     return value & WAS_KILLED ? MOTET__KILLED : MOTET__EXITED;
@@ -428,7 +555,7 @@ enum motet__ending motet__server_reap(struct motet_process *process, int *status
 
 void motet__server_leave(struct motet_process *process)
 {
-    motet_shared_free(process->report);
+    let_go(process->server, process->report, false);
     process->report = NULL;
     drop(process->server);
     process->server = NULL;

@@ -166,9 +166,10 @@ int motet__arena_inherit(const struct motet__inheritance *inherited)
 
     if (!motet__robust_usable(motet__self()))
         return ENOTSUP;
-    int rc = motet__map_again(inherited->fd, arena, inherited->size);
-    if (rc)
-        return rc;
+    if (!arena)
+        return EBADF;
+    if (!motet__map_again(inherited->fd, arena, inherited->size))
+        return errno;
     if (arena->magic != MAGIC || arena->size != inherited->size)
         return EBADF; /* of another version of the library */
     file = (struct motet__file){.fd = inherited->fd};
