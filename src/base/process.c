@@ -150,8 +150,8 @@ int motet__os_pidfd(int pid)
     return motet__os_move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
 }
 
-/* Since Linux 6.15 a pidfd remembers how its process ended, whoever waited for it. */
-static enum motet__ending ask_pidfd(int pidfd, int *status)
+/* Since Linux 6.15 a pidfd remembers how its process ended, whoever waited for it. EAGAIN: nobody has yet. */
+static int ask_pidfd(int pidfd, int *exit_code)
 {
     struct {
         uint64_t mask, cgroup;
@@ -160,11 +160,26 @@ static enum motet__ending ask_pidfd(int pidfd, int *status)
         uint32_t more[8];
     } info = {.mask = 1 << 3};
 
-    if (ioctl(pidfd, _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64), &info) != 0 ||
-        !(info.mask & (1 << 3)))
+    if (ioctl(pidfd, _IOC(_IOC_READ | _IOC_WRITE, 0xFF, 11, 64), &info) != 0)
+        return errno;
+    *exit_code = info.exit_code;
+    return info.mask & (1 << 3) ? 0 : EAGAIN;
+}
+
+/* How one has ended that somebody else waits for: it may be about to. */
+static enum motet__ending inquire(int pidfd, int *status)
+{
+    struct pollfd gone = {.fd = pidfd}; /* it hangs up when it has been waited for */
+    int code, rc = ask_pidfd(pidfd, &code);
+
+    if (rc == EAGAIN) {
+        motet__os_poll_events(&gone, 1, motet__now() + MOTET__SECOND / 2);
+        rc = ask_pidfd(pidfd, &code);
+    }
+    if (rc)
         return MOTET__LOST;
-    *status = WIFSIGNALED(info.exit_code) ? WTERMSIG(info.exit_code) : WEXITSTATUS(info.exit_code);
-    return WIFSIGNALED(info.exit_code) ? MOTET__KILLED : MOTET__EXITED;
+    *status = WIFSIGNALED(code) ? WTERMSIG(code) : WEXITSTATUS(code);
+    return WIFSIGNALED(code) ? MOTET__KILLED : MOTET__EXITED;
 }
 
 enum motet__ending motet__os_reap(int pidfd, int *status)
@@ -186,7 +201,7 @@ enum motet__ending motet__os_reap(int pidfd, int *status)
      * be running still. */
     if (motet__os_poll(pidfd, 0) == ETIMEDOUT)
         return MOTET__RUNNING;
-    return ask_pidfd(pidfd, status);
+    return inquire(pidfd, status);
 }
 
 int motet__os_signal(int pidfd, int signal)
