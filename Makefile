@@ -6,7 +6,8 @@
 #   make test-page                           the page of `motet map --report`, in headless Chromium
 #   make long [STRESS=10] [MODES=...] [T=...]   the same with the numbers of a bad day
 #   make soak [TIMES=200] [MODES=plain] [T=...]  each program many times over, on a busy machine
-#   make kill-sweep [SWEEP=7] [T="test_kill_sync/lock"]   a death at every instruction, at every seventh
+#   make kill-sweep [T="test_kill_sync/lock"]    all that a death can leave: behind each change that others see
+#   make kill-sweep SWEEP=1 [T=...]              the same at every instruction, for hours; at every seventh: SWEEP=7
 #   make pool-soak [MINUTES=10] [MODES=plain]    pools under load, whose workers are killed at random
 #   make models [MODEL_TIME=seconds for each] [T="model_lock"]
 #   make mutants [M="lock_ queue_shutdown"]
@@ -46,9 +47,9 @@ long: export MOTET_STRESS ?= $(STRESS)
 long: export MOTET_TEST_LIMIT ?= 1800
 long: test
 
-# Deaths at every instruction, or every SWEEP-th: an hour, or less. The table says what was swept.
+# Deaths behind every change that others see, or at every SWEEP-th instruction. The table says what was swept.
 SWEEPS = test_kill test_shared_kill test_queue_kill test_queue_bytes_kill
-kill-sweep: export MOTET_SWEEP = $(or $(SWEEP),1)
+kill-sweep: export MOTET_SWEEP = $(or $(SWEEP),changes)
 kill-sweep: export MOTET_TEST_LIMIT ?= 3600
 kill-sweep: export MOTET_SWEEP_TABLE ?= $(abspath $(BUILD))/kill-sweep.txt
 kill-sweep:

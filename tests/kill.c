@@ -15,10 +15,13 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "shared/arena.h"
 
 #define NATIVE (void *)(uintptr_t)
 
@@ -30,7 +33,7 @@ struct meeting {
     volatile int done; /* run() has returned */
 };
 
-enum phase { SEEKS, STEPS, OVER };
+enum phase { SEEKS, CALLS, STEPS, OVER };
 
 struct chase {
     struct kill *k;
@@ -38,6 +41,7 @@ struct chase {
     pid_t victim; /* a thread's number */
     enum phase phase;
     long entries;          /* that must pass */
+    long calls;            /* system calls of the victim that have returned */
     bool executed;         /* somebody has executed something: images may lie elsewhere */
     uintptr_t moved;       /* how far the victim's image lies from ours */
     uintptr_t back, frame; /* where the function returns to, and its stack pointer when it began */
@@ -143,14 +147,135 @@ static pid_t process_of(pid_t tid)
     return pid;
 }
 
+/* ---- what a death leaves ---- */
+
+enum { MOST_AREAS = 256, LARGE = 16 << 20 };
+
+/* Memory that the victim shares with us, as it was at the last look. */
+struct area {
+    char *at, *copy;
+    size_t size;
+};
+static struct area areas[MOST_AREAS];
+static size_t area_count;
+static uintptr_t robust[3]; /* the victim's head of the list by which the kernel finds its locks */
+
+static void add_area(struct area *list, size_t *n, char *at, size_t size)
+{
+    CHECK(*n < MOST_AREAS);
+    list[(*n)++] = (struct area){at, NULL, size};
+}
+
+/* What there is of the arena: it is large, and nearly all of it holes. */
+static void add_arena(struct area *list, size_t *n, const struct motet__inheritance *arena)
+{
+    for (off_t from = 0, to; (from = lseek(arena->fd, from, SEEK_DATA)) >= 0; from = to) {
+        to = lseek(arena->fd, from, SEEK_HOLE);
+        add_area(list, n, (char *)arena->base + from, (size_t)(to - from));
+    }
+}
+
+/* The others: what is mapped, shared and can be written. They do not change while a victim is followed. */
+static void add_mappings(struct area *list, size_t *n)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[4400], mode[5];
+    unsigned long from, to;
+
+    CHECK(maps);
+    while (fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) == 3 && mode[1] == 'w' &&
+            mode[3] == 's' && to - from <= LARGE)
+            add_area(list, n, (char *)from, to - from);
+    fclose(maps);
+}
+
+static void forget_areas(void)
+{
+    for (size_t i = 0; i < area_count; i++)
+        free(areas[i].copy);
+    area_count = 0;
+}
+
+/* Whether the areas are no longer these, or not what they were; keeps what they are now. */
+static bool areas_changed(const struct area *list, size_t n)
+{
+    bool same = n == area_count;
+
+    for (size_t i = 0; i < n && same; i++)
+        same = list[i].at == areas[i].at && list[i].size == areas[i].size &&
+               memcmp(list[i].at, areas[i].copy, list[i].size) == 0;
+    if (same)
+        return false;
+    forget_areas();
+    for (size_t i = 0; i < n; i++) {
+        areas[i] = list[i];
+        CHECK((areas[i].copy = malloc(list[i].size)));
+        memcpy(areas[i].copy, list[i].at, list[i].size);
+    }
+    area_count = n;
+    return true;
+}
+
+static bool robust_changed(pid_t pid)
+{
+    uintptr_t now[3] = {0}, head = 0;
+    size_t size = 0;
+
+    if (syscall(SYS_get_robust_list, pid, &head, &size) == 0 && head) {
+        struct iovec here = {now, sizeof now}, there = {NATIVE head, sizeof now};
+        if (process_vm_readv(process_of(pid), &here, 1, &there, 1, 0) < 0)
+            memset(now, 0, sizeof now);
+    }
+    bool changed = memcmp(now, robust, sizeof now) != 0;
+    memcpy(robust, now, sizeof now);
+    return changed;
+}
+
+/* Whether a death would leave something else than at the last look. */
+static bool something_changed(pid_t victim)
+{
+    static struct area mappings[MOST_AREAS];
+    static size_t mapped;
+    struct motet__inheritance arena;
+    struct area list[MOST_AREAS];
+    size_t n = 0;
+
+    if (area_count == 0) {
+        mapped = 0;
+        add_mappings(mappings, &mapped);
+    }
+    for (; n < mapped; n++)
+        list[n] = mappings[n];
+    if (motet__arena_hand_down(&arena) == 0)
+        add_arena(list, &n, &arena);
+    bool locks = robust_changed(victim);
+    return areas_changed(list, n) || locks;
+}
+
+/* Whether the next instruction is a system call. */
+static bool before_call(pid_t pid)
+{
+    unsigned long code = (unsigned long)ptrace(PTRACE_PEEKTEXT, pid, NATIVE pc_of(pid), NULL);
+
+#ifdef __x86_64__
+    return (code & 0xffff) == 0x050f;
+#else
+    return (uint32_t)code == 0xd4000001;
+#endif
+}
+
 /* ---- the victim ---- */
 
 static void go_on(const struct chase *c, pid_t pid, int signal)
 {
-    bool steps = pid == c->victim && c->phase == STEPS;
+    enum phase phase = pid == c->victim ? c->phase : OVER;
 
     /* One that has been killed meanwhile need not go on. */
-    if (ptrace(steps ? PTRACE_SINGLESTEP : PTRACE_CONT, pid, NULL, NATIVE signal) != 0)
+    if (ptrace(phase == STEPS   ? PTRACE_SINGLESTEP
+               : phase == CALLS ? PTRACE_SYSCALL
+                                : PTRACE_CONT,
+               pid, NULL, NATIVE signal) != 0)
         CHECK_INT(errno, ESRCH);
 }
 
@@ -181,14 +306,82 @@ static void hit(struct chase *c)
     go_on(c, c->victim, k->signal);
 }
 
+static void finish(struct chase *c, bool through)
+{
+    c->k->finished = true;
+    c->k->through = through;
+    c->phase = OVER;
+}
+
+static void step(struct chase *c);
+
+/* As step, where changes are counted. */
+static void step_to_change(struct chase *c)
+{
+    struct kill *k = c->k;
+
+    k->taken += something_changed(c->victim);
+    if (k->taken == k->steps) {
+        hit(c);
+        return;
+    }
+    if (before_call(c->victim))
+        finish(c, false);
+    go_on(c, c->victim, 0);
+}
+
+/* Counting begins here. */
+static void begin_steps(struct chase *c)
+{
+    c->phase = STEPS;
+    if (c->k->changes) {
+        set_breakpoint(c->victim, 0);
+        forget_areas();
+        something_changed(c->victim);
+    }
+    step(c);
+}
+
+/* At full speed so far as to the first of the calls that counting begins behind. A breakpoint is where the
+ * victim would have come to its end before. */
+static void begin_calls(struct chase *c)
+{
+    const struct kill *k = c->k;
+
+    c->phase = CALLS;
+    if (!k->to_the_end && k->at)
+        set_breakpoint(c->victim, c->back);
+    else if (!k->to_the_end && k->until)
+        set_breakpoint(c->victim, (uintptr_t)k->until + c->moved);
+    go_on(c, c->victim, 0);
+}
+
+/* The victim makes a system call, or has made it. */
+static void called(struct chase *c)
+{
+    struct __ptrace_syscall_info info = {0};
+
+    ptrace(PTRACE_GET_SYSCALL_INFO, c->victim, NATIVE sizeof info, &info);
+    if (info.op == PTRACE_SYSCALL_INFO_EXIT)
+        c->calls++;
+    else if (!c->k->at && !c->k->newborn && c->meeting->done)
+        finish(c, true);
+    if (c->phase == CALLS && c->calls == c->k->calls)
+        begin_steps(c);
+    else
+        go_on(c, c->victim, 0);
+}
+
 /* The victim stands before its next instruction. */
 static void step(struct chase *c)
 {
     struct kill *k = c->k;
 
     if (at_its_end(c)) {
-        k->finished = true;
-        c->phase = OVER;
+        finish(c, true);
+    } else if (k->changes) {
+        step_to_change(c);
+        return;
     } else if (k->now ? k->now(k->context) : k->taken == k->steps) {
         hit(c);
         return;
@@ -201,7 +394,6 @@ static void step(struct chase *c)
 static void choose(struct chase *c, pid_t pid)
 {
     c->victim = pid;
-    c->phase = STEPS;
     c->k->found = true;
     if (c->executed)
         image_moved(pid, &c->moved);
@@ -210,7 +402,10 @@ static void choose(struct chase *c, pid_t pid)
         c->back = return_address(pid);
         set_breakpoint(pid, 0);
     }
-    step(c);
+    if (c->k->calls)
+        begin_calls(c);
+    else
+        begin_steps(c);
 }
 
 /* ---- those who are traced ---- */
@@ -230,6 +425,8 @@ static void meet(struct chase *c, pid_t pid, bool executed)
         SKIP("debug registers are not to be had: %s", strerrorname_np(errno));
     if (c->phase == SEEKS && c->k->newborn && pid != c->k->child && process_of(pid) == pid)
         choose(c, pid);
+    else if (c->phase == CALLS && pid == c->victim && executed)
+        begin_calls(c);
     else
         go_on(c, pid, 0);
 }
@@ -243,14 +440,19 @@ static bool is_breakpoint(pid_t pid)
 
 static void trapped(struct chase *c, pid_t pid)
 {
-    if (pid == c->victim && c->phase == STEPS)
+    if (pid == c->victim && c->phase == STEPS) {
         step(c);
-    else if (pid == c->k->child && !c->k->at && !c->k->newborn && c->phase == SEEKS)
+    } else if (pid == c->victim && c->phase == CALLS) {
+        if (at_its_end(c))
+            finish(c, true);
+        go_on(c, pid, 0);
+    } else if (pid == c->k->child && !c->k->at && !c->k->newborn && c->phase == SEEKS) {
         choose(c, pid);
-    else if (c->phase == SEEKS && c->k->at && is_breakpoint(pid) && c->entries-- == 0)
+    } else if (c->phase == SEEKS && c->k->at && is_breakpoint(pid) && c->entries-- == 0) {
         choose(c, pid);
-    else
+    } else {
         go_on(c, pid, 0); /* a breakpoint that is no longer needed; the child's own word */
+    }
 }
 
 static void stopped(struct chase *c, pid_t pid, int status)
@@ -261,8 +463,10 @@ static void stopped(struct chase *c, pid_t pid, int status)
     case 0:
         if (signal == SIGTRAP)
             trapped(c, pid);
+        else if (signal == (SIGTRAP | 0x80) && c->phase == CALLS)
+            called(c);
         else
-            go_on(c, pid, signal);
+            go_on(c, pid, signal & 0x80 ? 0 : signal);
         break;
     case PTRACE_EVENT_STOP:
         if (signal == SIGTRAP)
@@ -282,10 +486,8 @@ static void ended(struct chase *c, pid_t pid, int status)
 {
     if (pid == c->k->child)
         c->k->status = status;
-    if (pid == c->victim && c->phase == STEPS) {
-        c->k->finished = true;
-        c->phase = OVER;
-    }
+    if (pid == c->victim && (c->phase == STEPS || c->phase == CALLS))
+        finish(c, true);
 }
 
 static volatile sig_atomic_t bell;
@@ -353,7 +555,7 @@ _Noreturn static void be_child(const struct chase *c)
 static void seize(struct chase *c)
 {
     long events = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-                  PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
+                  PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
     bool well = ptrace(PTRACE_SEIZE, c->k->child, NULL, NATIVE events) == 0;
 
     if (well && c->k->at) /* a stop like that of the others at their birth */
@@ -378,7 +580,7 @@ bool kill_at(struct kill *k)
     }
     *meeting = (struct meeting){0, 0};
     struct chase c = {.k = k, .meeting = meeting, .entries = k->entries};
-    k->finished = k->found = false;
+    k->finished = k->found = k->through = false;
     k->taken = 0;
     sigaction(SIGALRM, &alarmed, &before);
     bell = 0;
@@ -390,6 +592,7 @@ bool kill_at(struct kill *k)
     setpgid(k->child, k->child);
     seize(&c);
     follow(&c);
+    forget_areas();
     set_bell(0);
     sigaction(SIGALRM, &before, NULL);
     if (k->status && !(WIFSIGNALED(k->status) && WTERMSIG(k->status) == SIGKILL))
@@ -397,11 +600,23 @@ bool kill_at(struct kill *k)
     return k->finished || !k->found;
 }
 
+bool kill_next(struct kill *k)
+{
+    if (!k->finished) {
+        k->steps++;
+    } else {
+        k->calls++;
+        k->steps = 0;
+    }
+    return !k->through && k->found;
+}
+
 const char *kill_where(const struct kill *k)
 {
     static char text[4400];
 
-    snprintf(text, sizeof text, "after %ld instructions (addr2line -fie %s %#lx)", k->taken,
-             harness_self(), (unsigned long)(k->pc - (uintptr_t)__executable_start));
+    snprintf(text, sizeof text, "after %ld system calls and %ld %s (addr2line -fie %s %#lx)",
+             k->calls, k->taken, k->changes ? "changes" : "instructions", harness_self(),
+             (unsigned long)(k->pc - (uintptr_t)__executable_start));
     return text;
 }

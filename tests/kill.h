@@ -14,6 +14,17 @@
  *     executed this program anew; or
  *   - with .newborn, the first process that the child starts, from its birth until it comes to .until
  *     (or ends).
+ * With .changes, `steps` does not count instructions, but those of them that change what a death leaves: shared
+ * memory, and what the kernel is to do with the locks that the victim holds. A death after any other
+ * instruction is like one before it. The third that changes something is to make a system call: `calls` of
+ * these pass at full speed, and if the victim is not hit before it makes another, it is let go on.
+ *
+ *     struct kill k = {.run = deposit, .arg = &account, .changes = true};
+ *     do {
+ *         kill_at(&k);
+ *         check(account);
+ *     } while (kill_next(&k));            // all that a death in deposit() can leave
+ *
  * Whatever is left when the victim has been hit goes on to its own end, which kill_at awaits: what does
  * not end, though it was to die with its parent, fails the case, as does a child that ends with
  * a status other than 0 without being killed. Then k says what happened.
@@ -40,6 +51,8 @@ struct kill {
     bool newborn;
     int (*until)(void *arg); /* for newborn: the target of a process */
     long steps;
+    bool changes;
+    long calls;                       /* for changes */
     bool (*now)(void *context);       /* instead of steps: asked before each instruction */
     void (*meanwhile)(void *context); /* instead of a kill: the victim stands still for it */
     void *context;
@@ -48,13 +61,17 @@ struct kill {
     /* What happened. */
     bool finished; /* the victim came to the end first, and nothing was done */
     bool found;    /* there was a victim */
-    long taken;    /* instructions */
+    bool through;  /* with changes: it was finished, or made another system call */
+    long taken;    /* instructions, or changes */
     int status;    /* of the child, as from waitpid */
     uintptr_t pc;  /* what was to be executed next, as an address in this program */
 };
 
 /* k->finished, or that no victim was found. */
 bool kill_at(struct kill *k);
+
+/* With changes: on to the next place. False: that was the last. */
+bool kill_next(struct kill *k);
 
 /* "after 57 instructions (addr2line …)": for messages. */
 const char *kill_where(const struct kill *k);

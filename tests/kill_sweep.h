@@ -4,14 +4,14 @@
  *
  *     SWEEP(put)
  *
- * The scene lies in shared memory. For each instruction of act(scene), by whichever process:
+ * The scene lies in shared memory. For each instruction of act(scene) at which the victim is killed:
  *   ready(scene)     the test makes the scene (zeroed before) and starts the survivors
  *   before(scene)    the victim's own preparation, at full speed; may be NULL
  *   act(scene)       the victim is killed in it, or finishes it
  *   check(scene, …)  what must be true then; ends the survivors, and frees what ready() has made
  * Three times: the victim is a child, whose parent must get to know how it died and ends well; it is a parent,
  * whose child, which runs `company` (it sleeps if that is NULL), dies with it; and it is the second that
- * dies over act(), after one that died at some other instruction (not with .once). After each death no
+ * dies over act(), after one that died at some other instruction, or at each (not with .once). After each death no
  * process of theirs is left; at the end the arena is consistent, and has as many blocks as before.
  *
  * When all is swept, a line is added to the file that MOTET_SWEEP_TABLE names.
@@ -27,7 +27,31 @@
 #include "shared/arena.h"
 #include "wait/spin.h"
 
-enum sweep_role { AS_CHILD, AS_PARENT, AS_SECOND, SWEEP_ROLES };
+/* Where a sweep begins, and on to the next place: false when there is none. It is one instruction in
+ * `usual`, or with k->changes all places behind one system call in `usual`; with MOTET_SWEEP=changes
+ * all that there are. */
+static inline void sweep_begin(struct kill *k, long usual)
+{
+    long first = sweep_changes() ? 0 : sweep_first(sweep_stride(usual));
+
+    k->calls = k->changes ? first : 0;
+    k->steps = k->changes ? 0 : first;
+    k->changes = k->changes || sweep_changes();
+}
+
+static inline bool sweep_next(struct kill *k, long usual)
+{
+    CHECK(k->found);
+    if (k->changes) {
+        if (k->finished && !sweep_changes())
+            k->calls += sweep_stride(usual) - 1;
+        return kill_next(k);
+    }
+    k->steps += sweep_stride(usual);
+    return !k->finished;
+}
+
+enum sweep_role { AS_CHILD, AS_PARENT, AS_SECOND };
 
 struct sweep {
     const char *name;
@@ -40,6 +64,7 @@ struct sweep {
     bool once;            /* a second victim would find nothing to do */
     size_t size;          /* of the scene */
     long usual;           /* a kill in so many instructions, without the knobs; 0: 499 */
+    bool long_way;        /* in so many system calls: see kill.h of changes */
 };
 
 /* What the leader of the victim's family gets; in shared memory, with the scene. */
@@ -121,25 +146,29 @@ static inline void sweep_by_parent(void *arg)
     worker_join(company);
 }
 
-/* One death, or none, when the call is through before. */
-static inline struct kill sweep_kill(const struct sweep *sweep, enum sweep_role role,
-                                     struct sweep_cast *cast, long n)
+static inline struct kill sweep_victim(const struct sweep *sweep, enum sweep_role role,
+                                       struct sweep_cast *cast)
 {
-    struct kill k = {.run = role == AS_PARENT ? sweep_by_parent : sweep_by_child,
-                     .arg = cast,
-                     .at = sweep->act,
-                     .steps = n};
-
-    memset(&cast->there, 0, sizeof cast->there);
-    kill_at(&k);
-    CHECK(k.found);
-    return k;
+    return (struct kill){.run = role == AS_PARENT ? sweep_by_parent : sweep_by_child,
+                         .arg = cast,
+                         .at = sweep->act,
+                         .changes = sweep->long_way};
 }
 
-/* A scene, from its beginning to its end; `before_it`: where the one before the victim dies. */
-static inline struct kill sweep_point(const struct sweep *sweep, enum sweep_role role,
-                                      struct sweep_cast *cast, long n, long before_it)
+/* One death, or none, when the call is through before. */
+static inline void sweep_kill(struct kill *k)
 {
+    memset(&((struct sweep_cast *)k->arg)->there, 0, sizeof(motet_event));
+    kill_at(k);
+    CHECK(k->found);
+}
+
+/* A scene, from its beginning to its end; `first`: the one before the victim, for the second. */
+static inline void sweep_point(const struct sweep *sweep, enum sweep_role role, struct kill *k,
+                               struct kill *first)
+{
+    struct sweep_cast *cast = k->arg;
+
     sweep_before = sweep_blocks();
     memset(cast->scene, 0, sweep->size);
     sweep_victims = role == AS_SECOND ? 2 : 1;
@@ -147,58 +176,108 @@ static inline struct kill sweep_point(const struct sweep *sweep, enum sweep_role
     if (sweep->ready)
         sweep->ready(cast->scene);
     if (role == AS_SECOND)
-        sweep_kill(sweep, role, cast, before_it);
+        sweep_kill(first);
     sweep_turn = sweep_victims - 1;
-    struct kill k = sweep_kill(sweep, role, cast, n);
-    size_t lost = sweep->check(cast->scene, k.finished && role != AS_SECOND, n);
+    sweep_kill(k);
+    size_t lost = sweep->check(cast->scene, k->finished && role != AS_SECOND, k->steps);
     if (sweep_blocks() != sweep_before + lost)
-        FAIL("%s: killed %s (the one before after %ld), %zu blocks are left", sweep->name,
-             kill_where(&k), before_it, sweep_blocks() - sweep_before);
-    return k;
+        FAIL("%s: killed %s (the one before after %ld and %ld), %zu blocks are left", sweep->name,
+             kill_where(k), first ? first->calls : 0, first ? first->steps : 0,
+             sweep_blocks() - sweep_before);
 }
 
-static inline void sweep_report(const char *name, const char *role, long taken, long points)
+static inline void sweep_report(const char *name, const char *role, long taken, const char *unit,
+                                long points)
 {
     const char *path = getenv("MOTET_SWEEP_TABLE");
     FILE *table = path && *path ? fopen(path, "ae") : NULL;
 
     if (!table)
         return;
-    fprintf(table, "%-48s %-6s %6ld instructions, %6ld deaths\n", name, role, taken, points);
+    fprintf(table, "%-48s %-6s %6ld %s, %6ld deaths\n", name, role, taken, unit, points);
     fclose(table);
 }
 
-/* All of one role; how long the longest way was. */
-static inline long sweep_role(const struct sweep *sweep, enum sweep_role role,
-                              struct sweep_cast *cast, long taken)
+/* What its way was: instructions, or system calls. */
+static inline long sweep_taken(const struct kill *k)
 {
-    static const char *const names[] = {"child", "parent", "second"};
-    static uint64_t chance;
-    long stride = sweep_stride(sweep->usual ? sweep->usual : 499), points = 0, longest = 0;
-    /* How long the second goes on depends on where the first has died. */
-    long least = role == AS_SECOND ? taken : 0;
-    struct kill k = {.finished = false};
+    return k->changes ? k->calls : k->taken;
+}
 
-    chance = chance ? chance : harness_seed();
-    for (long n = sweep_first(stride); !k.finished || n < least; n += stride) {
-        k = sweep_point(sweep, role, cast, n, (long)(harness_random(&chance) % (uint64_t)taken));
+static inline void sweep_report_kill(const char *name, const char *role, const struct kill *k,
+                                     long points)
+{
+    sweep_report(name, role, sweep_taken(k), k->changes ? "system calls" : "instructions", points);
+}
+
+/* The victim is the only one that dies; how long the longest way was, in instructions. */
+static inline long sweep_alone(const struct sweep *sweep, enum sweep_role role,
+                               struct sweep_cast *cast, long usual)
+{
+    struct kill k = sweep_victim(sweep, role, cast);
+    long points = 0, longest = 0;
+
+    sweep_begin(&k, usual);
+    do {
+        sweep_point(sweep, role, &k, NULL);
         points += !k.finished;
         longest = k.taken > longest ? k.taken : longest;
-    }
-    sweep_report(sweep->name, names[role], longest, points);
-    return longest + 1;
+    } while (sweep_next(&k, usual));
+    sweep_report_kill(sweep->name, role == AS_CHILD ? "child" : "parent", &k, points);
+    return longest;
+}
+
+/* After a death at each place there is a second one at each. */
+static inline void sweep_pairs(const struct sweep *sweep, struct sweep_cast *cast)
+{
+    struct kill first = sweep_victim(sweep, AS_SECOND, cast), second = first;
+    long points = 0;
+
+    sweep_begin(&first, 1);
+    do {
+        sweep_begin(&second, 1);
+        do {
+            sweep_point(sweep, AS_SECOND, &second, &first);
+            points += !second.finished;
+        } while (sweep_next(&second, 1));
+    } while (sweep_next(&first, 1));
+    sweep_report_kill(sweep->name, "second", &first, points);
+}
+
+/* The first dies at another instruction each time, on which it depends how long the second goes on. */
+static inline void sweep_second(const struct sweep *sweep, struct sweep_cast *cast, long taken,
+                                long usual)
+{
+    static uint64_t chance;
+    struct kill first = sweep_victim(sweep, AS_SECOND, cast), second = first;
+    long points = 0;
+    bool more;
+
+    chance = chance ? chance : harness_seed();
+    sweep_begin(&second, usual);
+    do {
+        first.steps = (long)(harness_random(&chance) % (uint64_t)taken);
+        sweep_point(sweep, AS_SECOND, &second, &first);
+        points += !second.finished;
+        more = sweep_next(&second, usual);
+    } while (more || second.steps < taken);
+    sweep_report_kill(sweep->name, "second", &second, points);
 }
 
 static inline void sweep_run(const struct sweep *sweep)
 {
     sweep_without_tsan();
     struct sweep_cast *cast = PROCESSES.alloc(sizeof *cast);
-    long taken = 1;
+    long usual = sweep->usual ? sweep->usual : 499;
 
     cast->sweep = sweep;
     cast->scene = PROCESSES.alloc(sweep->size);
-    for (enum sweep_role role = AS_CHILD; role < (sweep->once ? AS_SECOND : SWEEP_ROLES); role++)
-        taken = sweep_role(sweep, role, cast, taken);
+    sweep_alone(sweep, AS_CHILD, cast, usual);
+    long taken = sweep_alone(sweep, AS_PARENT, cast, usual) + 1;
+    if (!sweep->once && sweep_changes())
+        sweep_pairs(sweep, cast);
+    else if (!sweep->once)
+        sweep_second(sweep, cast, taken, usual);
     PROCESSES.free(cast->scene);
     PROCESSES.free(cast);
 }

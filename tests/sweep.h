@@ -1,7 +1,8 @@
 /* Sweeps over the instructions of an operation: one in `usual`, more of them with the stress knob, fewer
  * under the sanitizers, which make it longer. They begin at random, so that every instruction has its
- * turn in some run. With MOTET_SWEEP=1 (`make kill-sweep`) there is one at every instruction, with MOTET_SWEEP=7 at every
- * seventh. */
+ * turn in some run. With MOTET_SWEEP=1 there is one at every instruction, with MOTET_SWEEP=7 at every
+ * seventh, with MOTET_SWEEP=changes (`make kill-sweep`) one for every change, where these are counted, and
+ * else one at every instruction. */
 #ifndef SWEEP_H
 #define SWEEP_H
 
@@ -13,6 +14,13 @@ static inline void sweep_without_tsan(void)
 {
     if (HARNESS_TSAN)
         SKIP("single steps through ThreadSanitizer, which knows one process only");
+}
+
+static inline bool sweep_changes(void)
+{
+    const char *all = getenv("MOTET_SWEEP");
+
+    return all && strcmp(all, "changes") == 0;
 }
 
 static inline long sweep_stride(long usual)

@@ -347,3 +347,101 @@ TEST(orphans_and_failures_are_found)
     CHECK_INT(run_hidden("an_orphan"), 1);
     CHECK_INT(run_hidden("a_failure"), 1);
 }
+
+/* ---- changes ---- */
+
+__attribute__((noinline)) static void count_and_call(void *arg)
+{
+    struct told *t = arg;
+
+    count(t);
+    getppid();
+    add(&t->signals);
+    getppid();
+    getppid();
+}
+
+static void counts_and_calls(void *arg)
+{
+    count_and_call(arg);
+    add(&((struct told *)arg)->ended);
+}
+
+/* Each value is met, and hardly any of them twice. */
+TEST(each_change_has_its_turn)
+{
+    struct told *t = told();
+    struct kill k = {.run = counts_and_calls, .arg = t, .at = count_and_call, .changes = true};
+    long last = -1, deaths = 0;
+
+    do {
+        t->count = t->signals = t->ended = 0;
+        kill_at(&k);
+        CHECK(k.found);
+        CHECK_INT(t->ended, k.finished);
+        if (k.finished)
+            continue;
+        CHECK_INT(t->count + t->signals, deaths < ROUNDS + 1   ? deaths
+                                         : deaths < ROUNDS + 3 ? deaths - 1
+                                                               : ROUNDS + 1);
+        CHECK(t->count + t->signals - last <= 1);
+        last = t->count + t->signals;
+        deaths++;
+    } while (kill_next(&k));
+    CHECK_INT(last, ROUNDS + 1);
+    CHECK_INT(deaths, ROUNDS + 1 + 2 + 2);
+    PROCESSES.free(t);
+}
+
+/* What is left by a death in it: */
+struct safe {
+    motet_lock lock;
+    long first, second;
+};
+
+__attribute__((noinline)) static void deposit(void *arg)
+{
+    struct safe *s = arg;
+
+    if (motet_lock_acquire(&s->lock, MOTET_FOREVER) != 0)
+        return;
+    s->first++;
+    getppid();
+    s->second++;
+    motet_lock_release(&s->lock);
+}
+
+/* as a number below 8. */
+static int left_in(struct safe *s)
+{
+    int rc = motet_lock_acquire(&s->lock, harness_patience() / 2);
+
+    CHECK(rc == 0 || rc == EOWNERDEAD);
+    CHECK_INT(motet_lock_release(&s->lock), 0);
+    int left = (rc != 0) << 2 | (int)s->second << 1 | (int)s->first;
+    *s = (struct safe){MOTET_LOCK_INIT, 0, 0};
+    return left;
+}
+
+TEST(deaths_after_other_instructions_leave_nothing_else)
+{
+    struct safe *s = PROCESSES.alloc(sizeof *s);
+    struct kill k = {.run = deposit, .arg = s, .at = deposit, .changes = true};
+    long by_changes[8] = {0}, by_steps[8] = {0};
+    bool finished = false;
+
+    do {
+        kill_at(&k);
+        by_changes[left_in(s)]++;
+    } while (kill_next(&k));
+    for (long n = 0; !finished; n += STRIDE) {
+        struct kill each = {.run = deposit, .arg = s, .at = deposit, .steps = n};
+        finished = kill_at(&each);
+        by_steps[left_in(s)]++;
+    }
+    for (int i = 0; i < 8; i++)
+        if (STRIDE == 1 || by_steps[i])
+            CHECK_INT(by_steps[i] > 0, by_changes[i] > 0);
+    CHECK(by_changes[0] && by_changes[4] && by_changes[5] && by_changes[7] && by_changes[3]);
+    PROCESSES.free(s);
+}

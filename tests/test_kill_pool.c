@@ -83,27 +83,26 @@ static void has_a_pool(void *arg)
 
 static void sweep_worker(const char *name, struct kill k, long usual)
 {
-    long step = sweep_stride(usual), points = 0;
     struct scene *s = PROCESSES.alloc(sizeof *s);
-    bool whole = false;
+    long points = 0;
+    bool whole;
 
     sweep_without_tsan();
     k.run = has_a_pool;
     k.arg = s;
-    for (long n = sweep_first(step); !whole; n += step) {
+    sweep_begin(&k, usual);
+    do {
         size_t blocks = sweep_blocks();
         *s = (struct scene){0};
-        k.steps = n;
         whole = kill_at(&k);
-        CHECK(k.found);
         if (k.status || s->failed > (whole ? 0 : 1))
             FAIL("killed %s: status %#x, %d tasks failed", kill_where(&k), (unsigned)k.status,
                  s->failed);
         if (sweep_blocks() > blocks)
             FAIL("killed %s: %zu blocks are left", kill_where(&k), sweep_blocks() - blocks);
         points += !whole;
-    }
-    sweep_report(name, "worker", k.taken, points);
+    } while (sweep_next(&k, usual));
+    sweep_report_kill(name, "worker", &k, points);
     PROCESSES.free(s);
 }
 
@@ -183,20 +182,17 @@ static void owns_a_pool(void *arg)
 /* That no worker is left kill_at sees: it waits for all that the victim has started. */
 static void sweep_owner(const char *name, struct kill k, struct owner owner, long usual)
 {
-    long step = sweep_stride(usual), points = 0;
-    bool whole = false;
+    long points = 0;
 
     sweep_without_tsan();
     k.run = owns_a_pool;
     k.arg = &owner;
-    for (long n = sweep_first(step); !whole; n += step) {
-        k.steps = n;
-        whole = kill_at(&k);
-        CHECK(k.found);
+    sweep_begin(&k, usual);
+    do {
+        points += !kill_at(&k);
         sweep_blocks();
-        points += !whole;
-    }
-    sweep_report(name, "parent", k.taken, points);
+    } while (sweep_next(&k, usual));
+    sweep_report_kill(name, "parent", &k, points);
 }
 
 TEST(the_first_submit, .limit = 600)
@@ -266,23 +262,23 @@ static void submits_one(void)
 /* `lost`: how many blocks may go with the dead, who had the only handles of them. */
 static void sweep_member(const char *name, struct owner owner, size_t lost, long usual)
 {
-    long step = sweep_stride(usual), points = 0;
-    bool whole = false;
+    struct kill k = {.run = uses_it, .arg = &owner, .at = acts};
+    long points = 0;
 
     sweep_without_tsan();
-    for (long n = sweep_first(step); !whole; n += step) {
-        struct kill k = {.run = uses_it, .arg = &owner, .at = acts, .steps = n};
+    sweep_begin(&k, usual);
+    do {
         size_t blocks = sweep_blocks();
         pool = open_pool(&PROCESSES, 2);
         maps();
-        whole = kill_at(&k);
+        bool whole = kill_at(&k);
         all_goes_on(&k);
         close_pool(pool);
         if (sweep_blocks() > blocks + (whole ? 0 : lost))
             FAIL("killed %s, %zu blocks are left", kill_where(&k), sweep_blocks() - blocks);
         points += !whole;
-    }
-    sweep_report(name, "member", points ? step * points : 0, points);
+    } while (sweep_next(&k, usual));
+    sweep_report_kill(name, "member", &k, points);
 }
 
 TEST(submit_by_a_child, .limit = 600)

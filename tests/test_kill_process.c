@@ -106,19 +106,16 @@ static void has_two_children(void *arg)
 
 static void sweep_child(const char *name, struct kill k, long usual)
 {
-    long step = sweep_stride(usual), points = 0;
     size_t blocks = sweep_blocks();
-    bool whole = false;
+    long points = 0;
 
     sweep_without_tsan();
-    for (long n = sweep_first(step); !whole; n += step) {
-        k.steps = n;
-        whole = kill_at(&k);
-        CHECK(k.found);
+    sweep_begin(&k, usual);
+    do {
+        points += !kill_at(&k);
         CHECK_INT(sweep_blocks(), blocks);
-        points += !whole;
-    }
-    sweep_report(name, "child", k.taken, points);
+    } while (sweep_next(&k, usual));
+    sweep_report_kill(name, "child", &k, points);
 }
 
 TEST(birth, .limit = 600)
@@ -206,15 +203,14 @@ TEST(birth_of_an_orphan, .limit = 600)
     k.meanwhile = kill_the_parent;
     k.context = &k;
     sweep_without_tsan();
-    long step = sweep_stride(997), points = 0;
-    bool whole = false;
-    for (long n = sweep_first(step); !whole; n += step) {
-        k.steps = n;
-        whole = kill_at(&k);
-        CHECK(k.found);
+    long points = 0;
+    sweep_begin(&k, 997);
+    do {
+        bool whole = kill_at(&k);
         CHECK_INT(motet_event_is_set(event), whole);
+        CHECK_INT(motet_event_clear(event), 0);
         points += !whole;
-    }
+    } while (sweep_next(&k, 997));
     PROCESSES.free(event);
-    sweep_report("process, its parent dies while it is born", "child", k.taken, points);
+    sweep_report_kill("process, its parent dies while it is born", "child", &k, points);
 }

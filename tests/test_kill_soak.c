@@ -238,7 +238,7 @@ TEST(deaths_at_random_under_load, .limit = 600)
     for (int i = 0; i < WORKERS; i++)
         CHECK_INT(sweep_ends(w[i], "the end", rounds), 0);
     each_was_got_once(l);
-    sweep_report("at random under load, items", "", l->items, rounds);
+    sweep_report("at random under load", "", l->items, "items", rounds);
     free_load(l);
     CHECK_INT(sweep_blocks(), blocks);
 }

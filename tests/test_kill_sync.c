@@ -805,17 +805,20 @@ TEST(one_that_stands_still_is_not_dead, .limit = 600)
 {
     struct scene *s = PROCESSES.alloc(sizeof *s);
     struct stop stop = {.scene = s};
-    long stride = sweep_stride(31), points = 0;
+    long points = 0;
     struct kill k = {
         .run = takes_and_gives_all, .arg = s, .meanwhile = others_try, .context = &stop};
 
     CHECK_INT(motet_semaphore_init(&s->semaphore, 1), 0);
-    for (k.steps = sweep_first(stride); !kill_at(&k); k.steps += stride, points++) {
-        CHECK_INT(s->a, points + 1);
+    sweep_begin(&k, 31);
+    do {
+        long before = s->a;
+        points += !kill_at(&k);
+        CHECK_INT(s->a, before + 1);
         CHECK_INT(motet_semaphore_value(&s->semaphore), 1);
         CHECK(!motet_lock_locked(&s->lock));
-    }
+    } while (sweep_next(&k, 31));
     CHECK(stop.got > 0 || points < 3);
-    sweep_report("lock and semaphore, stopped", "", k.taken, points);
+    sweep_report_kill("lock and semaphore, stopped", "", &k, points);
     PROCESSES.free(s);
 }
