@@ -38,7 +38,9 @@
  *
  * Processes: one at a time may send through the same end, and one receive. Let those who share an end
  * take turns, by a motet_lock in shared memory. Unless they do, the messages of two senders mix, but for
- * those of up to 4092 bytes through a one-way pipe, and of two receivers each may get a half.
+ * those of up to 4092 bytes through a one-way pipe, and of two receivers each may get a half. Whoever gets
+ * EOWNERDEAD from that lock closes the end, and does not use it: the dead one may have been in the middle of a
+ * message, and what comes next would pass for the rest of it.
  *
  * Who waits in the middle of a message when its time is up loses nothing:
  *   - A receiver gets ETIMEDOUT, and the next one, in whatever thread, goes on where it was.
