@@ -226,3 +226,15 @@ TEST_KINDS(the_block_runs_after_the_death_of_a_holder)
     CHECK_INT(motet_lock_release(shared), 0);
     PROCESSES.free(shared);
 }
+
+/* clang-format off */
+TEST(a_block_in_a_block_on_one_line)
+{
+    motet_lock a = MOTET_LOCK_INIT, b = MOTET_LOCK_INIT;
+    int n = 0;
+
+    motet_with(&a) motet_with(&b) n = motet_lock_locked(&a) + motet_lock_locked(&b);
+    CHECK_INT(n, 2);
+    CHECK(!motet_lock_locked(&a) && !motet_lock_locked(&b));
+}
+/* clang-format on */

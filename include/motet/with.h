@@ -43,11 +43,12 @@ MOTET_API struct motet__with motet__with_semaphore(motet_semaphore *semaphore);
 MOTET_API void motet__with_leave(struct motet__with *held);
 
 /* clang-format off */
-#define motet_with(object_) MOTET__WITH_AT(object_, __LINE__)
+#define motet_with(object_) MOTET__WITH_AT(object_, __COUNTER__)
 
-/* The line's number is in the names, so that a block within a block hides nothing. */
-#define MOTET__WITH_AT(object_, line) MOTET__WITH(object_, line)
-#define MOTET__WITH(object_, line) MOTET__WITH_AS(object_, motet__held_##line, motet__once_##line)
+/* A number is in the names, each time another: a block within a block, on one line too, hides nothing. */
+#define MOTET__WITH_AT(object_, number) MOTET__WITH(object_, number)
+#define MOTET__WITH(object_, number)                                                               \
+    MOTET__WITH_AS(object_, motet__held_##number, motet__once_##number)
 #define MOTET__WITH_AS(object_, held, once)                                                        \
     for (struct motet__with held __attribute__((cleanup(motet__with_leave))) =                     \
              _Generic((object_), motet_lock *: motet__with_lock,                                   \
