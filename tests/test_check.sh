@@ -72,7 +72,8 @@ for how in random pct dfs; do
     run $how OPPOSITE_ORDERS
     judge "two locks in both orders, by $how" 1 "deadlock" "T[12] first is in motet__with_lock"
     run $how ASSERTION
-    judge "a change between two holdings, by $how" 1 "crash: Aborted" "Assertion .seen == 2. failed"
+    judge "a change between two holdings, by $how" 1 "crash: Aborted" "Assertion .seen == 2. failed" \
+        "T0 main was last in motet"
 done
 run random,timeouts=1 STATUS
 judge "a timeout that may be too short" 1 "exit status is 7" "its time is up"

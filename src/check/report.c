@@ -272,6 +272,14 @@ static void tell_steps(const struct check *c, const struct symbols *symbols, FIL
     }
 }
 
+/* The one that ran when the program failed: it may have left the library since its last step there. */
+static bool is_in_program(const struct check *c, uint32_t t)
+{
+    bool the_programs = c->failing == CRASHED || c->failing == EXITED || c->failing == LIVELOCK;
+
+    return the_programs && c->current == &c->thread[t];
+}
+
 /* Where those are that have not ended. */
 static void tell_ends(const struct check *c, const struct symbols *symbols, FILE *out)
 {
@@ -284,8 +292,9 @@ static void tell_ends(const struct check *c, const struct symbols *symbols, FILE
         for (uint32_t i = c->recorded; i-- > 0;)
             if (c->step[i].thread == t && c->step[i].callers[0]) {
                 if (public_call(symbols, &c->step[i], &function, &caller))
-                    fprintf(out, "T%u %s is in %s, called by %s, %s\n", t, c->thread[t].name,
-                            function->function, caller->inner, caller->line);
+                    fprintf(out, "T%u %s %s in %s, called by %s, %s\n", t, c->thread[t].name,
+                            is_in_program(c, t) ? "was last" : "is", function->function,
+                            caller->inner, caller->line);
                 break;
             }
     }
