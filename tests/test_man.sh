@@ -40,6 +40,15 @@ while read -r name; do
     verdict "$name has a page"
 done <"$scratch/functions"
 
+# Options are looked up by their own name too.
+echo '#include <motet.h>' | $cc -std=c17 -Iinclude -E -P - | grep -oE 'struct motet_[a-z_]*_options' |
+    sed 's/struct //' | sort -u >"$scratch/options"
+while read -r name; do
+    [ -f "docs/man/$name.3" ] || echo "docs/man/$name.3 is missing" >"$scratch/found"
+    verdict "$name has a page"
+done <"$scratch/options"
+sort -u -o "$scratch/named" "$scratch/functions" "$scratch/options"
+
 # Each declaration stands in the synopsis of the page of its function, blanks aside.
 for page in $pages; do
     MANWIDTH=200 man -l -Tutf8 "$page" 2>/dev/null | col -bx | tr -d ' \n' >"$scratch/$(basename "$page").text"
@@ -73,7 +82,7 @@ for page in docs/man/*.[37]; do
     target=$(sed -n 's|^\.so ||p' "$page")
     [ -z "$target" ] && continue
     [ -f "$scratch/$target" ] && [ "$(wc -l <"$page")" -eq 1 ] || echo "$target" >"$scratch/found"
-    grep -qx "$(basename "$page" .3)" "$scratch/functions" || echo "no such function" >"$scratch/found"
+    grep -qx "$(basename "$page" .3)" "$scratch/named" || echo "there is nothing of that name" >"$scratch/found"
     verdict "$page points to a page"
 done
 
