@@ -166,7 +166,8 @@ typedef struct motet_imap_options {
  *
  * motet_iterator_next returns 0; EPIPE at the end; the error of an item in its place, ECHILD if its worker
  * process died, after which one may go on; an error of the generator, or ENOMEM, after what was submitted
- * by then; ECANCELED when the pool was terminated; ETIMEDOUT. A pool that is closed meanwhile does
+ * by then; ECANCELED when the pool was terminated, or
+ * shut down with cancel_futures; ETIMEDOUT. A pool that is closed meanwhile does
  * what is left. Freed early, the iterator has nothing more begun. It must be freed before the pool is.
  * An iterator that the caller frees, or NULL with errno EPIPE, ENOMEM or EINVAL.
  * Python: Pool.imap, imap_unordered, Executor.map. */
@@ -192,8 +193,13 @@ MOTET_API motet_iterator *motet_pool_imap_unordered_with(motet_pool *pool, motet
 MOTET_API const char *motet_pool_error(motet_pool *pool);
 
 /* Takes no more work; what was submitted is done, then the workers end. Idempotent. 0; EINVAL.
- * Python: Pool.close, Executor.shutdown(wait=False). */
+ * Python: Pool.close. */
 MOTET_API int motet_pool_close(motet_pool *pool);
+
+/* The same; and with cancel_futures what nobody has begun never runs: its futures say ECANCELED. What
+ * runs is done; if it waits for what never runs, that wait ends with ECANCELED. Does not wait;
+ * motet_pool_join does. 0; EINVAL. Python: Executor.shutdown(wait=False). */
+MOTET_API int motet_pool_shutdown(motet_pool *pool, bool cancel_futures);
 
 /* Stops now: tasks that nobody has begun never run and their futures say ECANCELED; worker processes
  * get SIGTERM, and SIGKILL a second later; worker threads are cancelled, and end when their task

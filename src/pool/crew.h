@@ -14,7 +14,8 @@
 #include "pool/task.h"
 #include "process/process.h"
 
-enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_TERMINATED }; /* phases */
+/* Phases: everything is taken; what was taken is done; what was begun is done; nothing is. */
+enum { MOTET__CREW_OPEN, MOTET__CREW_CLOSED, MOTET__CREW_CLEARED, MOTET__CREW_TERMINATED };
 
 /* Of a crew that is hired when it is wanted: IDLE until the first task, which makes it WANTED; the
  * backend makes that HIRED or, when it cannot, IDLE again, having set `error`. */
@@ -58,6 +59,12 @@ struct motet__crew {
 static inline bool motet__crew_terminated(const struct motet__crew *crew)
 {
     return motet__load(&crew->phase, RELAXED) == MOTET__CREW_TERMINATED;
+}
+
+/* Nothing begins any more. */
+static inline bool motet__crew_cleared(const struct motet__crew *crew)
+{
+    return motet__load(&crew->phase, RELAXED) >= MOTET__CREW_CLEARED;
 }
 
 #endif

@@ -82,7 +82,7 @@ static void describe(const motet_future *future, int error, char *text, size_t s
     } else if (error == ECANCELED && (motet__load(&future->state, RELAXED) & MOTET__ASKED)) {
         snprintf(text, size, "task %.150s: cancelled", future->name);
     } else if (error == ECANCELED && !future->error) {
-        snprintf(text, size, "task %.150s: cancelled, the pool was terminated", future->name);
+        snprintf(text, size, "task %.150s: cancelled with its pool", future->name);
     } else if (future->refused) {
         snprintf(text, size, "task %.150s: never begun, its pool is broken (%s)", future->name,
                  name ? name : "?");

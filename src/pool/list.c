@@ -13,7 +13,7 @@ static motet__once once = MOTET__ONCE_INIT;
 
 static void print_pool(FILE *stream, const motet_pool *pool)
 {
-    static const char *const phases[] = {"open", "closed", "terminated"};
+    static const char *const phases[] = {"open", "closed", "cleared", "terminated"};
     bool threads = pool->backend->scope == MOTET__PRIVATE;
 
     fprintf(stream, "  pool %s: %u worker %s, %s, %zu tasks queued\n", pool->name,

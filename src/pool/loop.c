@@ -81,7 +81,7 @@ static int submit(struct loop *loop)
         rc = submit_piece(loop);
         piece->begin = piece->end;
     }
-    return rc == EPIPE && motet__crew_terminated(loop->pool->crew) ? ECANCELED : rc;
+    return rc == EPIPE && motet__crew_cleared(loop->pool->crew) ? ECANCELED : rc;
 }
 
 static motet_future *in_window(const struct loop *loop, size_t i)

@@ -61,7 +61,7 @@ static int put_cell(motet_pool *pool, struct motet_future *task)
     if (rc && !motet__task_leave_queue(task, MOTET__CANCELLED, 0))
         rc = 0;
     /* The pool has ended, and its queue could not be shut down, because we were stopped in it. */
-    if (rc == 0 && motet__unlikely(motet__crew_terminated(pool->crew)))
+    if (rc == 0 && motet__unlikely(motet__crew_cleared(pool->crew)))
         motet__crew_refuse(pool->crew, task);
     return rc;
 }
@@ -218,9 +218,9 @@ static void refuse_all(motet_pool *pool)
     }
 }
 
-bool motet__pool_cancel_all(motet_pool *pool)
+bool motet__pool_cancel_all(motet_pool *pool, uint32_t phase)
 {
-    if (!raise_phase(pool, MOTET__CREW_TERMINATED))
+    if (!raise_phase(pool, phase))
         return false;
     refuse_all(pool);
     return true;
@@ -230,7 +230,7 @@ void motet__pool_see_to_phase(motet_pool *pool)
 {
     uint32_t phase = motet__load(&pool->crew->phase, ACQUIRE);
 
-    if (phase == MOTET__CREW_TERMINATED)
+    if (phase >= MOTET__CREW_CLEARED)
         refuse_all(pool);
     else if (phase == MOTET__CREW_CLOSED && motet__swap(&pool->shut, 1, ACQ_REL) == 0)
         motet__pool_unfeed(pool);
@@ -249,7 +249,7 @@ void motet__pool_break(motet_pool *pool, int error, const char *why)
     motet__cas(&pool->crew->broken, &none, error, ACQ_REL); /* a worker process may have said it */
     /* Whoever was first to say why: when this returns the phase is the last one, so that the calling
      * worker, which is not initialized, runs nothing. */
-    if (motet__pool_cancel_all(pool))
+    if (motet__pool_cancel_all(pool, MOTET__CREW_TERMINATED))
         tell(pool);
 }
 
@@ -279,11 +279,20 @@ const char *motet_pool_error(motet_pool *pool)
     return why;
 }
 
+int motet_pool_shutdown(motet_pool *pool, bool cancel_futures)
+{
+    if (!pool || !cancel_futures)
+        return motet_pool_close(pool);
+    if (motet__pool_cancel_all(pool, MOTET__CREW_CLEARED))
+        tell(pool);
+    return 0;
+}
+
 int motet_pool_terminate(motet_pool *pool)
 {
     if (!pool)
         return EINVAL;
-    if (motet__pool_cancel_all(pool))
+    if (motet__pool_cancel_all(pool, MOTET__CREW_TERMINATED))
         tell(pool);
     return 0;
 }

@@ -82,9 +82,9 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task);
 bool motet__pool_feed(motet_pool *pool);
 void motet__pool_unfeed(motet_pool *pool);
 
-/* Brings the pool into its last phase and cancels what nobody has begun, without telling the backend.
- * False if it was there already. */
-bool motet__pool_cancel_all(motet_pool *pool);
+/* Brings the pool into that phase, CLEARED or TERMINATED, and cancels what nobody has begun, without telling
+ * the backend. False if it was there already. */
+bool motet__pool_cancel_all(motet_pool *pool, uint32_t phase);
 
 /* For a backend, in the opener, as often as it likes: does what closing, or terminating, the pool has left
  * to do, if somebody was killed over it. */

@@ -305,7 +305,9 @@ static void end_pools(void)
 
     motet__lock(&exits.lock); /* against one who frees a pool meanwhile */
     for (struct staff *staff = exits.first; staff; staff = staff->next) {
-        motet__pool_cancel_all(staff->pool); /* not motet_pool_terminate, which takes pool->lock */
+        motet__pool_cancel_all(
+            staff->pool,
+            MOTET__CREW_TERMINATED); /* not motet_pool_terminate, which takes pool->lock */
         motet__os_eventfd_signal(staff->changed);
     }
     for (struct staff *staff = exits.first; staff; staff = staff->next)

@@ -53,7 +53,7 @@ static bool claim(struct motet__worker *worker, struct motet_future *task)
 {
     motet__store(&worker->claiming, task, RELAXED);
     motet__compiler_barrier(); /* one who buries us looks after our death: program order is enough */
-    bool mine = motet__load(&worker->crew->phase, RELAXED) != MOTET__CREW_TERMINATED &&
+    bool mine = !motet__crew_cleared(worker->crew) &&
                 motet__task_leave_queue(task, MOTET__RUNNING_TASK, worker->number);
     if (mine) {
         task->outer = worker->running;
