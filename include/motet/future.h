@@ -63,9 +63,20 @@ MOTET_API bool motet_future_cancelled(const motet_future *future);
  * returns. Of a pool of threads, in the thread that ends it, a worker, or one that cancels it. Of a pool
  * of processes, in a thread of the library, in this process; slow ones there hold up others. What
  * ends in the middle of such a call is called in the same thread when that has returned: a chain of them, however
- * long, takes no stack. Those of one future are called in the order in which they were added. A child
+ * long, takes no stack. Those of one future are called in the order in which they were added. A call may
+ * end its thread, by pthread_exit: those that it kept waiting are called in another. A child
  * of a fork calls none of its parent's.
- * 0; ENOMEM; EAGAIN: the thread cannot be started; EINVAL. Python: Future.add_done_callback. */
+ *
+ *     static void tell(motet_future *f, void *log)        // of the end, and of an error: there is one call for both
+ *     {
+ *         const char *error = motet_future_error(f);      // NULL: it has succeeded, and the result is there
+ *         fprintf(log, "%s\n", error ? error : "well");
+ *     }
+ *
+ *     motet_future_on_done(f, tell, stderr);
+ *
+ * 0; ENOMEM; EAGAIN: the thread cannot be started; EINVAL. Python: Future.add_done_callback; callback and
+ * error_callback of Pool.apply_async. */
 typedef void motet_callback(motet_future *future, void *arg);
 MOTET_API int motet_future_on_done(motet_future *future, motet_callback *fn, void *arg);
 

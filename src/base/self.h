@@ -37,19 +37,21 @@ struct motet__self {
                                         descriptor; atomic, written by the thread, under the list's
                                         lock */
     uint32_t notifier;    /* sync: the processor of the one who notified it last */
-    struct motet__learnt spin_work;      /* wait: about spinning for work, src/wait/spin.h */
-    struct motet__learnt spin_lock;      /* wait: for a lock */
-    struct motet__learnt spin_reply;     /* wait: for a reply */
-    struct robust_list_head *robust;     /* base: the kernel's list of locks it holds */
-    struct motet__waiter *waiter;        /* wait: its record in shared memory, or NULL */
-    struct motet_thread *thread;         /* thread: its record, or NULL: none yet. Changed under the
+    struct motet__learnt spin_work;  /* wait: about spinning for work, src/wait/spin.h */
+    struct motet__learnt spin_lock;  /* wait: for a lock */
+    struct motet__learnt spin_reply; /* wait: for a reply */
+    struct robust_list_head *robust; /* base: the kernel's list of locks it holds */
+    struct motet__waiter *waiter;    /* wait: its record in shared memory, or NULL */
+    struct motet_thread *thread;     /* thread: its record, or NULL: none yet. Changed under the
                                         registry's lock */
-    struct motet__locals *locals;        /* thread: its own variables, src/thread/local.c */
-    struct motet_timer *timer;           /* thread: the one it is running, or NULL */
-    struct motet__worker *worker;        /* pool: the worker that it is, or NULL */
-    struct motet__records *records;      /* pool: free ones that it keeps, or NULL: none yet */
-    struct motet__calls *calls;          /* pool: callbacks that it is running, or NULL */
-    const char *name;                    /* thread: for reports, or NULL; under the list's lock */
+    struct motet__locals *locals;    /* thread: its own variables, src/thread/local.c */
+    struct motet_timer *timer;       /* thread: the one it is running, or NULL */
+    struct motet__worker *worker;    /* pool: the worker that it is, or NULL */
+    struct motet__records *records;  /* pool: free ones that it keeps, or NULL: none yet */
+    struct motet__watch *calls;      /* pool: the callback that it is running, or NULL; behind it
+                                        those that it will run, */
+    struct motet__watch *last_call;  /* of which this is the last, if `calls` */
+    const char *name;                /* thread: for reports, or NULL; under the list's lock */
     struct motet__self *next, *previous; /* base: the list; under its lock */
     bool listed;                         /* base: in the list, and taken out when the thread ends */
     uint8_t ends;                        /* base: how often it was taken out */

@@ -132,7 +132,7 @@ static int thread_start(motet_pool *pool)
         motet__free(pool->staff);
         return ENOMEM;
     }
-    motet__thread_on_abandon(abandon);
+    motet__thread_on_abandon(MOTET__ABANDONS_WORK, abandon);
     struct staff *staff = pool->staff;
     motet__lock(&pool->lock); /* a thread may end, and be replaced, already */
     for (uint32_t i = 0; i < count && rc == 0; i++)

@@ -8,6 +8,7 @@
 #include "shared/arena.h"
 #include "sync/across_forks.h"
 #include "sync/lock.h"
+#include "thread/thread.h"
 #include "wait/note.h"
 
 /* How long the thread stays when there is nothing to watch. */
@@ -17,7 +18,8 @@ static struct {
     motet_lock lock;
     struct motet__watch *shared; /* those of records in shared memory; under lock, as the rest */
     bool served;                 /* there is a thread for them, */
-    uint32_t turn;               /* which sleeps here when there are none; atomic */
+    struct motet__self *server;  /* which is this one, once it runs, */
+    uint32_t turn;               /* and sleeps here when there are none; atomic */
 } watches;
 
 void motet__watches_lock(void)
@@ -84,38 +86,56 @@ static void deliver_locked(struct motet__watch *watch, struct motet__watch ***ca
 
 /* ---- callbacks -------------------------------------------------------------------------------- */
 
-/* What a thread has to call still. */
-struct motet__calls {
-    struct motet__watch *first, **last;
-};
-
+/* What a thread is calling hangs in its record, and not on its stack: a callback may end the thread. */
 void motet__calls_run(struct motet__watch *list)
 {
     struct motet__self *self = motet__self();
-    struct motet__calls own;
+    struct motet__watch *last = list;
 
     if (!list)
         return;
+    while (last->next)
+        last = last->next;
     if (self->calls) {
-        *self->calls->last = list;
-        while (*self->calls->last)
-            self->calls->last = &(*self->calls->last)->next;
+        self->last_call->next = list;
+        self->last_call = last;
         return;
     }
-    own.first = list;
-    self->calls = &own;
-    while (own.first) {
-        struct motet__watch *call = own.first;
-        for (own.last = &own.first; *own.last; own.last = &(*own.last)->next)
-            ;
-        own.first = call->next;
-        if (!own.first)
-            own.last = &own.first;
+    self->calls = list;
+    self->last_call = last;
+    while (self->calls) {
+        struct motet__watch *call = self->calls;
         call->fn(call->future, call->arg);
+        self->calls = call->next; /* which the call may have added */
         motet__task_drop(call->future);
         motet__free(call);
     }
+}
+
+static void *run_rest(void *list)
+{
+    motet__calls_run(list);
+    return NULL;
+}
+
+/* A callback has ended the thread: those behind it are another's. */
+static void hand_on(struct motet__self *self)
+{
+    struct motet__watch *call = self->calls, *rest;
+    motet__os_thread thread;
+
+    if (!call)
+        return;
+    rest = call->next;
     self->calls = NULL;
+    motet__task_drop(call->future);
+    motet__free(call);
+    if (!rest)
+        return;
+    if (motet__os_thread_start(&thread, run_rest, rest, 0) == 0)
+        motet__os_thread_detach(thread);
+    else
+        motet__calls_run(rest);
 }
 
 int motet_future_on_done(motet_future *future, motet_callback *fn, void *arg)
@@ -179,6 +199,7 @@ static void *serve(void *arg)
 
     motet__os_thread_name(motet__self()->tid, "motet-futures");
     motet__lock(&watches.lock);
+    watches.server = motet__self();
     while (idle_locked()) {
         /* Either this finds the future ended, or the one that ends it finds a sleeper. */
         uint32_t key = motet__ec_prepare(&arena->watchers);
@@ -191,6 +212,7 @@ static void *serve(void *arg)
         motet__lock(&watches.lock);
     }
     watches.served = false;
+    watches.server = NULL;
     motet__unlock(&watches.lock);
     return NULL;
 }
@@ -200,6 +222,7 @@ static void after_fork_child(void)
 {
     watches.shared = NULL;
     watches.served = false;
+    watches.server = NULL;
 }
 
 MOTET__ACROSS_FORKS(watches_fork, .lock = &watches.lock, .order = MOTET__ORDER_WATCHES,
@@ -220,6 +243,23 @@ static int serve_locked(void)
     motet__os_thread_detach(thread);
     watches.served = true;
     return 0;
+}
+
+/* A thread ends in the middle of a callback, or somewhere else. If it was the one for those in shared memory,
+ * there must be another; should none be had, the next watch tries again. */
+static void abandon(struct motet__self *self)
+{
+    if (!self->calls)
+        return;
+    motet__lock(&watches.lock);
+    if (watches.server == self) {
+        watches.served = false;
+        watches.server = NULL;
+        if (watches.shared)
+            serve_locked();
+    }
+    motet__unlock(&watches.lock);
+    hand_on(self);
 }
 
 /* ---- */
@@ -247,9 +287,10 @@ int motet__watch_add(struct motet__watch *watch)
 
     if (future->scope != MOTET__SHARED && !motet__task_extra(future))
         return ENOMEM;
+    motet__thread_on_abandon(MOTET__ABANDONS_CALLS, abandon);
     motet__watches_lock();
     int rc = 0;
-    if (future->scope == MOTET__SHARED && !watches.shared &&
+    if (future->scope == MOTET__SHARED && (!watches.shared || !watches.served) &&
         !motet__task_ended(motet__load(&future->state, ACQUIRE)))
         rc = serve_locked();
     if (rc == 0) {

@@ -39,20 +39,21 @@ void motet__thread_end(struct motet_thread *thread, int exitcode)
         motet__thread_drop_live(thread);
 }
 
-static void (*on_abandon)(struct motet__self *self); /* atomic */
+static void (*on_abandon[MOTET__ABANDONS])(struct motet__self *self); /* atomic */
 
-void motet__thread_on_abandon(void (*hook)(struct motet__self *self))
+void motet__thread_on_abandon(enum motet__abandons what, void (*hook)(struct motet__self *self))
 {
-    motet__store(&on_abandon, hook, RELEASE);
+    motet__store(&on_abandon[what], hook, RELEASE);
 }
 
 /* What the system calls when a thread that has used motet ends. */
 void motet__thread_at_end(struct motet__self *self)
 {
-    void (*hook)(struct motet__self *) = motet__load(&on_abandon, ACQUIRE);
-
-    if (hook)
-        hook(self);
+    for (int i = 0; i < MOTET__ABANDONS; i++) {
+        void (*hook)(struct motet__self *) = motet__load(&on_abandon[i], ACQUIRE);
+        if (hook)
+            hook(self);
+    }
     motet__locals_end(self);
     motet__timer_abandon(self);
 

@@ -35,8 +35,9 @@ void motet__thread_returned(int exitcode);
 void motet__thread_forget(struct motet__self *self);
 
 /* Has hook called in each thread that ends otherwise than by the return of its target: for the floors
- * above, which may have it at something. There is one. */
-void motet__thread_on_abandon(void (*hook)(struct motet__self *self));
+ * above, which may have it at something. There is one for each of these, called in this order. */
+enum motet__abandons { MOTET__ABANDONS_WORK, MOTET__ABANDONS_CALLS, MOTET__ABANDONS };
+void motet__thread_on_abandon(enum motet__abandons what, void (*hook)(struct motet__self *self));
 
 /* The end of the thread's own variables. */
 void motet__locals_end(struct motet__self *self);
