@@ -236,3 +236,35 @@ TEST_KINDS(under_load)
     CHECK_INT(load->good + load->cancelled, load->accepted);
     kind->free(load);
 }
+
+/* ---- what outlives its pool ---- */
+
+TEST_KINDS(an_iterator_may_outlive_its_pool)
+{
+    static const int nums[1000];
+    motet_iterator *it[4];
+    motet_pool *pool;
+    int rc, n = 0;
+
+    for (int i = 0; i < 4; i++) {
+        pool = open_pool(kind, 2);
+        it[i] = i % 2 ? motet_pool_imap_unordered(pool, square, nums, 1000, sizeof(long))
+                      : motet_pool_imap(pool, square, nums, 1000, sizeof(long));
+        CHECK(it[i]);
+        CHECK_INT(motet_iterator_next(it[i], NULL, harness_patience()), 0);
+        if (i >= 2) { /* closed, but there is more to submit */
+            CHECK_INT(motet_pool_close(pool), 0);
+            CHECK_INT(motet_pool_join(pool, 0), ETIMEDOUT);
+        }
+        motet_pool_free(pool);
+    }
+    for (int i = 0; i < 4; i++) {
+        if (i % 2)
+            while ((rc = motet_iterator_next(it[i], NULL, harness_patience())) != EPIPE) {
+                CHECK(rc == 0 || rc == ECANCELED);
+                n += rc == ECANCELED;
+            }
+        motet_iterator_free(it[i]);
+    }
+    CHECK(n >= 2);
+}

@@ -168,7 +168,8 @@ typedef struct motet_imap_options {
  * process died, after which one may go on; an error of the generator, or ENOMEM, after what was submitted
  * by then; ECANCELED when the pool was terminated, or
  * shut down with cancel_futures; ETIMEDOUT. A pool that is closed meanwhile does
- * what is left. Freed early, the iterator has nothing more begun. It must be freed before the pool is.
+ * what is left. Freed early, the iterator has nothing more begun. It may outlive the pool, and gives out
+ * what was done then, and ECANCELED for the rest.
  * An iterator that the caller frees, or NULL with errno EPIPE, ENOMEM or EINVAL.
  * Python: Pool.imap, imap_unordered, Executor.map. */
 #ifndef __cplusplus

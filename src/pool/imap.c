@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "pool/await.h"
 #include "pool/iterator.h"
-#include "pool/pool.h"
+#include "pool/open.h"
 #include "pool/state.h"
 
 enum {
@@ -33,7 +33,7 @@ struct place {
 
 struct stream {
     struct motet_iterator iterator;
-    motet_pool *pool; /* constant, as those that follow */
+    motet_pool *pool; /* with a reference; constant, as those that follow */
     motet_task task;
     size_t arg_size;
     motet_submit_options options;
@@ -275,6 +275,7 @@ static void end_stream(struct motet_iterator *iterator)
     }
     if (it->generator)
         motet__free((void *)(uintptr_t)it->args);
+    motet__pool_drop(it->pool);
     motet__free(it);
 }
 
@@ -316,8 +317,10 @@ static struct stream *new_stream(motet_pool *pool, size_t arg_size, bool ordered
     items = it->chunk ? it->chunk : most_items(it);
     if ((ordered || (it->set = motet__set_new(count))) &&
         (!it->generator || (!__builtin_mul_overflow(items, arg_size ? arg_size : 1, &size) &&
-                            (it->args = motet__alloc(size)))))
+                            (it->args = motet__alloc(size))))) {
+        motet__pool_hold(pool);
         return it;
+    }
     if (it->set)
         motet__set_free(it->set);
     motet__free(it);

@@ -8,6 +8,7 @@
 #include "pool/backends.h"
 #include "pool/desk.h"
 #include "pool/list.h"
+#include "pool/open.h"
 #include "pool/timeline.h"
 #include "pool/trace.h"
 #include "pool/tray.h"
@@ -86,6 +87,18 @@ static void free_pool(motet_pool *pool)
     motet__free(pool);
 }
 
+void motet__pool_hold(motet_pool *pool)
+{
+    motet__add(&pool->refs, 1, RELAXED); /* the caller's is another */
+}
+
+void motet__pool_drop(motet_pool *pool)
+{
+    /* Release and acquire: whoever is last sees what all others did. */
+    if (motet__sub(&pool->refs, 1, ACQ_REL) == 1)
+        free_pool(pool);
+}
+
 /* All that a pool needs before its workers start: 0 or an errno value. */
 static int furnish(motet_pool *pool, const motet_pool_options *options, uint32_t workers)
 {
@@ -136,7 +149,7 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
         return NULL;
     }
     pool->backend = backends[options->kind];
-    pool->feeders = 1;
+    pool->feeders = pool->refs = 1;
     int rc =
         furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
     if (rc == 0) {
@@ -160,5 +173,5 @@ void motet_pool_free(motet_pool *pool)
     motet__pool_join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
     motet__pools_unlist(pool);
     motet__timeline_stop(pool);
-    free_pool(pool);
+    motet__pool_drop(pool);
 }

@@ -43,6 +43,7 @@ struct motet_pool {
         feeders; /* atomic: iterators that have more to submit, and one while the pool is open; the
                          queue is shut down when there are none */
     uint32_t shut; /* atomic: 1: that one is gone, or about to go */
+    uint32_t refs; /* atomic: the handle, and iterators, which may outlive it */
     motet_lock lock;
     bool finished;                   /* under lock: backend->finish has been called */
     struct motet__tracer *tracer;    /* of motet_pool_trace, or NULL; the opener's */
