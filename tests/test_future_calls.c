@@ -3,11 +3,6 @@
 
 #include <pthread.h>
 
-static int get(int *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
 static void count(motet_future *future, void *arg)
 {
     CHECK(motet_future_done(future));

@@ -217,6 +217,15 @@ TEST_KINDS(loops_know_the_sizes)
     motet_pool_free(pool);
 }
 
+static int copy_bytes(const void *data, size_t size, void **result, size_t *result_size)
+{
+    if (!(*result = malloc(size)))
+        return ENOMEM;
+    memcpy(*result, data, size);
+    *result_size = size;
+    return 0;
+}
+
 TEST_KINDS(pool_calls_know_the_sizes)
 {
     motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 2, .name = "Pool");
@@ -243,6 +252,13 @@ TEST_KINDS(pool_calls_know_the_sizes)
     CHECK(got == f);
     CHECK_INT(motet_iterator_next(it, NULL, MOTET_FOREVER), EPIPE);
     motet_iterator_free(it);
+    motet_future_free(f);
+    void *data;
+    size_t size;
+    f = motet_pool_submit_bytes(pool, copy_bytes, "seven", 5);
+    CHECK_INT(motet_future_result_bytes(f, &data, &size, MOTET_FOREVER), 0);
+    CHECK(size == 5 && memcmp(data, "seven", 5) == 0);
+    free(data);
     motet_future_free(f);
     CHECK_INT(motet_pool_apply(pool, square, &n, &one, MOTET_FOREVER), 0);
     it = motet_pool_imap(pool, square, nums, 100, sizeof(long), .chunk = 3);

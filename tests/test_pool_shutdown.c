@@ -6,16 +6,6 @@ struct stay {
     int begun, over; /* atomic */
 };
 
-static int get(int *word)
-{
-    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
-}
-
-static void set(int *word, int value)
-{
-    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-}
-
 static int stay(const void *arg, void *result)
 {
     struct stay *stay = *(struct stay *const *)arg;

@@ -36,6 +36,17 @@ typedef struct motet_future motet_future;
 MOTET_API int motet_future_result_with(motet_future *future, void *result, size_t size,
                                        double timeout);
 
+/* The same for one of motet_pool_submit_bytes: *data is a copy of the caller's own, to be given to free(),
+ * and not NULL even if *size is 0. May be asked again. Errors as above; EMSGSIZE when the task is not of that
+ * kind (as the above says of one that is, unless result is NULL); ENOMEM. */
+MOTET_API int motet_future_result_bytes(motet_future *future, void **data, size_t *size,
+                                        double timeout);
+
+/* The same into a buffer of the caller's. EMSGSIZE, too, when it is longer than `capacity`: *size says how
+ * long. */
+MOTET_API int motet_future_result_bytes_into(motet_future *future, void *buffer, size_t capacity,
+                                             size_t *size, double timeout);
+
 /* Waits until the task has ended, well or not. 0; ETIMEDOUT; ECANCELED (the calling thread);
  * EDEADLK; EINVAL. */
 MOTET_API int motet_future_wait(motet_future *future, double timeout);

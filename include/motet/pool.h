@@ -66,6 +66,7 @@ typedef struct motet_pool_options {
 
 typedef struct motet_submit_options {
     size_t result_size;   /* bytes the task writes to *result: the positional argument; may be 0 */
+    size_t size;          /* of motet_pool_submit_bytes: how many bytes there are at data */
     const char *name;     /* copied; what error texts call the task; NULL: the function's name */
     const char *function; /* set by the macro: the task as it is written at the call */
     double
@@ -96,6 +97,47 @@ MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
 MOTET_API motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const void *arg,
                                                size_t arg_size,
                                                const motet_submit_options *options);
+
+/* A task whose argument and result are bytes, each of its own length: reads `size` bytes at data (NULL when
+ * that is 0), and returns 0 with *result and *result_size, or an errno value. *result is NULL at first; what it
+ * is then, from malloc() or, in a worker process, also from motet_shared_alloc, is the library's. */
+typedef int (*motet_bytes_task)(const void *data, size_t size, void **result, size_t *result_size);
+
+/* Queues such a task: motet_pool_submit_bytes(pool, task, data, size, .name = …). The bytes are copied
+ * now; data may be NULL when size is 0. What motet_future_result_bytes waits for:
+ *
+ *     static int repeat(const void *data, size_t size, void **result, size_t *result_size)
+ *     {
+ *         char *twice = malloc(2 * size + 1);
+ *         if (!twice)
+ *             return ENOMEM;
+ *         memcpy(twice, data, size);
+ *         memcpy(twice + size, data, size);
+ *         *result = twice;
+ *         *result_size = 2 * size;
+ *         return 0;
+ *     }
+ *
+ *     motet_future *f = motet_pool_submit_bytes(pool, repeat, text, strlen(text));
+ *     void *data;
+ *     size_t size;
+ *     if (motet_future_result_bytes(f, &data, &size, MOTET_FOREVER) == 0) {
+ *         fwrite(data, 1, size, stdout);
+ *         free(data);
+ *     }
+ *     motet_future_free(f);
+ *
+ * The result of a worker thread is not copied until it is asked for; that of a process once more, into shared
+ * memory, unless it is there. (Whoever wants no copy at all has tasks of the other kind hand pointers into
+ * shared memory to and fro.) Returns what motet_pool_submit does. Python: Executor.submit, with bytes. */
+#ifndef __cplusplus
+#define motet_pool_submit_bytes(pool, task, data, ...)                                             \
+    motet_pool_submit_bytes_with((pool), (task), (data),                                           \
+                                 &(motet_submit_options){.function = #task, .size = __VA_ARGS__})
+#endif
+MOTET_API motet_future *motet_pool_submit_bytes_with(motet_pool *pool, motet_bytes_task task,
+                                                     const void *data,
+                                                     const motet_submit_options *options);
 
 /* Runs task(&args[i], &results[i]) for all i below n, on all workers, and waits for all of them. The
  * macro passes the element sizes along; results may be (T *)NULL. n may be 0.

@@ -69,6 +69,7 @@ static void free_more(struct cell *cell)
 
     if (extra) {
         motet__shared_free_from((void **)&extra->text);
+        motet__shared_free_from((void **)(uintptr_t)&extra->bytes.data);
         motet__shared_free_from((void **)&cell->task.extra);
     }
     motet__shared_free_from(&cell->room);

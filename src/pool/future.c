@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "motet/process.h"
 #include "pool/await.h"
 #include "pool/cells.h"
@@ -23,7 +24,8 @@ int motet_future_result_with(motet_future *future, void *result, size_t size, do
 
     if (motet__deadline(timeout, &deadline) != 0 || !future || (result && size == 0))
         return EINVAL;
-    if (result && size != motet__task_result_size(future))
+    const struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
+    if (result && (size != motet__task_result_size(future) || (extra && extra->has_bytes)))
         return EMSGSIZE;
     int rc = motet__task_await(future, deadline, 0);
     if (rc == 0)
@@ -33,6 +35,59 @@ int motet_future_result_with(motet_future *future, void *result, size_t size, do
     if (rc == 0 && result)
         memcpy(result, motet__task_results(future), size);
     return rc;
+}
+
+/* Waits for the result of a task of bytes: 0 with *bytes, or what is wrong. */
+static int bytes_of(motet_future *future, double timeout, struct motet_bytes *bytes)
+{
+    int64_t deadline;
+
+    if (motet__deadline(timeout, &deadline) != 0 || !future)
+        return EINVAL;
+    const struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
+    if (!extra || !extra->has_bytes)
+        return EMSGSIZE;
+    int rc = motet__task_await(future, deadline, 0);
+    if (rc == 0)
+        rc = motet__task_outcome(future);
+    if (rc == 0) {
+        motet__reads(&future->error);
+        *bytes = extra->bytes;
+    }
+    return rc;
+}
+
+int motet_future_result_bytes(motet_future *future, void **data, size_t *size, double timeout)
+{
+    struct motet_bytes bytes;
+    int rc = data && size ? bytes_of(future, timeout, &bytes) : EINVAL;
+
+    if (rc)
+        return rc;
+    void *copy = motet__alloc(bytes.size ? bytes.size : 1);
+    if (!copy)
+        return ENOMEM;
+    if (bytes.size)
+        memcpy(copy, bytes.data, bytes.size);
+    *data = motet__hand_out(copy, bytes.size);
+    *size = bytes.size;
+    return 0;
+}
+
+int motet_future_result_bytes_into(motet_future *future, void *buffer, size_t capacity,
+                                   size_t *size, double timeout)
+{
+    struct motet_bytes bytes;
+    int rc = size && (buffer || capacity == 0) ? bytes_of(future, timeout, &bytes) : EINVAL;
+
+    if (rc)
+        return rc;
+    *size = bytes.size;
+    if (bytes.size > capacity)
+        return EMSGSIZE;
+    if (bytes.size)
+        memcpy(buffer, bytes.data, bytes.size);
+    return 0;
 }
 
 bool motet_future_done(const motet_future *future)

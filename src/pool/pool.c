@@ -104,6 +104,26 @@ static int add_options(struct motet_future *task, const motet_submit_options *op
     return 0;
 }
 
+static bool make_sense(const motet_pool *pool, bool has_task, bool has_arg, size_t arg_size,
+                       const motet_submit_options *options)
+{
+    return pool && has_task && has_arg == (arg_size != 0) && options->timeout >= 0;
+}
+
+/* Queues a record that was just made, or NULL when memory was out. */
+static motet_future *submit(motet_pool *pool, struct motet_future *task,
+                            const motet_submit_options *options)
+{
+    int rc = task ? add_options(task, options) : ENOMEM;
+
+    if (rc == 0)
+        rc = motet__pool_queue(pool, task);
+    if (rc == 0)
+        return task;
+    errno = rc;
+    return NULL;
+}
+
 motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const void *arg,
                                      size_t arg_size, const motet_submit_options *options)
 {
@@ -111,19 +131,35 @@ motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const vo
 
     if (!options)
         options = &none;
-    int rc = pool && task && !arg == !arg_size && options->timeout >= 0 ? motet__pool_accepts(pool)
-                                                                        : EINVAL;
-    motet_future *future = NULL;
-    if (rc == 0) {
-        future = motet__task_new(&pool->shelf, task, arg, arg_size, options);
-        rc = future ? add_options(future, options) : ENOMEM;
-        if (rc == 0)
-            rc = motet__pool_queue(pool, future);
-    }
+    int rc = make_sense(pool, task, arg, arg_size, options) ? motet__pool_accepts(pool) : EINVAL;
     if (rc == 0)
-        return future;
+        return submit(pool, motet__task_new(&pool->shelf, task, arg, arg_size, options), options);
     errno = rc;
     return NULL;
+}
+
+motet_future *motet_pool_submit_bytes_with(motet_pool *pool, motet_bytes_task task,
+                                           const void *data, const motet_submit_options *options)
+{
+    bool sane = options && options->result_size == 0 && (data || options->size == 0) &&
+                make_sense(pool, task, options->size != 0, options->size, options);
+    int rc = sane ? motet__pool_accepts(pool) : EINVAL;
+
+    if (rc) {
+        errno = rc;
+        return NULL;
+    }
+    struct motet_future *future =
+        motet__lot_new(&pool->shelf, (motet_task)(void (*)(void))task, options->size ? data : NULL,
+                       options->size, 1, NULL, false, options);
+    struct motet__extra *extra = future ? motet__task_extra(future) : NULL;
+    if (future && !extra) {
+        motet__task_drop(future);
+        future = NULL;
+    }
+    if (future)
+        motet__task_lot(future)->is_bytes = extra->has_bytes = true;
+    return submit(pool, future, options);
 }
 
 /* ---- ending ----------------------------------------------------------------------------------- */

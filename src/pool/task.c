@@ -161,6 +161,7 @@ void motet__task_drop(struct motet_future *task)
     struct motet__extra *extra = motet__load(&task->extra, RELAXED); /* nobody else has the task */
     if (motet__unlikely(extra != NULL)) {
         motet__free(extra->text);
+        free((void *)(uintptr_t)extra->bytes.data); /* the program's own */
         motet__free(extra);
     }
     motet__record_free(task, task->rank);

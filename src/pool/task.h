@@ -30,6 +30,7 @@
 #define MOTET_POOL_TASK_H
 
 #include "motet/pool.h"
+#include "motet/queue.h"
 #include "wait/wait.h"
 
 enum {
@@ -56,6 +57,10 @@ struct motet__extra {
         limit; /* atomic: milliseconds that it may run; 0: no limit; or MOTET__LATE: it took longer */
     char *text; /* atomic: motet_future_error's, where the record is; NULL until somebody asks */
     struct motet__watch *watches; /* of a record in private memory. Under the lock of the watches */
+    bool
+        has_bytes; /* constant after submit: its result is `bytes`, and its function a motet_bytes_task */
+    struct motet_bytes
+        bytes; /* the runner's; constant when DONE. Its memory goes with the record */
 };
 
 struct motet_future {
@@ -88,6 +93,7 @@ struct motet__lot {
     size_t arg_size, result_size; /* of one item */
     uint32_t count;
     bool one_error; /* an item that fails is the last of it: `progress` */
+    bool is_bytes;  /* its one argument and its result have lengths of their own: see bytes.h */
     bool stop;      /* atomic: run no more items: whoever wanted them has given up */
     /* The runner's; constant when DONE. */
     uint32_t progress; /* the item that is run, or was last; at which the worker died */

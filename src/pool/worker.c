@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "pool/ask.h"
+#include "pool/bytes.h"
 #include "pool/desk.h"
 #include "pool/limit.h"
 #include "pool/state.h"
@@ -107,6 +108,8 @@ static void run(struct motet_future *task)
     motet__trace_task(task, MOTET__TRACE_BEGIN);
     if (motet__likely(!task->is_lot))
         task->error = task->task(motet__task_arg(task), motet__task_result(task));
+    else if (motet__task_lot(task)->is_bytes)
+        task->error = motet__bytes_run(task);
     else
         run_lot(task);
     motet__trace_task(task, MOTET__TRACE_END);

@@ -51,7 +51,7 @@ static void open_pool(uint32_t workers)
     pool = model_alloc(sizeof *pool);
     pool->backend = &model_backend;
     pool->crew = crew;
-    pool->feeders = 1;
+    pool->feeders = pool->refs = 1;
     pool->left = workers;
     pool->forks = motet__forks;
     motet__pools_enlist(pool);
