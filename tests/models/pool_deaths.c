@@ -1,122 +1,16 @@
 /* Workers that are processes, and are killed at any point: each task ends once, with its result or with the
  * word that its worker died; one death fails one task at most that had begun, and those that it was in
  * the middle of beneath; nothing is left in shared memory. */
-#include "check/model.h"
+#include "pool_processes.h"
 
 #include <errno.h>
 
-#include "base/atomic.h"
-#include "pool/bury.h"
-#include "pool/pool.h"
 #include "pool/state.h"
-#include "pool/worker.h"
-#include "shared/arena.h"
 
 enum { TASKS = 6 };
 
-static motet_pool *pool;
-static struct motet__backend backend;
 static motet_future *future[TASKS];
 static uint32_t ran[TASKS]; /* atomic: how often it was begun */
-static size_t blocks;       /* in the arena, at first */
-
-/* ---- a pool whose processes are the model's --------------------------------------------------- */
-
-static size_t count_blocks(void)
-{
-    struct motet__arena_usage usage;
-
-    CHECK(motet__arena_check(&usage));
-    return usage.blocks;
-}
-
-static void do_nothing(motet_pool *it)
-{
-    (void)it;
-}
-
-static void ask_nobody(motet_pool *it, struct motet__worker *worker,
-                       const struct motet_future *task)
-{
-    (void)it;
-    (void)worker;
-    (void)task;
-}
-
-/* The pool's own monitor, which would start real processes, goes at once: the model has others. */
-static void dismiss_monitor(void)
-{
-    pool->shut = 1; /* there is nothing for it to do */
-    pool->crew->phase = MOTET__CREW_CLOSED;
-    pool->backend->phase_changed(pool);
-    pool->backend->finish(pool);
-    CHECK_INT(pool->left, 0);
-    pool->crew->phase = MOTET__CREW_OPEN;
-    pool->shut = 0;
-}
-
-static void open_pool(int workers)
-{
-    CHECK_INT(motet__arena(), 0);
-    blocks = count_blocks();
-    CHECK((pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = workers)));
-    dismiss_monitor();
-    backend = *pool->backend;
-    backend.want = NULL;
-    backend.phase_changed = backend.finish = do_nothing;
-    backend.ask = ask_nobody;
-    pool->backend = &backend;
-}
-
-static void close_pool(void)
-{
-    CHECK_INT(motet_pool_close(pool), 0);
-}
-
-/* All tasks have ended, and their handles are freed. */
-static void free_pool(void)
-{
-    CHECK_INT(motet__crew_size(pool->crew), 0);
-    motet_pool_free(pool);
-    CHECK_INT(count_blocks(), blocks);
-}
-
-static void be_worker(void *arg)
-{
-    struct motet__worker *worker = arg;
-
-    CHECK_INT(motet__pool_initialize(pool, worker), 0);
-    motet__worker_live(worker);
-}
-
-/* What the monitor does: sees each of the first n threads end, buries those that were killed, and has others
- * take their places. These are processes of the model's as well, which nobody kills. */
-static void bury(struct motet__worker *worker)
-{
-    motet__worker_bury(worker, 4242, -9);
-}
-
-static void be_successor(void *arg)
-{
-    struct motet__worker *worker = arg;
-
-    if (!model_await((int)worker->number - 1))
-        return;
-    bury(worker);
-    be_worker(worker);
-}
-
-/* Victims come first: they have the numbers of their seats. */
-static void add_workers(int victims)
-{
-    for (int i = 0; i < (int)pool->crew->count; i++)
-        if (i < victims)
-            model_victim("victim", be_worker, &pool->crew->workers[i]);
-        else
-            model_process("worker", be_worker, &pool->crew->workers[i]);
-    for (int i = 0; i < victims; i++)
-        model_process("monitor", be_successor, &pool->crew->workers[i]);
-}
 
 /* ---- tasks ------------------------------------------------------------------------------------ */
 
