@@ -134,3 +134,106 @@ SEGMENT_SWEEP(open_it, "open", there_is_one, NULL, opens, still_there, false)
 /* Once: the second would not find it. */
 SEGMENT_SWEEP(unlink_it, "unlink", there_is_one, has_it_open, unlinks, there_or_not, true)
 SEGMENT_SWEEP(close_it, "close", there_is_one, has_it_open, closes, still_there, false)
+
+/* ---- a queue in one, and all who have it are killed at once ---- */
+
+enum { ROOM = 7 };
+
+struct passed {
+    const char *name;
+    long put, got; /* by those who are killed; behind the call */
+    motet_event begun;
+};
+
+static motet_queue *queue_in(motet_shared_memory *m)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(long), .maxsize = ROOM,
+                                      .memory = motet_shared_memory_data(m),
+                                      .memory_size = motet_shared_memory_size(m));
+    CHECK(q);
+    return q;
+}
+
+static int puts_for_ever(void *arg)
+{
+    struct passed *p = *(struct passed **)arg;
+    motet_queue *q = queue_in(motet_shared_memory_open(p->name));
+
+    for (long i = 0; q; i++) {
+        CHECK_INT(motet_queue_put(q, &i, MOTET_FOREVER), 0);
+        __atomic_store_n(&p->put, i + 1, __ATOMIC_SEQ_CST);
+    }
+    return 0;
+}
+
+static int gets_for_ever(void *arg)
+{
+    struct passed *p = *(struct passed **)arg;
+    motet_queue *q = queue_in(motet_shared_memory_open(p->name));
+
+    for (long i = 0, item; q; i++) {
+        CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), 0);
+        CHECK_INT(item, i);
+        __atomic_store_n(&p->got, i + 1, __ATOMIC_SEQ_CST);
+        if (i == 0)
+            CHECK_INT(motet_event_set(&p->begun), 0);
+    }
+    return 0;
+}
+
+/* What is left, by its name, is what had been put and not got, and it works on. */
+static void look_at_what_is_left(const struct passed *p)
+{
+    motet_shared_memory *m = motet_shared_memory_open(p->name);
+    CHECK(m);
+    motet_queue *q = queue_in(m);
+    long first = -1, item, n = 0;
+
+    while (motet_queue_get(q, &item, 0) == 0) {
+        first = n ? first : item;
+        CHECK_INT(item, first + n++);
+    }
+    if (n) {
+        CHECK(first == p->got || first == p->got + 1);
+        CHECK(first + n == p->put || first + n == p->put + 1);
+    } else {
+        CHECK(p->put <= p->got + 1 && p->got <= p->put + 1);
+    }
+    for (int round = 0; round < 2; round++) {
+        for (long i = 0; i < ROOM; i++)
+            CHECK_INT(motet_queue_put(q, &i, 0), 0);
+        CHECK_INT(motet_queue_put(q, &n, 0), ETIMEDOUT);
+        for (long i = 0; i < ROOM; i++)
+            CHECK_INT(motet_queue_get(q, &item, 0), 0);
+    }
+    motet_queue_free(q);
+    CHECK_INT(motet_shared_memory_unlink(m), 0);
+    CHECK_INT(motet_shared_memory_close(m), 0);
+}
+
+TEST(all_who_have_it_are_killed_and_it_is_opened_again, .limit = 120)
+{
+    struct passed *p = PROCESSES.alloc(sizeof *p);
+    struct scene scene;
+    uint64_t chance = harness_seed();
+
+    for (long i = 0; i < stress(10); i++) {
+        named(&scene);
+        *p = (struct passed){.name = scene.name};
+        motet_shared_memory *m =
+            motet_shared_memory_create(p->name, motet_queue_memory_size(sizeof(long), ROOM));
+        CHECK(m);
+        CHECK_INT(motet_shared_memory_close(m), 0);
+        struct worker *all[2] = {START(&PROCESSES, puts_for_ever, &p),
+                                 START(&PROCESSES, gets_for_ever, &p)};
+        CHECK_INT(motet_event_wait(&p->begun, harness_patience()), 0);
+        long until = p->got + (long)(harness_random(&chance) % 3000);
+        WAIT_UNTIL(__atomic_load_n(&p->got, __ATOMIC_SEQ_CST) >= until);
+        for (int k = 0; k < 2; k++)
+            worker_kill(all[k]);
+        for (int k = 0; k < 2; k++)
+            CHECK_INT(worker_join(all[k]), -SIGKILL);
+        look_at_what_is_left(p);
+    }
+    PROCESSES.free(p);
+}
