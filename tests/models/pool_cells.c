@@ -180,7 +180,7 @@ static void do_free_pool(void *arg)
     motet_pool_free(pool);
 }
 
-MODEL(cells_that_outlive_their_pool, .preemptions = 2, .leaks = true)
+MODEL(cells_that_outlive_their_pool, .preemptions = 2, .leaks = true, .percent = 50)
 {
     open_pool(1);
     for (int i = 0; i < KEPT; i++)

@@ -82,7 +82,7 @@ static void await_end_for_a_second(void *arg)
     leave();
 }
 
-MODEL(future_two_wait, .preemptions = 3)
+MODEL(future_two_wait, .preemptions = 3, .percent = 50)
 {
     open_with(1, 1);
     add_user("waits", await_end, NULL);
@@ -90,7 +90,7 @@ MODEL(future_two_wait, .preemptions = 3)
     run_and_count(1);
 }
 
-MODEL(future_one_gives_up_waiting, .timeouts = 1)
+MODEL(future_one_gives_up_waiting, .timeouts = 1, .percent = 50)
 {
     open_with(1, 1);
     add_user("waits", await_end, NULL);
@@ -287,7 +287,7 @@ MODEL(future_first_of_two)
     run_and_count(2);
 }
 
-MODEL(future_first_of_two_for_two, .preemptions = 1)
+MODEL(future_first_of_two_for_two, .preemptions = 1, .percent = 50)
 {
     open_with(2, 2);
     add_user("waits", await_first, NULL);

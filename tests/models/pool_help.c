@@ -93,7 +93,7 @@ MODEL(help_one_on_the_other, .preemptions = 3)
     run_with(1, wait_for_next, 4);
 }
 
-MODEL(help_one_on_the_other_with_two_workers, .preemptions = 2)
+MODEL(help_one_on_the_other_with_two_workers, .preemptions = 2, .percent = 50)
 {
     run_with(2, wait_for_next, 4);
 }
@@ -112,12 +112,12 @@ static int wait_for_three(const void *arg, void *result)
     return close_at_end(arg, result);
 }
 
-MODEL(help_the_first_one_first, .preemptions = 3)
+MODEL(help_the_first_one_first, .preemptions = 3, .percent = 50)
 {
     run_with(1, wait_for_three, 4);
 }
 
-MODEL(help_the_first_one_first_with_two_workers, .preemptions = 2)
+MODEL(help_the_first_one_first_with_two_workers, .preemptions = 2, .percent = 50)
 {
     run_with(2, wait_for_three, 4);
 }
@@ -137,12 +137,12 @@ static int wait_for_any(const void *arg, void *result)
     return close_at_end(arg, result);
 }
 
-MODEL(help_whichever_is_first, .preemptions = 3)
+MODEL(help_whichever_is_first, .preemptions = 3, .percent = 50)
 {
     run_with(1, wait_for_any, 3);
 }
 
-MODEL(help_whichever_is_first_with_two_workers, .preemptions = 2)
+MODEL(help_whichever_is_first_with_two_workers, .preemptions = 2, .percent = 50)
 {
     run_with(2, wait_for_any, 3);
 }
@@ -171,7 +171,7 @@ MODEL(help_as_they_end, .preemptions = 2)
     run_with(1, take_all, 3);
 }
 
-MODEL(help_as_they_end_with_two_workers, .preemptions = 2)
+MODEL(help_as_they_end_with_two_workers, .preemptions = 2, .percent = 50)
 {
     run_with(2, take_all, 3);
 }

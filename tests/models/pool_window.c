@@ -52,7 +52,7 @@ MODEL(window_loop, .preemptions = 2)
     run_with(1, loop);
 }
 
-MODEL(window_loop_with_two_workers, .preemptions = 1)
+MODEL(window_loop_with_two_workers, .preemptions = 1, .percent = 50)
 {
     run_with(2, loop);
 }
@@ -87,7 +87,7 @@ static void reduce(void *arg)
     close_pool();
 }
 
-MODEL(window_values_in_order, .preemptions = 1)
+MODEL(window_values_in_order, .preemptions = 1, .percent = 50)
 {
     run_with(2, reduce);
 }
@@ -117,12 +117,12 @@ static void loop_in_time(void *arg)
     close_pool();
 }
 
-MODEL(window_loop_given_up, .preemptions = 2, .timeouts = 1)
+MODEL(window_loop_given_up, .preemptions = 2, .timeouts = 1, .percent = 50)
 {
     run_with(1, loop_in_time);
 }
 
-MODEL(window_loop_given_up_with_two_workers, .preemptions = 1, .timeouts = 1)
+MODEL(window_loop_given_up_with_two_workers, .preemptions = 1, .timeouts = 1, .percent = 50)
 {
     run_with(2, loop_in_time);
 }
@@ -191,7 +191,7 @@ static void map_in_time(void *arg)
     close_pool();
 }
 
-MODEL(window_map_in_time, .preemptions = 2, .timeouts = 1)
+MODEL(window_map_in_time, .preemptions = 2, .timeouts = 1, .percent = 50)
 {
     run_with(1, map_in_time);
     for (int i = 0; i < 2; i++)
@@ -245,7 +245,7 @@ MODEL(window_iterator_of_two, .preemptions = 2)
     run_with(1, iterate);
 }
 
-MODEL(window_iterator_of_two_with_two_workers, .preemptions = 1)
+MODEL(window_iterator_of_two_with_two_workers, .preemptions = 1, .percent = 50)
 {
     window = 2;
     run_with(2, iterate);
@@ -277,7 +277,7 @@ MODEL(window_iterator_unordered, .preemptions = 2)
     run_with(1, iterate_unordered);
 }
 
-MODEL(window_iterator_unordered_with_two_workers, .preemptions = 1)
+MODEL(window_iterator_unordered_with_two_workers, .preemptions = 1, .percent = 50)
 {
     window = 2;
     run_with(2, iterate_unordered);
@@ -348,7 +348,7 @@ static void iterate_in_time(void *arg)
     motet_iterator_free(it);
 }
 
-MODEL(window_iterator_in_time, .preemptions = 2, .timeouts = 1)
+MODEL(window_iterator_in_time, .preemptions = 2, .timeouts = 1, .percent = 50)
 {
     run_with(1, iterate_in_time);
 }
