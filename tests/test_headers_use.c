@@ -260,6 +260,10 @@ TEST_KINDS(pool_calls_know_the_sizes)
     CHECK(size == 5 && memcmp(data, "seven", 5) == 0);
     free(data);
     motet_future_free(f);
+    f = motet_pool_map_async(pool, square, nums, 100, sizeof(long), .name = "all");
+    CHECK_INT(motet_future_result(f, &squares, MOTET_FOREVER), 0);
+    CHECK_INT(squares[99], 99 * 99);
+    motet_future_free(f);
     CHECK_INT(motet_pool_apply(pool, square, &n, &one, MOTET_FOREVER), 0);
     it = motet_pool_imap(pool, square, nums, 100, sizeof(long), .chunk = 3);
     CHECK_INT(motet_iterator_next(it, &one, MOTET_FOREVER), 0);

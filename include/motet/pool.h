@@ -155,6 +155,32 @@ MOTET_API int motet_pool_map_with(motet_pool *pool, motet_task task, const void 
                                   size_t arg_size, size_t n, void *results, size_t result_size,
                                   double timeout);
 
+/* The same without waiting: a future of all, motet_pool_map_async(pool, task, args, n, result_size, .name = …).
+ * All arguments are copied now; the future has all results, in the order of the arguments:
+ *
+ *     long squares[1000];
+ *     motet_future *f = motet_pool_map_async(pool, square, nums, 1000, sizeof(long));
+ *     …
+ *     int rc = motet_future_result(f, &squares, MOTET_FOREVER);   // of an array, as it is its size that is passed
+ *     motet_future_free(f);
+ *
+ * (motet_future_result_with has n * result_size for what is behind a pointer.) It ends when all items have been
+ * run: with the error of the first, by index, that failed, and no results then; an item whose worker process
+ * dies fails alone, with ECHILD. motet_future_cancel cancels those that nobody has begun, and has those
+ * that run asked, in the process that called this; elsewhere it is EPERM. The future is put together in that
+ * process, and does not end if that does before. A pool that is closed meanwhile does what is left.
+ * A future that the caller frees, or NULL with errno as from motet_pool_submit, or EOVERFLOW. Python:
+ * Pool.map_async; callbacks by motet_future_on_done. */
+#ifndef __cplusplus
+#define motet_pool_map_async(pool, task, args, n, ...)                                             \
+    motet_pool_map_async_with(                                                                     \
+        (pool), (task), (args), MOTET_SIZE_OF(args), (n),                                          \
+        &(motet_submit_options){.function = #task, .result_size = __VA_ARGS__})
+#endif
+MOTET_API motet_future *motet_pool_map_async_with(motet_pool *pool, motet_task task,
+                                                  const void *args, size_t arg_size, size_t n,
+                                                  const motet_submit_options *options);
+
 /* Runs task(arg, result) on some worker and waits for it: motet_pool_apply(pool, task, &arg, &result,
  * timeout). After ETIMEDOUT or ECANCELED it is cancelled, as by motet_future_cancel.
  * 0; what motet_future_result returns; what submit fails with. Python: Pool.apply. */

@@ -17,8 +17,8 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
         return 0;
     if (deadline == MOTET__AT_ONCE)
         return motet__no_wait(how);
-    if (motet__worker_help(task))
-        return 0;
+    if (motet__worker_help(task) && motet__task_ended(motet__load(&task->state, ACQUIRE)))
+        return 0; /* else a part of it was done */
     if (motet__worker_is_at(task))
         return EDEADLK;
     for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
@@ -32,6 +32,8 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
             return 0;
         if (rc)
             return rc;
+        if (motet__task_is_composed(task) && motet__worker_help(task))
+            continue;
         if ((state & MOTET__SLEEPERS) ||
             motet__cas(&task->state, &state, state | MOTET__SLEEPERS, RELAXED))
             rc = motet__wait_noted(&one, task, &task->state, state | MOTET__SLEEPERS, deadline,
@@ -113,9 +115,10 @@ static bool help(struct motet__set *set)
     if (!motet__self()->worker)
         return false;
     while (set->helped < set->count) {
-        struct motet_future *future = set->members[set->helped++].watch.future;
+        struct motet_future *future = set->members[set->helped].watch.future;
         if (future && motet__worker_help(future))
             return true;
+        set->helped++; /* it, or all that it is made up of, was begun */
     }
     return false;
 }

@@ -1,6 +1,7 @@
 /* Cancelling one task: one that is queued never runs; of one that runs the worker is told. */
 #include <errno.h>
 
+#include "base/process.h"
 #include "pool/list.h"
 #include "pool/state.h"
 
@@ -43,12 +44,24 @@ static int ask(struct motet_future *task)
     return rc;
 }
 
+/* Where its parts are known. */
+static int cancel_parts(struct motet_future *task)
+{
+    const struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
+
+    if (motet_future_done(task))
+        return motet_future_cancelled(task) ? 0 : EALREADY;
+    return extra->maker == motet__os_pid() ? extra->composed->cancel(task) : EPERM;
+}
+
 int motet_future_cancel(motet_future *future)
 {
     int rc;
 
     if (!future)
         return EINVAL;
+    if (motet__task_is_composed(future))
+        return cancel_parts(future);
     if (motet__task_leave_queue(future, MOTET__CANCELLED | MOTET__ASKED, 0))
         return 0;
     if (motet_future_done(future))

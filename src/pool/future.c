@@ -18,6 +18,14 @@ int motet_future_wait(motet_future *future, double timeout)
     return rc ? rc : motet__task_await(future, deadline, 0);
 }
 
+/* Of all that it has. */
+static size_t size_of_results(const motet_future *future)
+{
+    return motet__task_is_composed(future)
+               ? motet__task_result_size(future) * motet__task_lot(future)->count
+               : motet__task_result_size(future);
+}
+
 int motet_future_result_with(motet_future *future, void *result, size_t size, double timeout)
 {
     int64_t deadline;
@@ -25,7 +33,7 @@ int motet_future_result_with(motet_future *future, void *result, size_t size, do
     if (motet__deadline(timeout, &deadline) != 0 || !future || (result && size == 0))
         return EINVAL;
     const struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
-    if (result && (size != motet__task_result_size(future) || (extra && extra->has_bytes)))
+    if (result && (size != size_of_results(future) || (extra && extra->has_bytes)))
         return EMSGSIZE;
     int rc = motet__task_await(future, deadline, 0);
     if (rc == 0)

@@ -52,6 +52,12 @@ static uint32_t owner_in(const motet_pool *pool)
     return motet__pool_is_copy(pool) ? MOTET__OWNER_CHILD : MOTET__OWNER_OPENER;
 }
 
+void motet__pool_own(const motet_pool *pool, struct motet_future *task)
+{
+    if (pool->shelf.cells)
+        motet__cell_own(task, owner_in(pool));
+}
+
 /* QUEUED from here on: somebody with an old note of the cell may begin it before it is in the queue. */
 static int put_cell(motet_pool *pool, struct motet_future *task)
 {

@@ -91,6 +91,9 @@ bool motet__pool_cancel_all(motet_pool *pool, uint32_t phase);
  * to do, if somebody was killed over it. */
 void motet__pool_see_to_phase(motet_pool *pool);
 
+/* The caller is to have the handle of a task that is not queued: see cells.h. */
+void motet__pool_own(const motet_pool *pool, struct motet_future *task);
+
 /* Whether tasks can be given to this pool from here: 0 or EPIPE. */
 int motet__pool_accepts(const motet_pool *pool);
 

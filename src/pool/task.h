@@ -52,9 +52,21 @@ struct motet__crew;
 struct motet__shelf;
 struct motet__watch;
 
+/* A task that is made up of others, in the process that did so: runs one of them that nobody has begun, by a
+ * worker, if there is any; cancels them, 0 or EALREADY. */
+struct motet__composed {
+    bool (*help)(struct motet_future *task);
+    int (*cancel)(struct motet_future *task);
+};
+
+struct motet__map;
+
 struct motet__extra {
     uint32_t
         limit; /* atomic: milliseconds that it may run; 0: no limit; or MOTET__LATE: it took longer */
+    const struct motet__composed *composed; /* NULL, or the task is one; constant, as the next */
+    int maker;                              /* the process where it is put together, */
+    struct motet__map *map; /* from this, until it has ended; under the lock of ask.h */
     char *text; /* atomic: motet_future_error's, where the record is; NULL until somebody asks */
     struct motet__watch *watches; /* of a record in private memory. Under the lock of the watches */
     bool
@@ -163,6 +175,14 @@ static inline uint32_t motet__task_limit(const struct motet_future *task)
     struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
 
     return motet__unlikely(extra != NULL) ? motet__load(&extra->limit, ACQUIRE) : 0;
+}
+
+/* Whether it is made up of others. */
+static inline bool motet__task_is_composed(const struct motet_future *task)
+{
+    const struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
+
+    return motet__unlikely(extra != NULL) && extra->composed;
 }
 
 void motet__task_drop(struct motet_future *task);

@@ -212,6 +212,8 @@ bool motet__worker_help(struct motet_future *task)
 
     if (!worker || worker->crew != task->crew)
         return false;
+    if (motet__task_is_composed(task))
+        return motet__load(&task->extra, RELAXED)->composed->help(task);
     bool desk = worker->crew->desks, entry = desk && motet__desk_take_back(worker, task);
     if (entry) /* its reference: the caller has another. Now, for the task may end the thread */
         motet__task_drop(task);

@@ -20,7 +20,7 @@ bool motet__worker_live(struct motet__worker *worker);
 /* Ends a task that nobody has begun, because its pool takes no more: with its error, if it is broken. */
 void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task);
 
-/* Runs a task in place, if nobody has begun it and the calling thread is a worker of its crew. */
+/* Runs a task, or a part of it, in place, if nobody has begun it and the calling thread is a worker of its crew. */
 bool motet__worker_help(struct motet_future *task);
 
 /* Whether the calling worker is running it, here or beneath. */
