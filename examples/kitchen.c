@@ -18,7 +18,7 @@ struct order {
 
 static motet_shared_memory *find(const char *name)
 {
-    size_t size = motet_queue_memory_size(sizeof(struct order), ORDERS);
+    size_t size = motet_queue_memory_size(.item_size = sizeof(struct order), .maxsize = ORDERS);
     motet_shared_memory *m = motet_shared_memory_create(name, size);
 
     return m || errno != EEXIST ? m : motet_shared_memory_open(name);

@@ -290,7 +290,7 @@ static int open_private_queue(void)
 
 static int open_placed_queue(void)
 {
-    size_t size = motet_queue_memory_size(sizeof(long), 10);
+    size_t size = motet_queue_memory_size(.item_size = sizeof(long), .maxsize = 10);
     void *memory = motet_shared_alloc(size);
     motet_queue *q = motet_queue_open(.item_size = sizeof(long), .maxsize = 10, .memory = memory,
                                       .memory_size = size);

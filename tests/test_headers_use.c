@@ -142,6 +142,8 @@ TEST(queue_calls_know_the_size)
     struct job job = {7, "url"}, got;
     int wrong = 1;
     void *unknown = &job;
+    CHECK(motet_queue_memory_size(.item_size = sizeof(struct job), .maxsize = 100) >
+          100 * sizeof job);
     CHECK_INT(motet_queue_put(q, &job, MOTET_FOREVER), 0);
     CHECK_INT(motet_queue_put(q, &wrong, MOTET_FOREVER), EMSGSIZE);
     CHECK(motet_queue_put(q, unknown, MOTET_FOREVER) != 0); /* a void pointer has no size */

@@ -16,7 +16,8 @@ struct scene {
     motet_queue *q;
     motet_shared_memory *m; /* that the queue lies in, or NULL */
     char name[64];          /* of that, */
-    size_t maxsize;         /* and of the queue in it */
+    size_t maxsize;         /* and of the queue in it, */
+    enum motet_queue_order order;
     motet_event go;
     long added;             /* atomic: how many the survivors have put, numbered from LATER + 1 */
     int logged;             /* atomic: how many of the log are taken */
@@ -216,15 +217,17 @@ static struct scene *segment(void *scene, size_t maxsize)
 
     s->maxsize = maxsize;
     snprintf(s->name, sizeof s->name, "kill-queue-%d", (int)getpid());
-    s->m = motet_shared_memory_create(s->name, motet_queue_memory_size(sizeof(long), maxsize));
+    s->m = motet_shared_memory_create(
+        s->name,
+        motet_queue_memory_size(.item_size = sizeof(long), .maxsize = maxsize, .order = s->order));
     CHECK(s->m);
     return s;
 }
 
 static motet_queue *queue_in(const struct scene *s, motet_shared_memory *m)
 {
-    return motet_queue_open(.item_size = sizeof(long), .maxsize = s->maxsize,
-                            .memory = motet_shared_memory_data(m),
+    return motet_queue_open(.item_size = sizeof(long), .maxsize = s->maxsize, .order = s->order,
+                            .compare = lowest_first, .memory = motet_shared_memory_data(m),
                             .memory_size = motet_shared_memory_size(m));
 }
 
@@ -327,6 +330,12 @@ static void no_queue_in_segment(void *scene)
     segment(scene, ITEMS);
 }
 
+static void no_heap_in_segment(void *scene)
+{
+    ((struct scene *)scene)->order = MOTET_PRIORITY;
+    no_queue_in_segment(scene);
+}
+
 static void empty_two_sleep_in_segment(void *scene)
 {
     struct scene *s = opened_in_segment(scene, ITEMS, 0);
@@ -339,6 +348,18 @@ static void empty_two_sleep_in_segment(void *scene)
 static void half_full_in_use_in_segment(void *scene)
 {
     starts(opened_in_segment(scene, ITEMS, ITEMS / 2), turns_them_over);
+}
+
+static void half_full_lifo_in_segment(void *scene)
+{
+    ((struct scene *)scene)->order = MOTET_LIFO;
+    half_full_in_use_in_segment(scene);
+}
+
+static void half_full_priority_in_segment(void *scene)
+{
+    ((struct scene *)scene)->order = MOTET_PRIORITY;
+    half_full_in_use_in_segment(scene);
 }
 
 static void full_one_gets_in_segment(void *scene)
@@ -663,6 +684,16 @@ SEGMENT_SWEEP(get_full_in_segment, "get, in a segment, putters sleep", full_two_
               gets_item, got_from_full, NULL)
 SEGMENT_SWEEP(get_half_full_in_segment, "get, in a segment, in use", half_full_in_use_in_segment,
               gets_item, got_from_two, NULL)
+SEGMENT_SWEEP(put_lifo_in_segment, "put, LIFO, in a segment, in use", half_full_lifo_in_segment,
+              puts_item, put_among_two, NULL)
+SEGMENT_SWEEP(get_lifo_in_segment, "get, LIFO, in a segment, in use", half_full_lifo_in_segment,
+              gets_item, got_from_two, NULL)
+SEGMENT_SWEEP(put_priority_in_segment, "put, PRIORITY, in a segment, in use",
+              half_full_priority_in_segment, puts_item, put_among_two, NULL)
+SEGMENT_SWEEP(get_priority_in_segment, "get, PRIORITY, in a segment, in use",
+              half_full_priority_in_segment, gets_item, got_from_two, NULL)
+MAKING_SWEEP(make_heap_in_segment, "open, PRIORITY, in zeroed memory", no_heap_in_segment,
+             opens_queue, made_or_not, NULL)
 SEGMENT_SWEEP(put_many_in_segment, "put_many, in a segment, another gets", full_one_gets_in_segment,
               puts_many, many_put_to_four, NULL)
 SEGMENT_SWEEP(get_many_in_segment, "get_many, in a segment, in use", half_full_in_use_in_segment,

@@ -42,7 +42,8 @@ static struct pair open_pair(size_t item_size, size_t maxsize)
 {
     struct pair p;
 
-    p.m[0] = create(name_of("q"), motet_queue_memory_size(item_size, maxsize));
+    p.m[0] =
+        create(name_of("q"), motet_queue_memory_size(.item_size = item_size, .maxsize = maxsize));
     p.m[1] = reopen(name_of("q"));
     CHECK(motet_shared_memory_data(p.m[0]) != motet_shared_memory_data(p.m[1]));
     for (int i = 0; i < 2; i++)
@@ -152,7 +153,7 @@ TEST(all_that_there_is_to_a_queue)
 TEST(it_stays_when_all_have_gone)
 {
     const char *name = name_of("q");
-    size_t size = motet_queue_memory_size(sizeof(int), 10);
+    size_t size = motet_queue_memory_size(.item_size = sizeof(int), .maxsize = 10);
     int item;
 
     motet_shared_memory *m = create(name, size);
@@ -181,7 +182,7 @@ TEST(many_in_one_segment)
     char item[QUEUES + 1], none[QUEUES + 1];
 
     for (size_t i = 0; i < QUEUES; i++)
-        at[i + 1] = at[i] + motet_queue_memory_size(i + 1, i + 3);
+        at[i + 1] = at[i] + motet_queue_memory_size(.item_size = i + 1, .maxsize = i + 3);
     motet_shared_memory *m = create(name_of("q"), at[QUEUES]);
     char *data = motet_shared_memory_data(m);
     for (size_t i = 0; i < QUEUES; i++)
@@ -216,7 +217,7 @@ static void put_and_get(void *memory, size_t size)
 
 TEST(in_other_shared_memory)
 {
-    size_t size = motet_queue_memory_size(sizeof(int), 5);
+    size_t size = motet_queue_memory_size(.item_size = sizeof(int), .maxsize = 5);
     void *block = motet_shared_alloc(size);
     void *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -227,6 +228,156 @@ TEST(in_other_shared_memory)
     put_and_get(mapping, size);
     CHECK_INT(motet_shared_disown(mapping, size), 0);
     munmap(mapping, size);
+}
+
+/* ---- last in, first out; lowest first; messages ---- */
+
+static int lowest_first(const void *a, const void *b)
+{
+    const long *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static int shortest_first(const void *a, const void *b)
+{
+    const struct motet_bytes *x = a, *y = b;
+
+    return (x->size > y->size) - (x->size < y->size);
+}
+
+enum { LONGEST = 21 };
+
+/* A queue of each kind, at both addresses. */
+static struct pair open_kind(enum motet_queue_order order, bool bytes)
+{
+    motet_queue_options options = {.item_size = bytes ? LONGEST : sizeof(long),
+                                   .maxsize = ROOM,
+                                   .order = order,
+                                   .bytes = bytes,
+                                   .compare = bytes ? shortest_first : lowest_first};
+    struct pair p;
+
+    options.memory_size = motet_queue_memory_size_with(&options);
+    p.m[0] = create(name_of("q"), options.memory_size);
+    p.m[1] = reopen(name_of("q"));
+    for (int i = 0; i < 2; i++) {
+        options.memory = motet_shared_memory_data(p.m[i]);
+        if (!(p.q[i] = motet_queue_open_with(&options)))
+            FAIL("open: %s (%s)", strerror(errno), motet_last_error());
+    }
+    return p;
+}
+
+TEST(the_last_one_put_at_one_address_is_got_first_at_the_other)
+{
+    struct pair p = open_kind(MOTET_LIFO, false);
+    long item;
+
+    for (int round = 0; round < 5; round++) {
+        for (long i = 1; i <= ROOM; i++)
+            CHECK_INT(motet_queue_put(p.q[i % 2], &i, 0), 0);
+        CHECK_INT(motet_queue_put(p.q[0], &(long){0}, 0), ETIMEDOUT);
+        for (long i = ROOM; i > round; i--) {
+            CHECK_INT(motet_queue_get(p.q[(i + round) % 2], &item, 0), 0);
+            CHECK_INT(item, i);
+        }
+        while (motet_queue_get(p.q[0], &item, 0) == 0)
+            ;
+        CHECK_INT(motet_queue_get(p.q[1], &item, 0.001), ETIMEDOUT);
+    }
+    close_pair(&p);
+}
+
+/* … whoever puts, by the compare of whoever puts or gets. */
+TEST(the_lowest_comes_out_first_at_both_addresses)
+{
+    struct pair p = open_kind(MOTET_PRIORITY, false);
+    uint64_t chance = harness_seed();
+
+    for (int round = 0; round < 200; round++) {
+        long in = 0, out = 0, last = -1, item;
+        for (int i = 0; i < ROOM; i++) {
+            item = (long)(harness_random(&chance) % 10);
+            in += item;
+            CHECK_INT(motet_queue_put(p.q[i % 2], &item, 0), 0);
+        }
+        CHECK_INT(motet_queue_put(p.q[1], &item, 0), ETIMEDOUT);
+        for (int i = 0; i < ROOM; i++, last = item) {
+            CHECK_INT(motet_queue_get(p.q[i / 2 % 2], &item, 0), 0);
+            CHECK(item >= last);
+            out += item;
+        }
+        CHECK_INT(out, in);
+    }
+    close_pair(&p);
+}
+
+TEST(messages_at_two_addresses)
+{
+    for (enum motet_queue_order order = MOTET_FIFO; order <= MOTET_PRIORITY; order++) {
+        struct pair p = open_kind(order, true);
+        char in[LONGEST + 1], out[LONGEST + 1];
+        void *data;
+        size_t size;
+        for (int round = 0; round < 3; round++) {
+            for (size_t i = 0; i < ROOM; i++) {
+                memset(in, (int)('a' + i), sizeof in);
+                CHECK_INT(motet_queue_put_bytes(p.q[0], in, i * LONGEST / (ROOM - 1), 0), 0);
+            }
+            CHECK_INT(motet_queue_put_bytes(p.q[1], in, 1, 0), ETIMEDOUT);
+            CHECK_INT(motet_queue_put_bytes(p.q[1], in, LONGEST + 1, 0), EMSGSIZE);
+            CHECK_INT(motet_queue_put(p.q[1], &(long){1}, 0), EMSGSIZE);
+            for (size_t n = 0; n < ROOM; n++) {
+                size_t i = order == MOTET_LIFO ? ROOM - 1 - n : n,
+                       wanted = i * LONGEST / (ROOM - 1);
+                memset(in, (int)('a' + i), sizeof in);
+                if (n % 2) {
+                    CHECK_INT(motet_queue_get_bytes(p.q[1], &data, &size, 0), 0);
+                    CHECK(size == wanted && memcmp(data, in, size) == 0);
+                    free(data);
+                    continue;
+                }
+                if (wanted)
+                    CHECK_INT(motet_queue_get_bytes_into(p.q[1], out, wanted - 1, &size, 0),
+                              EMSGSIZE);
+                CHECK_INT(motet_queue_get_bytes_into(p.q[1], out, sizeof out, &size, 0), 0);
+                CHECK(size == wanted && memcmp(out, in, size) == 0);
+            }
+            CHECK_INT(motet_queue_get_bytes_into(p.q[0], out, sizeof out, &size, 0), ETIMEDOUT);
+        }
+        close_pair(&p);
+    }
+}
+
+/* One dies as it has the lock of each kind of queue: the next makes the notes anew. */
+static int dies_holding(void *arg)
+{
+    CHECK_INT(motet_lock_acquire(*(motet_lock **)arg, harness_patience()), 0);
+    raise(SIGKILL);
+    return 0;
+}
+
+TEST(the_heap_of_a_dead_one_is_made_anew)
+{
+    struct pair p = open_kind(MOTET_PRIORITY, false);
+    motet_lock *lock = &p.q[0]->body->put.lock;
+    uint32_t *heap = (uint32_t *)(void *)((char *)p.q[0]->base + 16 + ROOM * (sizeof(long) + 8));
+    long item;
+
+    for (long i = ROOM; i > 0; i--)
+        CHECK_INT(motet_queue_put(p.q[0], &i, 0), 0);
+    for (uint32_t i = 0; i < ROOM; i++)
+        CHECK(heap[i] < ROOM);
+    struct worker *w = START(&PROCESSES, dies_holding, &lock);
+    CHECK_INT(worker_join(w), -SIGKILL);
+    for (uint32_t i = 0; i < ROOM; i++)
+        heap[i] = i; /* as one who died sifting might have left it */
+    for (long i = 1; i <= ROOM; i++) {
+        CHECK_INT(motet_queue_get(p.q[1], &item, harness_patience()), 0);
+        CHECK_INT(item, i);
+    }
+    close_pair(&p);
 }
 
 /* ---- what is refused ---- */
@@ -241,7 +392,7 @@ static void refused(motet_queue *q, int error, const char *because)
 
 TEST(what_cannot_be_is_refused)
 {
-    size_t size = motet_queue_memory_size(8, 10);
+    size_t size = motet_queue_memory_size(.item_size = 8, .maxsize = 10);
     motet_shared_memory *m = create(name_of("q"), size);
     char *data = motet_shared_memory_data(m);
     static _Alignas(64) char mine[4096];
@@ -256,11 +407,14 @@ TEST(what_cannot_be_is_refused)
     refused(try_in(data, size, 0, 10), EINVAL, ".item_size");
     refused(try_in(data, size, 8, 0), EINVAL, ".maxsize");
     refused(try_in(NULL, size, 8, 10), EINVAL, "NULL");
-    refused(motet_queue_open(.item_size = 8, .maxsize = 10, .order = MOTET_LIFO, .memory = data,
+    refused(motet_queue_open(.item_size = 8, .maxsize = 10, .order = MOTET_PRIORITY, .memory = data,
                              .memory_size = size),
-            ENOTSUP, ".order");
+            EINVAL, ".compare");
+    refused(motet_queue_open(.item_size = 8, .maxsize = 10, .order = 3, .memory = data,
+                             .memory_size = size),
+            EINVAL, ".order");
     refused(motet_queue_open(.bytes = true, .maxsize = 10, .memory = data, .memory_size = size),
-            ENOTSUP, ".item_size");
+            EINVAL, "longest message");
     refused(motet_queue_open(.item_size = 8, .maxsize = 10, .eof = true, .memory = data,
                              .memory_size = size),
             ENOTSUP, ".eof");
@@ -274,13 +428,16 @@ TEST(what_cannot_be_is_refused)
     motet_queue_free(try_in(data, size, 8, 10));
     refused(try_in(data, size, 8, 9), EINVAL, "items of 8 bytes and a maxsize of 10");
     refused(try_in(data, size, 4, 10), EINVAL, "items of 8 bytes and a maxsize of 10");
+    refused(motet_queue_open(.item_size = 8, .maxsize = 10, .order = MOTET_LIFO, .memory = data,
+                             .memory_size = 2 * size),
+            EINVAL, ".order");
     remove_it(m);
 }
 
 TEST(sizes_that_cannot_be)
 {
-    CHECK(motet_queue_memory_size(1, 1) > 0);
-    CHECK(motet_queue_memory_size(8, 1000) >= 8000);
+    CHECK(motet_queue_memory_size(.item_size = 1, .maxsize = 1) > 0);
+    CHECK(motet_queue_memory_size(.item_size = 8, .maxsize = 1000) >= 8000);
     const size_t wrong[][3] = {{0, 1, EINVAL},
                                {1, 0, EINVAL},
                                {SIZE_MAX, SIZE_MAX, EOVERFLOW},
@@ -289,7 +446,7 @@ TEST(sizes_that_cannot_be)
                                {1, SIZE_MAX / 2, EOVERFLOW}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         errno = 0;
-        CHECK_INT(motet_queue_memory_size(wrong[i][0], wrong[i][1]), 0);
+        CHECK_INT(motet_queue_memory_size(.item_size = wrong[i][0], .maxsize = wrong[i][1]), 0);
         CHECK_INT(errno, (int)wrong[i][2]);
     }
 }
@@ -356,8 +513,8 @@ TEST(producers_and_consumers_each_at_its_own_address)
     struct worker *w[2 * SIDES];
 
     snprintf(crowd->name, sizeof crowd->name, "%s", name_of("q"));
-    motet_shared_memory *m =
-        create(crowd->name, motet_queue_memory_size(sizeof(struct item), ROOM));
+    motet_shared_memory *m = create(
+        crowd->name, motet_queue_memory_size(.item_size = sizeof(struct item), .maxsize = ROOM));
     for (int i = 0; i < SIDES; i++) {
         struct part part = {crowd, i};
         w[i] = START(&PROCESSES, produce, &part);
@@ -395,7 +552,8 @@ TEST(of_all_who_come_at_once_one_makes_it)
 
     snprintf(crowd->name, sizeof crowd->name, "%s", name_of("q"));
     for (long round = stress(20); round > 0; round--) {
-        motet_shared_memory *m = create(crowd->name, motet_queue_memory_size(sizeof(int), 10));
+        motet_shared_memory *m =
+            create(crowd->name, motet_queue_memory_size(.item_size = sizeof(int), .maxsize = 10));
         struct worker *w[4];
         int item, seen = 0;
         for (int i = 0; i < 4; i++)
@@ -428,7 +586,7 @@ static int double_all(void *arg)
 
 TEST(forked_children_have_the_handle)
 {
-    size_t size = motet_queue_memory_size(sizeof(int), 2);
+    size_t size = motet_queue_memory_size(.item_size = sizeof(int), .maxsize = 2);
     motet_shared_memory *m = create(name_of("q"), 2 * size);
     char *data = motet_shared_memory_data(m);
     motet_queue *q[2] = {try_in(data, size, sizeof(int), 2),
@@ -553,7 +711,8 @@ TEST(stranger_adds, .hidden = true)
 TEST(strangers_share_a_queue)
 {
     motet_shared_memory *m =
-        create(name_of("q"), motet_queue_memory_size(sizeof(long), STRANGERS_ROOM));
+        create(name_of("q"),
+               motet_queue_memory_size(.item_size = sizeof(long), .maxsize = STRANGERS_ROOM));
     pid_t pid = run_stranger(motet_shared_memory_name(m), "stranger_adds");
     motet_queue *q = open_in(m, sizeof(long), STRANGERS_ROOM);
 
@@ -580,7 +739,8 @@ TEST(stranger_gets_for_ever, .hidden = true)
 TEST(strangers_are_killed_at_random)
 {
     motet_shared_memory *m =
-        create(name_of("q"), motet_queue_memory_size(sizeof(long), STRANGERS_ROOM));
+        create(name_of("q"),
+               motet_queue_memory_size(.item_size = sizeof(long), .maxsize = STRANGERS_ROOM));
     motet_queue *q = open_in(m, sizeof(long), STRANGERS_ROOM);
     uint64_t state = harness_seed();
     long i = 0;
@@ -619,7 +779,7 @@ static int hold_the_lock(void *arg)
 /* What half a queue there is depends on where its maker died: here on chance. */
 TEST(half_a_queue_is_made_anew)
 {
-    size_t size = motet_queue_memory_size(sizeof(int), 5);
+    size_t size = motet_queue_memory_size(.item_size = sizeof(int), .maxsize = 5);
     motet_shared_memory *m = create(name_of("q"), size);
     uint64_t *state = motet_shared_memory_data(m), chance = harness_seed();
 
@@ -688,7 +848,7 @@ TEST(who_comes_to_make_it_finds_it_made_and_its_putter_dead)
 
 TEST(its_maker_stands_still)
 {
-    size_t size = motet_queue_memory_size(sizeof(int), 5);
+    size_t size = motet_queue_memory_size(.item_size = sizeof(int), .maxsize = 5);
     motet_shared_memory *m = create(name_of("q"), size);
     char *data = motet_shared_memory_data(m);
     motet_queue *q = open_in(m, sizeof(int), 5);
@@ -950,4 +1110,58 @@ TEST(a_queue_is_written_over_while_it_is_used, .limit = 120)
         CHECK_INT(worker_join(w[i]), 0);
     free(whole);
     end_rubbish(r);
+}
+
+static void use_kind(motet_queue *q, bool bytes)
+{
+    char text[LONGEST];
+    size_t size;
+    long item = 3;
+
+    for (int i = 0; i < ROOM + 1; i++)
+        if (bytes)
+            motet_queue_put_bytes(q, "some text", (size_t)i, 0);
+        else
+            motet_queue_put(q, &item, 0);
+    for (int i = 0; i < ROOM + 1; i++) {
+        int rc = bytes ? motet_queue_get_bytes_into(q, text, sizeof text, &size, 0)
+                       : motet_queue_get(q, &item, 0);
+        CHECK(rc == 0 || rc == ETIMEDOUT);
+        if (rc == 0 && bytes)
+            CHECK(size <= LONGEST);
+    }
+}
+
+/* Of every kind but the plain one, while it is open: all that lies there but the locks. */
+TEST(stacks_heaps_and_messages_full_of_rubbish)
+{
+    uint64_t chance = harness_seed();
+
+    for (int which = 1; which < 6; which++) {
+        bool bytes = which >= 3;
+        struct pair p = open_kind((enum motet_queue_order)(which % 3), bytes);
+        char *data = motet_shared_memory_data(p.m[0]);
+        size_t size = motet_shared_memory_size(p.m[0]);
+        struct motet__body *body = p.q[0]->body;
+        for (long n = stress(300); n > 0; n--) {
+            for (size_t i = 0; i < size; i++) {
+                size_t put = (size_t)(data + i - (char *)&body->put.lock);
+                size_t get = (size_t)(data + i - (char *)&body->get.lock);
+                if (put >= sizeof(motet_lock) && get >= sizeof(motet_lock) &&
+                    harness_random(&chance) % 8 == 0)
+                    data[i] = (char)harness_random(&chance);
+            }
+            if (n % 2) { /* counts that can be, and slots that cannot */
+                body->get.head = harness_random(&chance);
+                body->put.tail = body->get.head + harness_random(&chance) % (ROOM + 1);
+                body->maxsize = ROOM;
+                body->shutdown = 0;
+            }
+            if (n % 4 == 1)
+                body->put.lock.word = 0x40000000; /* its holder died */
+            body->shutdown = 0;
+            use_kind(p.q[1], bytes);
+        }
+        close_pair(&p);
+    }
 }

@@ -73,7 +73,7 @@ typedef struct motet_queue_options {
     enum motet_queue_order order;
     motet_compare compare; /* for MOTET_PRIORITY, which must have it */
     bool shared;           /* true: for this process and its children */
-    bool bytes;            /* true: messages of any length, and no item_size */
+    bool bytes;            /* true: messages of any length, and no item_size (but with .memory) */
     bool eof; /* true: a get learns when nobody is left who may put; shared ones only, and not for
                  children made by spawn or forkserver */
     void *memory; /* where it is to lie: see motet_queue_memory_size */
@@ -90,12 +90,13 @@ typedef struct motet_queue_options {
 #endif
 MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options);
 
-/* How many bytes a queue of that item size and maxsize takes in memory of the caller's, for use as
- * .memory. 0 with errno EINVAL (one of the two is 0) or EOVERFLOW. Python has nothing like it.
+/* How many bytes a queue with these options takes in memory of the caller's, for use as .memory:
+ * motet_queue_memory_size(.item_size = …, .maxsize = …, .order = …, .bytes = …). 0 with errno EINVAL (no
+ * item size, no maxsize, no such order) or EOVERFLOW. Python has nothing like it.
  *
  *     struct order { int number; char what[60]; };
  *
- *     size_t size = motet_queue_memory_size(sizeof(struct order), 100);
+ *     size_t size = motet_queue_memory_size(.item_size = sizeof(struct order), .maxsize = 100);
  *     motet_shared_memory *m = motet_shared_memory_create("kitchen", size);
  *     if (!m && errno == EEXIST)
  *         m = motet_shared_memory_open("kitchen");
@@ -118,15 +119,20 @@ MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options)
  * The memory begins at a multiple of 64, and may be a part of a segment, have another queue right behind
  * it, be a mapping that was adopted (motet_shared_adopt), or come from motet_shared_alloc; private
  * memory will not do. The handle serves this process and those that it forks; others open the queue by
- * themselves. It is first in, first out and holds items of one size: with .order, .bytes or .eof it is
- * ENOTSUP. EINVAL: the memory is too small, is not shared, or is neither zeroed nor a queue of this item size
- * and maxsize. ETIMEDOUT: whoever is making the queue there stands still, or it was not zeroed. Each
- * time motet_last_error says more.
+ * themselves. With MOTET_PRIORITY each of them gives its .compare, which all must answer alike. With .bytes it
+ * carries messages of up to .item_size bytes (longer ones are EMSGSIZE), for each of which there is as much
+ * room. There is always a maxsize (else EINVAL), and no .eof (ENOTSUP). EINVAL: the memory is too small, is
+ * not shared, or is neither zeroed nor such a queue. ETIMEDOUT: whoever is making the queue there stands
+ * still, or it was not zeroed. Each time motet_last_error says more.
  *
  * What others write over the queue may lose items or make calls fail, shutdown too with ETIMEDOUT; it
  * leads no call out of the memory, unless it is the links of a lock that is held meanwhile. So what was
  * said of segments and whom to trust holds here as well. */
-MOTET_API size_t motet_queue_memory_size(size_t item_size, size_t maxsize);
+#ifndef __cplusplus
+#define motet_queue_memory_size(...)                                                               \
+    motet_queue_memory_size_with(&(motet_queue_options){__VA_ARGS__})
+#endif
+MOTET_API size_t motet_queue_memory_size_with(const motet_queue_options *options);
 
 /* Copies *item in, waiting while the queue is full. The macro passes sizeof *item along.
  * 0; ETIMEDOUT; ECANCELED; EPIPE when shut down; EMSGSIZE when the item has not the queue's item
@@ -185,7 +191,7 @@ MOTET_API int motet_queue_get_many_with(motet_queue *queue, void *items, size_t 
  *     }
  *
  * Puts a copy of `size` bytes in; data may be NULL when it is 0. Errors as of put; EMSGSIZE in a queue
- * of items, as for put and get in one of messages. ENOMEM: it is not in it. Python: Queue.put(bytes). */
+ * of items, as for put and get in one of messages, and where it is too long for .memory. ENOMEM: it is not in it. Python: Queue.put(bytes). */
 MOTET_API int motet_queue_put_bytes(motet_queue *queue, const void *data, size_t size,
                                     double timeout);
 

@@ -26,7 +26,7 @@
  * that have it open: locks and rlocks, which outlive their holder as in other shared memory; events;
  * semaphores; conditions, whose notify wakes all that wait, whatever the number (so look again at what
  * you wait for), and whose lock, if it is not their own, lies in the same segment; barriers that are given
- * places there, see motet_barrier_init_places; and queues of items, see motet_queue_memory_size in
+ * places there, see motet_barrier_init_places; and queues, see motet_queue_memory_size in
  * <motet/queue.h>.
  *
  * Whoever may write the file can also cut it short, and then using the memory is SIGBUS. So a segment

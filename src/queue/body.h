@@ -131,8 +131,10 @@ _Static_assert(offsetof(struct motet__body, put) % MOTET__APART == 0 &&
 struct motet_queue {
     struct motet__body *body;
     motet_lock *getter; /* the lock of the get end: put.lock in a pile */
-    uintptr_t base; /* what places in a FIFO queue are counted from: the first slot of a ring; 0 */
-    uintptr_t last; /* the last slot of a ring, from there */
+    /* What places in a FIFO queue are counted from: the first slot of a ring; 0. Of a placed pile: its
+     * block. */
+    uintptr_t base;
+    uintptr_t last;   /* the last slot of a ring, from there */
     size_t item_size; /* what a slot holds */
     size_t accepts; /* of what size items are put and got; 0: it carries messages, see message.h */
     uint8_t scope;
@@ -148,7 +150,12 @@ struct motet_queue {
     uint64_t image;        /* which have this motet__os_image */
     char *name;            /* what others know it by, and behind that the file's name; or NULL */
     struct motet__later *later; /* shared: for whoever frees it. In shared memory too */
-    int opener, parent; /* the process that opened it, and the one that started that, or 0 */
+    union {
+        struct { /* shared: the process that opened it, and the one that started that, or 0 */
+            int opener, parent;
+        };
+        size_t longest; /* placed, messages: bytes of the longest */
+    };
 };
 
 /* Makes zeroed memory, but for the lock of the put end, the body of an empty queue. */

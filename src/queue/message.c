@@ -40,9 +40,32 @@ static int new_block(motet_queue *queue, struct motet__message *slot, uint64_t t
     return motet__new_block(queue->scope, size, block_of(slot));
 }
 
+struct motet_bytes motet__message_at(const motet_queue *queue, const void *slot)
+{
+    const char *at = slot; /* as a ring's notes have it, which may be anywhere in the ring */
+    uint64_t size;
+
+    memcpy(&size, at, sizeof size);
+    motet__compiler_barrier(); /* read once: what is looked at below is what is used */
+    return (struct motet_bytes){at + sizeof size, size < queue->longest ? size : queue->longest};
+}
+
+/* Its length has been looked at. */
+static int store_placed(void *slot, const struct motet_bytes *message)
+{
+    uint64_t size = message->size;
+
+    memcpy(slot, &size, sizeof size);
+    if (size)
+        memcpy((char *)slot + sizeof size, message->data, size);
+    return 0;
+}
+
 int motet__message_store(motet_queue *queue, struct motet__message *slot, uint64_t tail,
                          const struct motet_bytes *message)
 {
+    if (queue->placed)
+        return store_placed(slot, message);
     bool stays = slot->capacity <= keep(queue);
 
     /* What was got is its getter's to free; with our number it is of one who was killed putting. */
@@ -70,9 +93,22 @@ static int make_room(struct motet__parcel *parcel)
     return parcel->data ? 0 : ENOMEM;
 }
 
+static int load_placed(const motet_queue *queue, const void *slot, struct motet__parcel *parcel)
+{
+    struct motet_bytes message = motet__message_at(queue, slot);
+
+    parcel->size = message.size;
+    int rc = make_room(parcel);
+    if (rc == 0 && parcel->size)
+        memcpy(parcel->data, message.data, parcel->size);
+    return rc;
+}
+
 int motet__message_load(motet_queue *queue, struct motet__message *slot, uint64_t head,
                         struct motet__parcel *parcel)
 {
+    if (queue->placed)
+        return load_placed(queue, slot, parcel);
     bool hand_over = queue->scope != MOTET__SHARED && !parcel->given && slot->bytes.data;
 
     parcel->size = slot->bytes.size;
@@ -99,6 +135,8 @@ int motet__message_load(motet_queue *queue, struct motet__message *slot, uint64_
 
 void motet__message_taken(motet_queue *queue, struct motet__message *slot)
 {
+    if (queue->placed)
+        return;
     if (queue->order != MOTET_FIFO) {
         motet__message_clear(queue, slot);
     } else if (queue->body->message) {

@@ -12,6 +12,8 @@
  * A ring in shared memory keeps blocks that are not very large in their slots, for the messages to come.
  * Any other block that was got leaves its address behind in the slot, where it means nothing: `number` tells.
  *
+ * In memory of the caller's (placed.h) a slot has room for the longest message, which lies in it.
+ *
  * The calls want the lock of the put end, or that of the get end, as their names say.
  */
 #ifndef MOTET_QUEUE_MESSAGE_H
@@ -24,6 +26,16 @@ struct motet__message {
     uint64_t number;          /* the tail when the block was last put to use */
     size_t capacity;          /* of the block */
 };
+
+/* How large a placed slot is, for messages of up to so many bytes, not more than SIZE_MAX / 4: its size and
+ * the bytes. */
+static inline size_t motet__placed_slot(size_t longest)
+{
+    return (sizeof(uint64_t) + longest + 7) & ~(size_t)7;
+}
+
+/* The message in a placed slot, no longer than it can be. */
+struct motet_bytes motet__message_at(const motet_queue *queue, const void *slot);
 
 /* Where a getter wants it. */
 struct motet__parcel {

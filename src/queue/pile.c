@@ -15,6 +15,10 @@
  * The user's compare is called with the lock held, when the count is committed already: a process
  * that dies in it leaves a heap out of order, which the next one makes anew.
  *
+ * In memory of the caller's (placed.h) there is one block, for all items there may be, and others can write
+ * over it. So no number is believed that lies there: how many slots there are says the handle, and what says
+ * how many are in use, or names a slot, is taken for the last or the first if there is none such.
+ *
  * Replacing: the new block is stored in block[!current], filled, and put to use by a store to
  * `current`; then the old one is freed. Whichever is not current after a death is freed.
  */
@@ -35,13 +39,28 @@ struct motet__block {
 
 static struct motet__block *block_of(const motet_queue *queue)
 {
+    if (queue->placed)
+        return (struct motet__block *)queue->base;
     return queue->body->put.pile.block[queue->body->put.pile.current];
+}
+
+static uint64_t slots_of(const motet_queue *queue, const struct motet__block *block)
+{
+    return queue->placed ? queue->capacity : block->slots;
 }
 
 static uint64_t count(const motet_queue *queue)
 {
-    return motet__load(&queue->body->put.tail, RELAXED) -
-           motet__load(&queue->body->get.head, RELAXED);
+    uint64_t n =
+        motet__load(&queue->body->put.tail, RELAXED) - motet__load(&queue->body->get.head, RELAXED);
+
+    return queue->placed && n > queue->capacity ? queue->capacity : n;
+}
+
+/* Of slots or entries 0 … n, the one that is there. */
+static uint64_t at_most(uint64_t i, uint64_t slots)
+{
+    return i < slots ? i : slots - 1;
 }
 
 static void *item_at(const motet_queue *queue, struct motet__block *block, uint64_t slot)
@@ -56,12 +75,12 @@ static size_t items_size(const motet_queue *queue, uint64_t slots)
 
 static uint64_t *sequence_of(const motet_queue *queue, struct motet__block *block)
 {
-    return (uint64_t *)(void *)(block->items + items_size(queue, block->slots));
+    return (uint64_t *)(void *)(block->items + items_size(queue, slots_of(queue, block)));
 }
 
 static uint32_t *heap_of(const motet_queue *queue, struct motet__block *block)
 {
-    return (uint32_t *)(sequence_of(queue, block) + block->slots);
+    return (uint32_t *)(sequence_of(queue, block) + slots_of(queue, block));
 }
 
 /* Bytes of a block, or 0 when there can be none of so many slots. */
@@ -72,6 +91,21 @@ static size_t block_size(const motet_queue *queue, uint64_t slots)
     if (slots > SIZE_MAX / 4 / (queue->item_size + extra) || (extra && slots > UINT32_MAX))
         return 0;
     return sizeof(struct motet__block) + items_size(queue, slots) + slots * extra;
+}
+
+size_t motet__pile_block_size(const motet_queue *queue)
+{
+    return block_size(queue, queue->capacity);
+}
+
+void motet__pile_lay(motet_queue *queue)
+{
+    struct motet__block *block = block_of(queue);
+
+    for (uint64_t i = 0; queue->order == MOTET_PRIORITY && i < queue->capacity; i++) {
+        sequence_of(queue, block)[i] = 0;
+        heap_of(queue, block)[i] = (uint32_t)i;
+    }
 }
 
 /* Allocates the block that is not in use: 0 or ENOMEM. */
@@ -163,21 +197,46 @@ struct heap {
     motet_compare compare;
     uint32_t *at;
     const uint64_t *sequence;
+    uint64_t slots;
 };
 
 static struct heap heap_in_use(const motet_queue *queue)
 {
     struct motet__block *block = block_of(queue);
 
-    return (struct heap){queue, block, motet__queue_compare(queue), heap_of(queue, block),
-                         sequence_of(queue, block)};
+    return (struct heap){.queue = queue,
+                         .block = block,
+                         .compare = motet__queue_compare(queue),
+                         .at = heap_of(queue, block),
+                         .sequence = sequence_of(queue, block),
+                         .slots = slots_of(queue, block)};
+}
+
+/* What stands there, read once. */
+static inline uint32_t slot_at(const struct heap *heap, uint64_t i)
+{
+    uint32_t slot = motet__load_once(&heap->at[i]);
+
+    return motet__likely(slot < heap->slots) ? slot : 0;
+}
+
+/* What compare sees of an item; a placed message is told by its address. */
+static const void *seen(const struct heap *heap, uint32_t slot, struct motet_bytes *message)
+{
+    const motet_queue *queue = heap->queue;
+    const void *item = item_at(queue, heap->block, slot);
+
+    if (!queue->placed || !queue->bytes)
+        return item;
+    *message = motet__message_at(queue, item);
+    return message;
 }
 
 /* Whether the item of slot a comes out before that of slot b. */
 static bool before(const struct heap *heap, uint32_t a, uint32_t b)
 {
-    int order =
-        heap->compare(item_at(heap->queue, heap->block, a), item_at(heap->queue, heap->block, b));
+    struct motet_bytes message[2];
+    int order = heap->compare(seen(heap, a, &message[0]), seen(heap, b, &message[1]));
 
     return order ? order < 0 : heap->sequence[a] < heap->sequence[b];
 }
@@ -185,10 +244,11 @@ static bool before(const struct heap *heap, uint32_t a, uint32_t b)
 /* Moves the slot at i up, not above `top`, which is i or an ancestor of it. */
 static void sift_up(const struct heap *heap, uint64_t i, uint64_t top)
 {
-    uint32_t slot = heap->at[i];
+    uint32_t slot = slot_at(heap, i);
 
-    for (uint64_t parent; i > top && before(heap, slot, heap->at[parent = (i - 1) / 2]); i = parent)
-        heap->at[i] = heap->at[parent];
+    for (uint64_t parent; i > top && before(heap, slot, slot_at(heap, parent = (i - 1) / 2));
+         i = parent)
+        heap->at[i] = slot_at(heap, parent);
     heap->at[i] = slot;
 }
 
@@ -197,13 +257,13 @@ static void sift_up(const struct heap *heap, uint64_t i, uint64_t top)
  * often as asking at each step whether it is there. */
 static void sift_down(const struct heap *heap, uint64_t top, uint64_t n)
 {
-    uint32_t slot = heap->at[top];
+    uint32_t slot = slot_at(heap, top);
     uint64_t i = top;
 
     for (uint64_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && before(heap, heap->at[child + 1], heap->at[child]))
+        if (child + 1 < n && before(heap, slot_at(heap, child + 1), slot_at(heap, child)))
             child++;
-        heap->at[i] = heap->at[child];
+        heap->at[i] = slot_at(heap, child);
     }
     heap->at[i] = slot;
     sift_up(heap, i, top);
@@ -214,17 +274,19 @@ static void sift_down(const struct heap *heap, uint64_t top, uint64_t n)
 void *motet__pile_free_slot(motet_queue *queue, uint64_t tail)
 {
     uint64_t n = count(queue);
-    uint64_t slots = block_of(queue)->slots;
+    uint64_t slots = slots_of(queue, block_of(queue));
 
-    if (n == slots) {
+    if (n == slots && !queue->placed) {
         slots = slots < queue->capacity / 2 ? 2 * slots : queue->capacity;
         if (resize(queue, slots) != 0)
             return NULL;
     }
     struct motet__block *block = block_of(queue);
+    n = at_most(n, slots_of(queue, block));
     if (queue->order == MOTET_LIFO)
         return item_at(queue, block, n);
-    uint32_t slot = heap_of(queue, block)[n];
+    struct heap heap = heap_in_use(queue);
+    uint32_t slot = slot_at(&heap, n);
     sequence_of(queue, block)[slot] = tail + 1; /* not in use until `tail` is that */
     return item_at(queue, block, slot);
 }
@@ -235,8 +297,9 @@ void *motet__pile_next(motet_queue *queue, uint64_t head)
     struct motet__block *block = block_of(queue);
 
     if (queue->order == MOTET_LIFO)
-        return item_at(queue, block, count(queue) - 1);
-    uint32_t slot = heap_of(queue, block)[0];
+        return item_at(queue, block, at_most(count(queue) - 1, slots_of(queue, block)));
+    struct heap heap = heap_in_use(queue);
+    uint32_t slot = slot_at(&heap, 0);
     pile->taken_at =
         head; /* first, so that it says nothing: the last one says head - 1, and of it */
     motet__compiler_barrier();
@@ -249,20 +312,21 @@ void motet__pile_put_done(motet_queue *queue)
 {
     if (queue->order == MOTET_PRIORITY) {
         struct heap heap = heap_in_use(queue);
-        sift_up(&heap, count(queue) - 1, 0);
+        sift_up(&heap, at_most(count(queue) - 1, heap.slots), 0);
     }
 }
 
 void motet__pile_get_done(motet_queue *queue)
 {
-    uint64_t n = count(queue), slots = block_of(queue)->slots;
+    uint64_t n = count(queue), slots = slots_of(queue, block_of(queue));
 
     if (queue->order == MOTET_PRIORITY) {
         struct heap heap = heap_in_use(queue);
-        uint32_t slot = heap.at[0];
+        uint32_t slot = slot_at(&heap, 0);
+        uint64_t last = at_most(n, slots);
         sequence_of(queue, heap.block)[slot] = 0;
-        heap.at[0] = heap.at[n];
-        heap.at[n] = slot;
+        heap.at[0] = slot_at(&heap, last);
+        heap.at[last] = slot;
         if (n > 1)
             sift_down(&heap, 0, n);
     }
@@ -274,15 +338,16 @@ void motet__pile_get_done(motet_queue *queue)
 static void sort_out(const motet_queue *queue, struct motet__block *block)
 {
     const struct motet__pile *pile = &queue->body->put.pile;
-    uint64_t tail = motet__load(&queue->body->put.tail, RELAXED), n = 0, free = block->slots;
+    uint64_t slots = slots_of(queue, block), n = 0, free = slots;
+    uint64_t tail = motet__load(&queue->body->put.tail, RELAXED);
     bool taken = motet__load(&queue->body->get.head, RELAXED) == pile->taken_at + 1;
     uint64_t *sequence = sequence_of(queue, block);
     uint32_t *heap = heap_of(queue, block);
 
-    for (uint32_t slot = 0; slot < block->slots; slot++) {
+    for (uint32_t slot = 0; slot < slots; slot++) {
         if (sequence[slot] > tail || (taken && sequence[slot] == pile->taken_sequence))
             sequence[slot] = 0;
-        heap[sequence[slot] ? n++ : --free] = slot;
+        heap[motet__load_once(&sequence[slot]) ? n++ : --free] = slot;
     }
 }
 
@@ -300,11 +365,11 @@ void motet__pile_repair(motet_queue *queue)
     struct motet__pile *pile = &queue->body->put.pile;
     struct motet__block *block = block_of(queue);
 
-    if (pile->block[!pile->current])
+    if (!queue->placed && pile->block[!pile->current])
         motet__free_block(queue->scope, (void **)&pile->block[!pile->current]);
     if (queue->order == MOTET_PRIORITY)
         sort_out(queue, block);
-    if (queue->bytes)
+    if (queue->bytes && !queue->placed)
         clear_messages(queue, block);
     if (queue->order == MOTET_LIFO)
         return;

@@ -8,6 +8,11 @@
 int motet__pile_open(motet_queue *queue);
 void motet__pile_close(motet_queue *queue);
 
+/* The block of a placed queue, which has all its slots: its size, 0 when there can be none; and how it
+ * begins, where the memory is. */
+size_t motet__pile_block_size(const motet_queue *queue);
+void motet__pile_lay(motet_queue *queue);
+
 /* Where the next item goes, or NULL when memory is out. */
 void *motet__pile_free_slot(motet_queue *queue, uint64_t tail);
 

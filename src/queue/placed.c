@@ -8,7 +8,8 @@
  * again, and makes the queue, from the beginning if somebody has died over it.
  *
  * Others can write there what they like. So nothing is believed that leads to an address: how large items
- * are and how many slots there are is what our caller says; the memory is only asked whether it agrees.
+ * are, of what kind, and how many slots there are is what our caller says; the memory is only asked whether
+ * it agrees.
  * Of the rest no more is asked than that it can be. What is written over later may lose items, make up
  * some, or have calls time out; but for the links of a lock while it is held (see base/robust.h), it
  * leads nowhere.
@@ -21,57 +22,97 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "queue/fifo.h"
+#include "queue/message.h"
+#include "queue/pile.h"
 #include "sync/lock.h"
 
-#define READY UINT64_C(0x3171746f6d657571) /* changes with what follows it */
+#define READY UINT64_C(0x3271746f6d657571) /* changes with what follows it */
 
 enum { BEGUN = 1, ALIGNMENT = 64, LOOKS = 100 };
 
 struct placed {
     uint64_t state;               /* atomic: see above */
-    uint64_t item_size, capacity; /* constant when READY */
+    uint64_t item_size, capacity; /* constant when READY: of items, or of the longest message, */
+    uint64_t kind;                /* and which of kind_of */
     struct motet__body body;      /* begins a cache line */
     char items[];
 };
 
 /* ---- what is asked for ------------------------------------------------------------------------ */
 
-size_t motet_queue_memory_size(size_t item_size, size_t maxsize)
+static uint64_t kind_of(const motet_queue *queue)
 {
+    return queue->order | (uint64_t)queue->bytes << 8;
+}
+
+/* What the handle says of the layout. False when the bytes cannot be counted. */
+static bool lay_out(const motet_queue_options *options, motet_queue *queue)
+{
+    if (options->item_size > SIZE_MAX / 8 || options->maxsize > SIZE_MAX / 8)
+        return false;
+    queue->bytes = options->bytes;
+    queue->longest = options->bytes ? options->item_size : 0;
+    queue->accepts = options->bytes ? 0 : options->item_size;
+    queue->item_size = options->bytes ? motet__placed_slot(options->item_size) : options->item_size;
+    queue->capacity = queue->first = options->maxsize;
+    queue->scope = MOTET__SHARED;
+    queue->order = (uint8_t)options->order;
+    queue->compare = options->compare;
+    queue->image = motet__os_image();
+    queue->placed = true;
+    return true;
+}
+
+/* 0 when there can be none. */
+static size_t memory_size(const motet_queue_options *options)
+{
+    motet_queue layout = {0};
     size_t bytes;
 
-    if (!item_size || !maxsize)
+    if (!lay_out(options, &layout))
+        return 0;
+    if (layout.order != MOTET_FIFO)
+        bytes = motet__pile_block_size(&layout);
+    else if (__builtin_mul_overflow(layout.item_size, layout.capacity, &bytes))
+        return 0;
+    if (!bytes || bytes > SIZE_MAX / 4)
+        return 0;
+    /* Another may lie right behind it. */
+    return (sizeof(struct placed) + bytes + MOTET__APART - 1) / MOTET__APART * MOTET__APART;
+}
+
+size_t motet_queue_memory_size_with(const motet_queue_options *options)
+{
+    size_t size = 0;
+
+    if (!options || !options->item_size || !options->maxsize || options->order > MOTET_PRIORITY)
         errno = EINVAL;
-    else if (__builtin_mul_overflow(item_size, maxsize, &bytes) || bytes > SIZE_MAX / 4)
+    else if (!(size = memory_size(options)))
         errno = EOVERFLOW;
-    else /* another may lie right behind it */
-        return (sizeof(struct placed) + bytes + MOTET__APART - 1) / MOTET__APART * MOTET__APART;
-    return 0;
+    return size;
 }
 
 static int check_kind(const motet_queue_options *options)
 {
     if (!options->memory)
         return motet__explain(EINVAL, "there is no .memory (a NULL), but a .memory_size");
-    if (options->order != MOTET_FIFO)
-        return motet__explain(ENOTSUP, "a queue in memory of yours is first in, first out: leave "
-                                       ".order out");
-    if (options->bytes)
-        return motet__explain(ENOTSUP, "a queue in memory of yours has items of one size: give an "
-                                       ".item_size in place of .bytes");
     if (options->eof)
         return motet__explain(ENOTSUP, "a queue in memory of yours cannot know who may put: leave "
                                        ".eof out, and shut it down when all is put");
     if (!options->item_size || !options->maxsize)
-        return motet__explain(EINVAL, "a queue in memory of yours needs an .item_size and a "
-                                      ".maxsize");
+        return motet__explain(EINVAL,
+                              "a queue in memory of yours cannot grow: it needs a .maxsize, and an "
+                              ".item_size, with .bytes that of the longest message");
+    if (options->order > MOTET_PRIORITY || (options->order == MOTET_PRIORITY && !options->compare))
+        return motet__explain(EINVAL, "there is no such .order, or no .compare for it, which each "
+                                      "program gives that opens the queue");
     return 0;
 }
 
 static int check_memory(const motet_queue_options *options)
 {
     const char *memory = options->memory;
-    size_t size = motet_queue_memory_size(options->item_size, options->maxsize);
+    size_t size = memory_size(options);
 
     if (!size)
         return motet__explain(EOVERFLOW, "%zu items of %zu bytes are too many to count",
@@ -119,8 +160,14 @@ static void clear(struct placed *placed)
     memset(lock + 1, 0, (size_t)(placed->items - (char *)(lock + 1)));
 }
 
+/* As its opener said. */
+static size_t size_of_one(const motet_queue *queue)
+{
+    return queue->bytes ? queue->longest : queue->item_size;
+}
+
 /* Makes the queue, under the lock of the put end. */
-static int make_locked(struct placed *placed, const motet_queue *queue)
+static int make_locked(struct placed *placed, motet_queue *queue)
 {
     /* Relaxed: changed under this lock. */
     uint64_t state = motet__load(&placed->state, RELAXED);
@@ -133,15 +180,18 @@ static int make_locked(struct placed *placed, const motet_queue *queue)
     /* In this order for whoever comes after our death. */
     motet__store(&placed->state, BEGUN, RELEASE);
     clear(placed);
-    placed->item_size = queue->item_size;
+    placed->item_size = size_of_one(queue);
     placed->capacity = queue->capacity;
+    placed->kind = kind_of(queue);
     motet__queue_begin(&placed->body, queue->capacity);
+    if (queue->order != MOTET_FIFO)
+        motet__pile_lay(queue);
     /* Release: pairs with the acquire in find; the queue is whole. */
     motet__store(&placed->state, READY, RELEASE);
     return 0;
 }
 
-static int make(struct placed *placed, const motet_queue *queue)
+static int make(struct placed *placed, motet_queue *queue)
 {
     motet_lock *lock = &placed->body.put.lock;
     int64_t soon = motet__now() + MOTET__SECOND;
@@ -181,13 +231,15 @@ static bool counts_agree(const struct motet__body *body, uint64_t capacity)
 /* Whether what is there is the queue that is asked for. */
 static int check_found(const struct placed *placed, const motet_queue *queue)
 {
-    uint64_t item_size = placed->item_size, capacity = placed->capacity;
+    uint64_t item_size = placed->item_size, capacity = placed->capacity, kind = placed->kind;
 
-    if (item_size != queue->item_size || capacity != queue->capacity)
+    if (item_size != size_of_one(queue) || capacity != queue->capacity)
         return motet__explain(EINVAL,
                               "the queue in that memory has items of %llu bytes and a "
                               "maxsize of %llu: open it with these",
                               (unsigned long long)item_size, (unsigned long long)capacity);
+    if (kind != kind_of(queue))
+        return motet__explain(EINVAL, "the queue in that memory has another .order, or .bytes");
     /* Relaxed: constant, or no more is asked than whether it can be. */
     uint64_t maxsize = motet__load(&placed->body.maxsize, RELAXED);
     uint32_t shutdown = motet__load(&placed->body.shutdown, RELAXED);
@@ -197,7 +249,7 @@ static int check_found(const struct placed *placed, const motet_queue *queue)
     return 0;
 }
 
-static int find(struct placed *placed, const motet_queue *queue)
+static int find(struct placed *placed, motet_queue *queue)
 {
     /* Acquire: pairs with the release in make_locked. */
     uint64_t state = motet__load(&placed->state, ACQUIRE);
@@ -220,14 +272,15 @@ static motet_queue *new_handle(const motet_queue_options *options)
 
     if (!queue)
         return NULL;
+    lay_out(options, queue);
     queue->body = &placed->body;
-    queue->getter = &placed->body.get.lock;
-    queue->item_size = queue->accepts = options->item_size;
-    queue->capacity = queue->first = options->maxsize;
-    queue->scope = MOTET__SHARED;
-    queue->order = MOTET_FIFO;
-    queue->placed = true;
-    motet__fifo_lay_ring(queue, placed->items);
+    if (queue->order == MOTET_FIFO) {
+        queue->getter = &placed->body.get.lock;
+        motet__fifo_lay_ring(queue, placed->items);
+    } else {
+        queue->getter = &placed->body.put.lock;
+        queue->base = (uintptr_t)placed->items;
+    }
     return queue;
 }
 

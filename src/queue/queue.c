@@ -403,7 +403,7 @@ static void repair_get_end(motet_queue *queue)
     body->get.tail_seen = motet__load(&body->put.tail, ACQUIRE);
     if (queue->order == MOTET_FIFO)
         motet__fifo_repair_get(queue);
-    if (queue->bytes)
+    if (queue->bytes && !queue->placed)
         motet__message_repair_get(queue);
 }
 
@@ -807,6 +807,8 @@ int motet_queue_put_bytes(motet_queue *queue, const void *data, size_t size, dou
     struct motet_bytes message = {data, size};
     int rc = data || size == 0 ? check(queue, &message, 0, timeout, &deadline) : EINVAL;
 
+    if (rc == 0 && queue->placed && size > queue->longest)
+        rc = EMSGSIZE;
     if (rc)
         return rc;
     return put_with(queue, put_message, &(struct move){.message = &message, .n = 1}, deadline);
