@@ -44,14 +44,12 @@ static void copy_entry(struct motet__ring *to, const struct motet__ring *from, i
                  RELAXED);
 }
 
-bool motet__deque_make_room(struct motet__deque *deque, size_t n)
+bool motet__deque_grow(struct motet__deque *deque, size_t n)
 {
     int64_t bottom = motet__load(&deque->bottom, RELAXED); /* as is the ring: the owner's own */
     struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
     int64_t size = ring->mask + 1, needed = bottom + (int64_t)n;
 
-    if (motet__likely(needed - deque->top_seen <= size))
-        return true;
     /* Acquire: pairs with the CAS of who took an entry; it has read the slot before we write it. */
     deque->top_seen = motet__load(&deque->top, ACQUIRE);
     if (needed - deque->top_seen <= size)
@@ -65,35 +63,6 @@ bool motet__deque_make_room(struct motet__deque *deque, size_t n)
         copy_entry(larger, ring, i);
     motet__store(&deque->ring, larger, RELEASE); /* pairs with the acquire in motet__deque_take */
     return true;
-}
-
-void motet__deque_push(struct motet__deque *deque, struct motet_future *const *tasks, size_t n)
-{
-    int64_t bottom = motet__load(&deque->bottom, RELAXED);
-    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
-
-    for (size_t i = 0; i < n; i++) /* relaxed: released by `bottom` */
-        motet__store(&ring->slot[(bottom + (int64_t)i) & ring->mask], tasks[i], RELAXED);
-    /* SEQ_CST: the owner then looks whether somebody sleeps; see desk.h. */
-    motet__swap(&deque->bottom, bottom + (int64_t)n, SEQ_CST);
-}
-
-struct motet_future *motet__deque_pop(struct motet__deque *deque)
-{
-    int64_t newest = motet__load(&deque->bottom, RELAXED) - 1;
-    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
-
-    motet__swap(&deque->bottom, newest, SEQ_CST);
-    int64_t top = motet__load(&deque->top, SEQ_CST);
-    struct motet_future *task = motet__load(&ring->slot[newest & ring->mask], RELAXED);
-    if (motet__likely(top < newest))
-        return task;
-    /* The last, or none. Whoever takes the last moves `top` above it. */
-    if (top > newest || !motet__cas(&deque->top, &top, top + 1, SEQ_CST))
-        task = NULL;
-    /* Relaxed: there is no entry whose slot somebody could read by it. */
-    motet__store(&deque->bottom, newest + 1, RELAXED);
-    return task;
 }
 
 struct motet_future *motet__deque_take(struct motet__deque *deque)

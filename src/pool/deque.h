@@ -45,14 +45,50 @@ int motet__deque_init(struct motet__deque *deque);
 /* When nobody uses it any more, and it is empty. */
 void motet__deque_destroy(struct motet__deque *deque);
 
+/* A larger ring, when there seems to be no room for n more. False: there is no memory. */
+bool motet__deque_grow(struct motet__deque *deque, size_t n);
+
 /* For the owner: makes room for n more entries. False: there is no memory. */
-bool motet__deque_make_room(struct motet__deque *deque, size_t n);
+static inline bool motet__deque_make_room(struct motet__deque *deque, size_t n)
+{
+    int64_t needed =
+        motet__load(&deque->bottom, RELAXED) + (int64_t)n; /* the owner's, as the ring */
+    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
+
+    return motet__likely(needed - deque->top_seen <= ring->mask + 1) || motet__deque_grow(deque, n);
+}
 
 /* For the owner: adds n tasks, the oldest first, for which there is room. */
-void motet__deque_push(struct motet__deque *deque, struct motet_future *const *tasks, size_t n);
+static inline void motet__deque_push(struct motet__deque *deque, struct motet_future *const *tasks,
+                                     size_t n)
+{
+    int64_t bottom = motet__load(&deque->bottom, RELAXED);
+    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
+
+    for (size_t i = 0; i < n; i++) /* relaxed: released by `bottom` */
+        motet__store(&ring->slot[(bottom + (int64_t)i) & ring->mask], tasks[i], RELAXED);
+    /* SEQ_CST: the owner then looks whether somebody sleeps; see desk.h. */
+    motet__swap(&deque->bottom, bottom + (int64_t)n, SEQ_CST);
+}
 
 /* For the owner: takes the newest entry, or NULL when there is none. */
-struct motet_future *motet__deque_pop(struct motet__deque *deque);
+static inline struct motet_future *motet__deque_pop(struct motet__deque *deque)
+{
+    int64_t newest = motet__load(&deque->bottom, RELAXED) - 1;
+    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
+
+    motet__swap(&deque->bottom, newest, SEQ_CST);
+    int64_t top = motet__load(&deque->top, SEQ_CST);
+    struct motet_future *task = motet__load(&ring->slot[newest & ring->mask], RELAXED);
+    if (motet__likely(top < newest))
+        return task;
+    /* The last, or none. Whoever takes the last moves `top` above it. */
+    if (top > newest || !motet__cas(&deque->top, &top, top + 1, SEQ_CST))
+        task = NULL;
+    /* Relaxed: there is no entry whose slot somebody could read by it. */
+    motet__store(&deque->bottom, newest + 1, RELAXED);
+    return task;
+}
 
 /* The oldest entry, or NULL. By anybody. */
 struct motet_future *motet__deque_take(struct motet__deque *deque);

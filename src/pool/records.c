@@ -16,14 +16,13 @@ enum { ALL_ALONE = 0 };
 #endif
 
 enum {
-    LEAST = 64, /* bytes of a record of rank 0: a cache line */
-    STEP = 64,  /* each next rank has one more */
-    RANKS = 6,
+    STEP = MOTET__RECORD_STEP,
+    RANKS = MOTET__RECORD_RANKS,
     SLAB = 1 << 14,   /* what slabs are aligned to; larger ones malloc() would map one by one */
     USED = SLAB - 64, /* of it, for one: malloc() needs the rest, so that they lie side by side */
     HEADER = 128,
-    WORDS = SLAB / LEAST / 64,
-    CACHED = 64,       /* of a rank, by each thread */
+    WORDS = SLAB / STEP / 64,
+    CACHED = MOTET__RECORDS_KEPT,
     MOVED = 32,        /* at once, between a thread and the depot */
     EMPTY_KEPT = 1024, /* slabs: 16 MB */
 };
@@ -43,18 +42,9 @@ static struct {
     uint32_t empty;                /* of these, how many have all free; under lock */
 } depot;
 
-struct store {
-    uint32_t n;
-    char *record[CACHED];
-};
-
-struct motet__records {
-    struct store store[RANKS];
-};
-
 static size_t size_of(uint32_t rank)
 {
-    return LEAST + (size_t)rank * STEP;
+    return ((size_t)rank + 1) * STEP;
 }
 
 /* ---- the depot, under its lock ---------------------------------------------------------------- */
@@ -176,32 +166,24 @@ static struct motet__records *records_of_mine(void)
     return self->records;
 }
 
+/* Fetches some, and takes one of them. */
 static void *take(uint32_t rank)
 {
     struct motet__records *mine = records_of_mine();
-    struct store *store = mine ? &mine->store[rank] : NULL;
+    struct motet__store *store = mine ? &mine->store[rank] : NULL;
     char *fetched[MOVED];
 
     if (!store)
         return NULL;
-    if (motet__unlikely(store->n == 0)) {
-        uint32_t n = fetch(rank, fetched, MOVED);
-        while (n) /* the last, the highest, is to be used last */
-            store->record[store->n++] = fetched[--n];
-        if (store->n == 0)
-            return NULL;
-    }
-    char *record = store->record[--store->n];
-    if (store->n > 1) { /* whoever gave it up may have it in another processor's cache */
-        motet__prefetch_to_write(store->record[store->n - 2]);
-        motet__prefetch_to_write(store->record[store->n - 2] + 64);
-    }
-    return record;
+    uint32_t n = fetch(rank, fetched, MOVED);
+    while (n) /* the last, the highest, is to be used last */
+        store->record[store->n++] = fetched[--n];
+    return store->n ? store->record[--store->n] : NULL;
 }
 
-void *motet__record_new(size_t size, uint8_t *rank)
+void *motet__record_find(size_t size, uint8_t *rank)
 {
-    size_t wanted = size <= LEAST ? 0 : (size - LEAST + STEP - 1) / STEP;
+    size_t wanted = (size - 1) / STEP;
     void *record = NULL;
 
     if (!ALL_ALONE && wanted < RANKS)
@@ -210,7 +192,7 @@ void *motet__record_new(size_t size, uint8_t *rank)
     return record ? record : motet__alloc(size);
 }
 
-void motet__record_free(void *record, uint8_t rank)
+void motet__record_return(void *record, uint8_t rank)
 {
     struct motet__records *mine;
     char *alone = record;
@@ -220,7 +202,7 @@ void motet__record_free(void *record, uint8_t rank)
     } else if (!(mine = records_of_mine())) {
         bring_back(&alone, 1);
     } else {
-        struct store *store = &mine->store[rank];
+        struct motet__store *store = &mine->store[rank];
         if (store->n == CACHED) { /* those that were given up first */
             bring_back(store->record, MOVED);
             for (uint32_t i = MOVED; i < CACHED; i++)

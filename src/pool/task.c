@@ -33,7 +33,7 @@ static bool add_items(size_t *size, size_t count, size_t item_size)
 
 /* The record alone, with that much behind it: what is in a cell is so to be changed that others may look
  * at its two words. */
-static struct motet_future *take_record(struct motet__shelf *shelf, size_t behind)
+static inline struct motet_future *take_record(struct motet__shelf *shelf, size_t behind)
 {
     struct motet_future *future, blank = {.scope = shelf->cells ? MOTET__SHARED : MOTET__PRIVATE};
 
@@ -53,8 +53,9 @@ static struct motet_future *take_record(struct motet__shelf *shelf, size_t behin
 
 /* A record, `behind` bytes behind it and then, or elsewhere, `more` bytes, which *at receives, and the name
  * of its own that it may have. */
-static struct motet_future *new_record(struct motet__shelf *shelf, motet_task task, size_t behind,
-                                       size_t more, char **at, const motet_submit_options *options)
+static inline __attribute__((always_inline)) struct motet_future *new_record(
+    struct motet__shelf *shelf, motet_task task, size_t behind, size_t more, char **at,
+    const motet_submit_options *options)
 {
     size_t name_size = options->name ? strlen(options->name) + 1 : 0, size, all;
 
@@ -76,6 +77,26 @@ static struct motet_future *new_record(struct motet__shelf *shelf, motet_task ta
     return future;
 }
 
+/* An int, or a pointer, is what many tasks get: worth a copy that is one move. */
+static inline void copy(char *to, const void *from, size_t size)
+{
+    if (size == 8)
+        memcpy(to, from, 8);
+    else if (size == 4)
+        memcpy(to, from, 4);
+    else if (size)
+        memcpy(to, from, size);
+}
+
+/* There is room for whole items. */
+static inline void wipe(char *result, size_t size)
+{
+    if (size > MOTET__ITEM_ALIGN)
+        memset(result, 0, size);
+    else if (size)
+        memset(result, 0, MOTET__ITEM_ALIGN);
+}
+
 struct motet_future *motet__task_new(struct motet__shelf *shelf, motet_task task, const void *arg,
                                      size_t arg_size, const motet_submit_options *options)
 {
@@ -93,10 +114,8 @@ struct motet_future *motet__task_new(struct motet__shelf *shelf, motet_task task
     future->arg_size = (uint32_t)arg_size;
     future->result_size = (uint32_t)result_size;
     items = (char *)(future + 1);
-    if (arg_size)
-        memcpy(items, arg, arg_size);
-    if (result_size)
-        memset(items + args_size, 0, result_size);
+    copy(items, arg, arg_size);
+    wipe(items + args_size, result_size);
     return future;
 }
 
