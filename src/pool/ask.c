@@ -24,10 +24,14 @@ void motet__pools_unlock(void)
 
 void motet__worker_ask(struct motet__worker *worker, const struct motet_future *task)
 {
-    /* The task is RUNNING: it was claimed, and is or was what runs. In this order: acquire, pairs with
-     * the release in claim. */
-    if (motet__load(&worker->claiming, ACQUIRE) == task ||
-        motet__load(&worker->running, SEQ_CST) == task)
+    /* The task is RUNNING: it was claimed, and is or was what runs. What is claimed is about to be, or
+     * another has it; then the worker looks itself whether this one was asked. In this order: acquire,
+     * pairs with the release in claim. */
+    const struct motet_future *at = motet__load(&worker->claiming, SEQ_CST);
+
+    if (!at)
+        at = motet__load(&worker->running, SEQ_CST);
+    if (at == task)
         motet__interrupt(worker->self, MOTET__CANCEL_TASK);
 }
 
@@ -41,7 +45,7 @@ static bool is_asked(const struct motet__worker *worker, struct motet_future *ta
 
 void motet__worker_hear(struct motet__worker *worker)
 {
-    /* What is being claimed may be ours and not run yet; if it is not asked, or not ours, go_on_with puts
+    /* What is being claimed may be ours and not run yet; if it is not asked, or not ours, claim puts
      * right what this does for the one beneath it. */
     if (is_asked(worker, motet__load(&worker->claiming, RELAXED)) ||
         is_asked(worker, motet__load(&worker->running, RELAXED)))

@@ -13,7 +13,7 @@ static int ask_running(motet_pool *pool, struct motet_future *task)
     while ((state & MOTET__PHASE) == MOTET__RUNNING_TASK) {
         if (state & MOTET__ASKED)
             return 0;
-        /* SEQ_CST: see go_on_with in worker.c. */
+        /* SEQ_CST: see is_asked in worker.c. */
         if (motet__cas(&task->state, &state, state | MOTET__ASKED, SEQ_CST)) {
             pool->backend->ask(pool, &pool->crew->workers[(state >> MOTET__WORKER_SHIFT) - 1],
                                task);

@@ -28,9 +28,8 @@ static bool change(struct motet_future *task, uint32_t from, uint32_t to, struct
         if (watched)
             motet__watches_lock();
         /* Release: pairs with the acquire of those who find it ended; the results are there. SEQ_CST
-         * for the sake of those who watch, see eventcount.h, and of cells.h. */
-        done = motet__cas(&task->state, &before->state, to | flags,
-                          watched || before->more ? SEQ_CST : ACQ_REL);
+         * for the sake of those who watch, see eventcount.h, of cells.h, and of worker.c. */
+        done = motet__cas(&task->state, &before->state, to | flags, SEQ_CST);
         if (watched) {
             if (done)
                 after->calls = motet__watches_of_ended(task);
@@ -66,7 +65,8 @@ bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t
 
     if (!leave(task, MOTET__QUEUED, phase | number << MOTET__WORKER_SHIFT, &after))
         return false;
-    motet__calls_run(after.calls);
+    if (motet__unlikely(after.calls != NULL))
+        motet__calls_run(after.calls);
     return true;
 }
 
@@ -77,6 +77,10 @@ struct motet__after motet__task_publish(struct motet_future *task)
     /* It did as it was asked, for that reason. */
     if (motet__unlikely(task->error == ECANCELED) && motet__task_limit(task) == MOTET__LATE)
         task->error = ETIMEDOUT;
-    leave(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
+    /* With no flag nobody is to be told. Release: as above. SEQ_CST: see worker.c. */
+    uint32_t state = motet__load(&task->state, RELAXED);
+    if (motet__unlikely(task->scope == MOTET__SHARED || (state & MOTET__FLAGS)) ||
+        motet__unlikely(!motet__cas(&task->state, &state, MOTET__DONE, SEQ_CST)))
+        leave(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
     return after;
 }

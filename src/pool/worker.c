@@ -31,37 +31,36 @@ size_t motet__crew_size(const struct motet__crew *crew)
            (crew->desks ? motet__desks_size(crew->desks) : motet__trays_size(crew));
 }
 
-/* What the worker is at now is `task`. When that lies on top of another, or is one on which another
- * lay, then `outer` is the lower one. */
-static void go_on_with(struct motet__worker *worker, struct motet_future *task,
-                       struct motet_future *outer)
+/* The worker has gone over from a task to another, on top of it or beneath it. Either who asks the lower one to
+ * end sees what we are at, or we see that it was asked: he changes its state and then reads our words, we
+ * have changed these, then the state of the upper one, and now read. All are SEQ_CST, but for our words,
+ * which are released just before that change. */
+static bool is_asked(const struct motet_future *lower)
 {
-    motet__compiler_barrier();
-    if (!outer) {
-        motet__store(&worker->running, task, RELAXED);
-        motet__compiler_barrier();
-        return;
-    }
-    /* Either who asks the lower one to end sees what we are at, or we see that it was asked: each side
-     * writes its word before it reads the other's, all SEQ_CST. */
-    motet__store(&worker->running, task, SEQ_CST);
-    if (motet__unlikely(motet__load(&outer->state, SEQ_CST) & MOTET__ASKED))
-        motet__worker_asked(worker);
+    return lower && motet__unlikely(motet__load(&lower->state, SEQ_CST) & MOTET__ASKED);
 }
 
 /* Takes the task out of the state QUEUED, as its runner. */
 static bool claim(struct motet__worker *worker, struct motet_future *task)
 {
-    motet__store(&worker->claiming, task, RELAXED);
-    motet__compiler_barrier(); /* one who buries us looks after our death: program order is enough */
+    struct motet_future *outer = worker->running;
+
+    /* One who buries us looks after our death: program order is enough for that. */
+    motet__store(&worker->claiming, task, RELEASE);
+    motet__compiler_barrier();
     bool mine = !motet__crew_cleared(worker->crew) &&
-                motet__task_leave_queue(task, MOTET__RUNNING_TASK, worker->number);
-    if (mine) {
-        task->outer = worker->running;
-        go_on_with(worker, task, task->outer);
+                motet__task_begin(task, worker->number);
+    if (motet__likely(mine)) {
+        task->outer = outer;
+        motet__compiler_barrier();
+        motet__store(&worker->running, task, RELAXED);
+        /* Release: who sees that nothing is claimed sees what is running. */
+        motet__store(&worker->claiming, NULL, RELEASE);
+    } else {
+        motet__store(&worker->claiming, NULL, SEQ_CST); /* there was no change: see above */
     }
-    /* Release: who sees that nothing is claimed sees what is running. */
-    motet__store(&worker->claiming, NULL, RELEASE);
+    if (is_asked(outer))
+        motet__worker_asked(worker);
     return mine;
 }
 
@@ -73,33 +72,33 @@ static void note_error(struct motet_future *task, uint32_t item, int error)
     task->error = error;
 }
 
-/* What the loop reads is in variables: the compiler must think that the task changes the record. */
+/* What the loop reads is in variables: the compiler must think that the task changes the record. Where there
+ * are no arguments, or no results, the address is NULL for all. */
 static void run_lot(struct motet_future *task)
 {
     motet_task run = task->task;
-    struct motet__crew *crew = task->crew;
+    const struct motet__crew *crew = task->crew;
     struct motet__lot *lot = motet__task_lot(task);
-    const char *arg = lot->args;
-    char *result = lot->results;
-    size_t arg_size = lot->arg_size, result_size = lot->result_size;
+    uintptr_t arg = (uintptr_t)lot->args, result = (uintptr_t)lot->results;
+    size_t arg_step = arg ? lot->arg_size : 0, result_step = result ? lot->result_size : 0;
 
-    for (uint32_t i = 0, n = lot->count; i < n; i++) {
+    for (uint32_t i = 0, n = lot->count; i < n; i++, arg += arg_step, result += result_step) {
         /* Relaxed: read by others only after this process is dead or the task is done. */
         motet__store(&lot->progress, i, RELAXED);
-        /* Relaxed: it orders nothing, and comes too late for an item that is begun. Of the rest of a map
-         * that nobody waits for, or whose pool is terminated, nothing is begun. */
-        if (i && (motet__load(&lot->stop, RELAXED) || motet__crew_terminated(crew))) {
-            note_error(task, i, ECANCELED);
-            return;
-        }
-        int error = run(arg, result);
+        int error = run((const void *)arg, (void *)result);
         if (motet__unlikely(error)) {
             note_error(task, i, error);
             if (lot->one_error)
                 return;
         }
-        arg = arg ? arg + arg_size : NULL;
-        result = result ? result + result_size : NULL;
+        /* Relaxed: it orders nothing, and comes too late for an item that is begun. Of the rest of a map
+         * that nobody waits for, or whose pool is terminated, nothing is begun. */
+        if (motet__unlikely(motet__load(&lot->stop, RELAXED) || motet__crew_terminated(crew)) &&
+            i + 1 < n) {
+            motet__store(&lot->progress, i + 1, RELAXED);
+            note_error(task, i + 1, ECANCELED);
+            return;
+        }
     }
 }
 
@@ -135,11 +134,14 @@ static void run_claimed(struct motet__worker *worker, struct motet_future *task)
         run_limited(worker, task);
     else
         run(task);
-    struct motet__after after = motet__task_publish(task); /* the last that we see of it */
-    go_on_with(worker, outer, outer);
-    if (motet__unlikely(after.asked))
+    /* Back to the one beneath it first: its end is the last that we see of it. */
+    motet__compiler_barrier();
+    motet__store(&worker->running, outer, RELEASE);
+    struct motet__after after = motet__task_publish(task);
+    if (motet__unlikely(after.asked) || is_asked(outer))
         motet__worker_asked(worker);
-    motet__calls_run(after.calls);
+    if (motet__unlikely(after.calls != NULL))
+        motet__calls_run(after.calls);
 }
 
 void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
