@@ -1,6 +1,7 @@
 #include "pool/desk.h"
 
 #include "base/memory.h"
+#include "queue/queue.h"
 #include "wait/note.h"
 #include "wait/spin.h"
 
@@ -125,7 +126,8 @@ int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
         int rc = motet_queue_put(crew->queue, &task, MOTET_FOREVER);
         if (rc)
             return rc;
-        searching = motet__add(&desks->searching, 0, SEQ_CST);
+        /* Relaxed: the release of the queue's lock comes before it, and counts: see desk.h. */
+        searching = motet__load(&desks->searching, RELAXED);
     }
     if (searching == 0)
         motet__ec_notify(&desks->idle, 1, MOTET__PRIVATE);
@@ -134,7 +136,6 @@ int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
 
 void motet__desks_wake(struct motet__desks *desks)
 {
-    motet__add(&desks->searching, 0, SEQ_CST); /* as after a put */
     motet__ec_notify(&desks->idle, UINT32_MAX, MOTET__PRIVATE);
 }
 
@@ -278,13 +279,17 @@ struct motet_future *motet__desk_next(struct motet__worker *worker)
         if (counted) {
             motet__add(&desks->searching, 1, SEQ_CST);
             if ((task = search(worker))) {
-                if (motet__sub(&desks->searching, 1, SEQ_CST) == 1)
+                if (motet__sub(&desks->searching, 1, SEQ_CST) == 1) {
+                    motet__queue_touch(crew->queue);
                     pass_on(crew);
+                }
                 return task;
             }
         }
         uint32_t key = motet__ec_prepare(&desks->idle);
-        motet__sub(&desks->searching, counted, SEQ_CST);  /* even if that is 0: see desk.h */
+        if (counted)
+            motet__sub(&desks->searching, 1, SEQ_CST);
+        motet__queue_touch(crew->queue);
         bool over = motet_queue_is_shutdown(crew->queue); /* before the look: then all are in */
         if ((task = look(worker)))
             pass_on(crew);

@@ -14,14 +14,15 @@
  *
  *     who brings a task                         who goes to sleep
  *         the task is in its place                  `sleepers` + 1          (motet__ec_prepare)
- *         `searching` is read                       `searching` - 1, or - 0
+ *         `searching` is read                       `searching` - 1
  *         0: `sleepers` is read, one is woken       looks at every place
  *
  * For a desk all of these are SEQ_CST: if the sleeper does not see the task, then it looked before the
  * task was there, and had changed both words before; so its bringer sees it in `sleepers`, if `searching`
  * is 0. If that is not 0, somebody else searches, and the same holds for that one. The queue's own
- * words are weaker. Therefore `searching` is there not only read but changed, to what it is: of two
- * changes of one word the second sees all that the first one's maker did before.
+ * words are weaker, but for its lock, which the bringer has released before he reads: therefore who goes to
+ * sleep touches it before it looks (sync/lock.h), and so does one who has found something, before it looks
+ * whether there is more.
  *
  * `marked` has a bit for each desk on which something may lie. Its worker sets it before it lays something
  * there, and takes it off before it sleeps, when nothing lies there. So workers by the thousand

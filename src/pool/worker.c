@@ -48,8 +48,7 @@ static bool claim(struct motet__worker *worker, struct motet_future *task)
     /* One who buries us looks after our death: program order is enough for that. */
     motet__store(&worker->claiming, task, RELEASE);
     motet__compiler_barrier();
-    bool mine = !motet__crew_cleared(worker->crew) &&
-                motet__task_begin(task, worker->number);
+    bool mine = !motet__crew_cleared(worker->crew) && motet__task_begin(task, worker->number);
     if (motet__likely(mine)) {
         task->outer = outer;
         motet__compiler_barrier();

@@ -935,6 +935,11 @@ int motet_queue_shutdown(motet_queue *queue, bool immediate)
     return motet__queue_shutdown(queue, immediate, queue->placed ? MOTET__AT_ONCE : MOTET__NEVER);
 }
 
+void motet__queue_touch(motet_queue *queue)
+{
+    motet__lock_touch(&queue->body->put.lock);
+}
+
 bool motet_queue_is_shutdown(const motet_queue *queue)
 {
     return queue && motet__load(&queue->body->shutdown, ACQUIRE) != MOTET__OPEN;

@@ -11,6 +11,10 @@
  * between, and is stopped; ask again. */
 bool motet__queue_settle(motet_queue *queue, const void *item);
 
+/* Touches the lock of the put end (see sync/lock.h): who has then looked at the queue has seen all items of
+ * those puts that did not see, once they returned, what the caller did before. */
+void motet__queue_touch(motet_queue *queue);
+
 /* motet_queue_shutdown, by one who does not wait for ever for a process that is stopped in the middle of a
  * put. */
 int motet__queue_shutdown(motet_queue *queue, bool immediate, int64_t deadline);
