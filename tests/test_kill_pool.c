@@ -281,6 +281,69 @@ static void sweep_member(const char *name, struct owner owner, size_t lost, long
     sweep_report_kill(name, "member", &k, points);
 }
 
+/* Its tasks, which wait in the queue as it is ended, are done or refused; and its workers end. */
+static void sweep_end(const char *name, struct owner owner, bool graceful, long usual)
+{
+    enum { QUEUED = 6 };
+    long step = sweep_stride(usual), points = 0;
+    bool whole = false;
+
+    sweep_without_tsan();
+    for (long n = sweep_first(step); !whole; n += step) {
+        struct kill k = {.run = uses_it, .arg = &owner, .at = acts, .steps = n};
+        struct gate *gate = PROCESSES.alloc(sizeof *gate);
+        size_t blocks = sweep_blocks();
+        motet_future *f[QUEUED];
+        pool = open_pool(&PROCESSES, 1);
+        motet_future *busy = motet_pool_submit(pool, pass_gate, &gate, 0);
+        WAIT_UNTIL(begun(gate));
+        for (int i = 0; i < QUEUED; i++)
+            CHECK((f[i] = motet_pool_submit(pool, square, &i, sizeof(long))));
+        whole = kill_at(&k);
+        open_gate(gate);
+        /* It was killed before it had said so, and the pool is open still; or it goes on as if it were not. */
+        if (graceful)
+            motet_pool_close(pool);
+        for (int i = 0; i < QUEUED; i++) {
+            int rc = motet_future_result(f[i], (long *)NULL, harness_patience() / 2);
+            if (rc && (graceful || rc != ECANCELED))
+                FAIL("killed %s: task %d ends with %d", kill_where(&k), i, rc);
+            motet_future_free(f[i]);
+        }
+        motet_future_free(busy);
+        motet_pool_close(pool);
+        int rc = motet_pool_join(pool, harness_patience() / 2);
+        if (rc)
+            FAIL("killed %s: the pool does not end: %d", kill_where(&k), rc);
+        motet_pool_free(pool);
+        if (sweep_blocks() > blocks)
+            FAIL("killed %s, %zu blocks are left", kill_where(&k), sweep_blocks() - blocks);
+        PROCESSES.free(gate);
+        points += !whole;
+    }
+    sweep_report(name, "member", points ? step * points : 0, points);
+}
+
+static void only_closes(void)
+{
+    motet_pool_close(pool);
+}
+
+static void only_terminates(void)
+{
+    motet_pool_terminate(pool);
+}
+
+TEST(close_by_a_child, .limit = 600)
+{
+    sweep_end("pool close, by a child", (struct owner){only_closes, true}, true, 97);
+}
+
+TEST(terminate_by_a_child, .limit = 600)
+{
+    sweep_end("pool terminate, by a child", (struct owner){only_terminates, true}, false, 97);
+}
+
 TEST(submit_by_a_child, .limit = 600)
 {
     sweep_member("pool submit, by a child", (struct owner){submits_one, true}, 1, 307);

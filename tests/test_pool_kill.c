@@ -42,6 +42,71 @@ TEST(buried_while_another_holds_the_queue)
     motet_shared_free(gate);
 }
 
+/* A child of the pool's opener that is stopped, for as long as it likes, with an end of the queue. */
+static int stop_with(void *arg)
+{
+    motet_lock *lock = *(motet_lock **)arg;
+
+    CHECK_INT(motet_lock_acquire(lock, harness_patience()), 0);
+    raise(SIGSTOP);
+    CHECK_INT(motet_lock_release(lock), 0);
+    return 0;
+}
+
+static bool is_stopped(int pid)
+{
+    char path[64], state = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (file) {
+        if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+            state = 0;
+        fclose(file);
+    }
+    return state == 'T';
+}
+
+/* Nobody can submit then; yet a death is seen, and the pool can be ended. */
+static void stopped_with(bool put_end)
+{
+    struct gate *gate = motet_shared_alloc(sizeof *gate);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0), *g[20];
+
+    WAIT_UNTIL(begun(gate));
+    motet_queue *queue = pool->crew->queue;
+    motet_lock *lock = put_end ? &queue->body->put.lock : queue->getter;
+    for (int i = 0; i < 20; i++)
+        CHECK((g[i] = motet_pool_submit(pool, square, &i, sizeof(long))));
+    struct worker *w = START(&PROCESSES, stop_with, &lock);
+    WAIT_UNTIL(is_stopped(worker_pid(w)));
+    kill(gate->pid, SIGKILL);
+    CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+    CHECK_INT(motet_pool_terminate(pool), 0);
+    for (int i = 0; i < 20; i++) {
+        int rc = motet_future_result(g[i], (long *)NULL, harness_patience());
+        CHECK(rc == 0 || rc == ECANCELED);
+        motet_future_free(g[i]);
+    }
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    kill(worker_pid(w), SIGCONT);
+    CHECK_INT(worker_join(w), 0);
+    motet_future_free(f);
+    motet_pool_free(pool);
+    motet_shared_free(gate);
+}
+
+TEST(a_stopped_process_has_the_put_end)
+{
+    stopped_with(true);
+}
+
+TEST(a_stopped_process_has_the_get_end)
+{
+    stopped_with(false);
+}
+
 TEST(killed_in_a_task)
 {
     struct gate *gate = motet_shared_alloc(2 * sizeof *gate), *other = gate + 1;
