@@ -285,12 +285,12 @@ static void sweep_member(const char *name, struct owner owner, size_t lost, long
 static void sweep_end(const char *name, struct owner owner, bool graceful, long usual)
 {
     enum { QUEUED = 6 };
-    long step = sweep_stride(usual), points = 0;
-    bool whole = false;
+    struct kill k = {.run = uses_it, .arg = &owner, .at = acts};
+    long points = 0;
 
     sweep_without_tsan();
-    for (long n = sweep_first(step); !whole; n += step) {
-        struct kill k = {.run = uses_it, .arg = &owner, .at = acts, .steps = n};
+    sweep_begin(&k, usual);
+    do {
         struct gate *gate = PROCESSES.alloc(sizeof *gate);
         size_t blocks = sweep_blocks();
         motet_future *f[QUEUED];
@@ -299,7 +299,7 @@ static void sweep_end(const char *name, struct owner owner, bool graceful, long 
         WAIT_UNTIL(begun(gate));
         for (int i = 0; i < QUEUED; i++)
             CHECK((f[i] = motet_pool_submit(pool, square, &i, sizeof(long))));
-        whole = kill_at(&k);
+        points += !kill_at(&k);
         open_gate(gate);
         /* It was killed before it had said so, and the pool is open still; or it goes on as if it were not. */
         if (graceful)
@@ -319,9 +319,8 @@ static void sweep_end(const char *name, struct owner owner, bool graceful, long 
         if (sweep_blocks() > blocks)
             FAIL("killed %s, %zu blocks are left", kill_where(&k), sweep_blocks() - blocks);
         PROCESSES.free(gate);
-        points += !whole;
-    }
-    sweep_report(name, "member", points ? step * points : 0, points);
+    } while (sweep_next(&k, usual));
+    sweep_report_kill(name, "member", &k, points);
 }
 
 static void only_closes(void)

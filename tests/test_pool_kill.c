@@ -225,6 +225,36 @@ static int die(const void *arg, void *result)
     return 0;
 }
 
+/* A place to be found: it has a name outside of this file. */
+__attribute__((noinline)) int crash_here(const void *arg, void *result);
+__attribute__((noinline)) int crash_here(const void *arg, void *result)
+{
+    (void)result;
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    if (*(const int *)arg)
+        return crash_here(arg, &(char[4096]){0}) + 1; /* until the stack is at its end */
+    volatile uintptr_t nowhere = 8;
+    return *(volatile int *)nowhere;
+}
+
+TEST(where_it_crashed)
+{
+    if (HARNESS_ASAN)
+        SKIP("the sanitizer has handlers of its own");
+    motet_pool *pool = open_pool(&PROCESSES, 1);
+
+    for (int deep = 0; deep < 2; deep++) {
+        motet_future *f = motet_pool_submit(pool, crash_here, &deep, 0);
+        CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+        CHECK_CONTAINS(motet_future_error(f), "task crash_here: worker ");
+        CHECK_CONTAINS(motet_future_error(f), "killed by SIGSEGV at ");
+        CHECK_CONTAINS(motet_future_error(f), "test_pool_kill");
+        motet_future_free(f);
+        check_pool(pool);
+    }
+    close_pool(pool);
+}
+
 TEST(a_task_that_ends_its_process)
 {
     static const char *const texts[] = {"exited with status 3", "exited with status 0",
@@ -414,7 +444,8 @@ TEST(killed_until_it_breaks, .limit = 120)
     check_pool(pool);
     struct worker *w = START(&THREADS, kill_all_workers, &pool);
     CHECK_INT(worker_join(w), 0);
-    CHECK_CONTAINS(motet_pool_error(pool), "die before they have a task");
+    CHECK_CONTAINS(motet_pool_error(pool), "die before they have a task, the last, ");
+    CHECK_CONTAINS(motet_pool_error(pool), "killed by SIGKILL");
     CHECK(motet_pool_submit(pool, square, &(int){1}, sizeof(long)) == NULL);
     CHECK_INT(errno, ECHILD);
     CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
@@ -432,7 +463,8 @@ TEST(killed_in_its_initializer)
         CHECK_INT(motet_future_result(f, (long *)NULL, harness_patience()), ECHILD);
     motet_future_free(f);
     WAIT_UNTIL(motet_pool_error(pool));
-    CHECK_CONTAINS(motet_pool_error(pool), "in its initializer, with exit code -9");
+    CHECK_CONTAINS(motet_pool_error(pool), "is broken: in its initializer, worker ");
+    CHECK_CONTAINS(motet_pool_error(pool), "killed by SIGKILL");
     motet_pool_free(pool);
 }
 

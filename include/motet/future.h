@@ -9,7 +9,8 @@
  *     motet_future_free(f);
  *
  * A future belongs to the caller of submit, who frees it, before or after the task has ended, before
- * or after the pool is freed.
+ * or after the pool is freed. One that a child of the pool's opener has submitted ends with the pool; what a
+ * worker process has submitted and not freed is given up when it ends, whoever else has its address.
  */
 #ifndef MOTET_FUTURE_H
 #define MOTET_FUTURE_H
@@ -110,7 +111,8 @@ MOTET_API int motet_wait(motet_future *const futures[], size_t n, motet_wait_unt
  * motet_wait, or EINVAL. Python: concurrent.futures.as_completed. */
 MOTET_API motet_iterator *motet_as_completed(motet_future *const futures[], size_t n);
 
-/* Why it failed, in a sentence without a full stop: who, how and which task. "the task has
+/* Why it failed, in a sentence without a full stop: who, how and which task; of a worker process that crashed
+ * also where, as far as that is known: "task parse: worker 4242 killed by SIGSEGV at field+0x1f in reader". "the task has
  * not ended" when that is so, as after ETIMEDOUT; NULL when it has succeeded. The same text in all
  * processes that have the future, valid until it is freed. Python: Future.exception. */
 MOTET_API const char *motet_future_error(motet_future *future);

@@ -22,7 +22,8 @@
  *
  * A worker process that dies in the middle of a task fails that task alone: its future says ECHILD
  * and how the worker died; a new worker takes the place of the old one, and everything else
- * completes. Worker processes ignore SIGINT, so that the parent decides what Ctrl-C means, and end
+ * completes. Workers take several tasks at once; those that a dead one had not begun others do.
+ * Worker processes ignore SIGINT, so that the parent decides what Ctrl-C means, and end
  * when the parent ends, however it ends.
  *
  * A pool breaks when an initializer returns something else than 0, or its worker dies in it, and when

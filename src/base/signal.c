@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 int motet__os_on_signal(int signum, void (*handler)(int))
@@ -16,6 +17,43 @@ int motet__os_on_signal(int signum, void (*handler)(int))
     action.sa_flags = SA_ONSTACK;
     sigemptyset(&action.sa_mask);
     return sigaction(signum, &action, NULL) == 0 ? 0 : errno;
+}
+
+static void (*tell_crash)(uintptr_t place); /* constant before the first */
+
+/* The signal is at its default again: the instruction, done once more, ends the process. */
+static void crash(int signum, siginfo_t *info, void *context)
+{
+    const ucontext_t *at = context;
+
+    (void)signum, (void)info;
+#if defined(__x86_64__)
+    tell_crash((uintptr_t)at->uc_mcontext.gregs[REG_RIP]);
+#elif defined(__aarch64__)
+    tell_crash((uintptr_t)at->uc_mcontext.pc);
+#else
+    (void)at;
+#endif
+}
+
+void motet__os_on_crash(void (*tell)(uintptr_t place))
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    static char stack[1 << 15];
+    struct sigaction action, old;
+
+    /* Its own stack, for one that has run over the end of the other. */
+    if (sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL) != 0)
+        return;
+    tell_crash = tell;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = crash;
+    action.sa_flags = SA_ONSTACK | SA_SIGINFO | SA_RESETHAND | SA_NODEFER;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL &&
+            !(old.sa_flags & SA_SIGINFO))
+            sigaction(signals[i], &action, NULL);
 }
 
 bool motet__os_pass_signal(uint32_t tid, int signum)

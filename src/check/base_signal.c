@@ -16,6 +16,11 @@ int motet__os_on_signal(int signum, void (*handler)(int))
     return sigaction(signum, &action, NULL) == 0 ? 0 : errno;
 }
 
+void motet__os_on_crash(void (*tell)(uintptr_t place))
+{
+    (void)tell; /* as above */
+}
+
 bool motet__os_pass_signal(uint32_t tid, int signum)
 {
     (void)tid, (void)signum; /* no worker of a model is a process */

@@ -1,10 +1,35 @@
+#define _GNU_SOURCE
 #include "pool/bury.h"
 
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/symbol.h"
+#include "motet/process.h"
 #include "pool/ask.h"
 #include "pool/cells.h"
 #include "pool/state.h"
 #include "pool/trace.h"
 #include "pool/tray.h"
+
+void motet__describe_death(int exitcode, uintptr_t place, char *text, size_t size)
+{
+    const char *name;
+    char symbol[100] = "";
+
+    if (place)
+        motet__symbol((const void *)place, symbol, sizeof symbol);
+    const char *at = symbol[0] ? " at " : "";
+    if (exitcode == MOTET_EXITCODE_LOST)
+        snprintf(text, size, "ended, and somebody else took its exit code");
+    else if (exitcode >= 0)
+        snprintf(text, size, "exited with status %d", exitcode);
+    else if ((name = sigabbrev_np(-exitcode)))
+        snprintf(text, size, "killed by SIG%s%s%s", name, at, symbol);
+    else
+        snprintf(text, size, "killed by signal %d", -exitcode);
+}
 
 /* The task fails, if the dead worker was at it. */
 static bool fail(struct motet__worker *worker, struct motet_future *task, int pid, int exitcode)
@@ -21,6 +46,10 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
         if (task->is_lot)
             motet__task_lot(task)->failed = motet__task_lot(task)->progress;
     }
+    uintptr_t place = motet__load(&worker->crashed_at, RELAXED);
+    struct motet__extra *extra = motet__unlikely(place) ? motet__task_extra(task) : NULL;
+    if (extra)
+        extra->crashed_at = place;
     task->died = true;
     task->dead.pid = pid; /* `outer` no more: the caller has read that */
     task->dead.exitcode = exitcode;
@@ -83,6 +112,7 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode)
     motet__tray_look_again(worker);
     worker->claiming = NULL;
     worker->running = NULL;
+    worker->crashed_at = 0;
     worker->self = NULL;
     worker->ready = worker->begun = 0;
     return burial.busy;

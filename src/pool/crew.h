@@ -32,6 +32,8 @@ struct motet__worker {
     struct motet_future *popped;
     struct motet_future *claiming;
     struct motet_future *running; /* atomic */
+    uintptr_t
+        crashed_at; /* atomic: of a process: the instruction by which it is about to end; or 0 */
     struct motet__self *self; /* of its thread, in whatever process that is; NULL: not at work */
     uint32_t ready;           /* atomic: 1 when its initializer is done */
     uint32_t begun;           /* atomic: tasks that it was given, since it began */

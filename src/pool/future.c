@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "motet/process.h"
 #include "pool/await.h"
+#include "pool/bury.h"
 #include "pool/cells.h"
 
 int motet_future_wait(motet_future *future, double timeout)
@@ -113,31 +114,18 @@ bool motet_future_cancelled(const motet_future *future)
     return motet_future_done(future) && motet__task_outcome(future) == ECANCELED;
 }
 
-/* "killed by SIGKILL" or "exited with status 3". */
-static void describe_death(int exitcode, char *text, size_t size)
-{
-    const char *name;
-
-    if (exitcode == MOTET_EXITCODE_LOST)
-        snprintf(text, size, "ended, and somebody else took its exit code");
-    else if (exitcode >= 0)
-        snprintf(text, size, "exited with status %d", exitcode);
-    else if ((name = sigabbrev_np(-exitcode)))
-        snprintf(text, size, "killed by SIG%s", name);
-    else
-        snprintf(text, size, "killed by signal %d", -exitcode);
-}
-
 static void describe(const motet_future *future, int error, char *text, size_t size)
 {
     const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
     bool late = error == ETIMEDOUT && motet__task_limit(future) == MOTET__LATE;
-    char death[80];
+    struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
+    char death[150];
 
     if (future->died && future->dead.pid == 0) {
         snprintf(text, size, "task %.150s: it ended its thread", future->name);
     } else if (future->died) {
-        describe_death(future->dead.exitcode, death, sizeof death);
+        motet__describe_death(future->dead.exitcode, extra ? extra->crashed_at : 0, death,
+                              sizeof death);
         snprintf(text, size, "task %.150s: %sworker %d %s", future->name,
                  late ? "it took too long: " : "", future->dead.pid, death);
     } else if (late) {
@@ -158,7 +146,7 @@ static void describe(const motet_future *future, int error, char *text, size_t s
 
 const char *motet_future_error(motet_future *future)
 {
-    char text[300];
+    char text[400];
 
     if (!future)
         return NULL;

@@ -36,7 +36,7 @@ struct motet_pool {
     motet_target initializer;  /* constant, as the next */
     void *initializer_arg;     /* the pool's own, if `initializer_copied` */
     bool initializer_copied;
-    char why[200];  /* it is broken; written before crew->broken */
+    char why[350];  /* it is broken; written before crew->broken */
     uint32_t forks; /* of the process that opened it: in others the pool cannot be ended */
     uint32_t left;  /* atomic: see motet__pool_workers_left; slept on */
     uint32_t

@@ -79,6 +79,11 @@ static void arrive(int signum)
     errno = saved;
 }
 
+static void note_crash(uintptr_t place)
+{
+    motet__store(&own->crashed_at, place, RELAXED); /* read after our death */
+}
+
 static int live(void *arg)
 {
     struct start *start = arg;
@@ -87,6 +92,7 @@ static int live(void *arg)
     motet__os_default(SIGTERM);
     own = &start->pool->crew->workers[start->seat];
     motet__os_on_signal(ASKED, arrive);
+    motet__os_on_crash(note_crash);
     int rc = motet__pool_initialize(start->pool, own);
     if (rc == 0)
         motet__worker_live(own);
@@ -114,21 +120,21 @@ static void wait_longer(struct seat *seat)
 
 /* A worker has died before it had a task. If that is because of the initializer, or happens again and
  * again, no other will do better. */
-static void despair(struct staff *staff, bool ready, int exitcode)
+static void despair(struct staff *staff, bool ready, int pid, const char *death)
 {
     motet_pool *pool = staff->pool;
     int error = motet__load(&pool->crew->broken, ACQUIRE);
-    char why[100];
+    char why[250];
 
     if (motet__load(&pool->crew->phase, RELAXED) == MOTET__CREW_TERMINATED)
         return;
     if (error)
         snprintf(why, sizeof why, "its initializer failed: error %d", error);
     else if (!ready && pool->initializer)
-        snprintf(why, sizeof why, "a worker ended in its initializer, with exit code %d", exitcode);
+        snprintf(why, sizeof why, "in its initializer, worker %d %s", pid, death);
     else if (++staff->fruitless > FRUITLESS_MOST + 2 * pool->crew->count)
-        snprintf(why, sizeof why, "its workers die before they have a task, with exit code %d",
-                 exitcode);
+        snprintf(why, sizeof why, "its workers die before they have a task, the last, %d, %s", pid,
+                 death);
     else
         return;
     motet__pool_break(pool, error ? error : ECHILD, why);
@@ -145,7 +151,10 @@ static void look_at(struct staff *staff, uint32_t i)
     struct motet__worker *worker = &staff->pool->crew->workers[i];
     bool ready = motet__load(&worker->ready, RELAXED);
     bool begun = motet__load(&worker->begun, RELAXED) != 0;
-    bool busy = motet__worker_bury(worker, motet_process_pid(seat->process), exitcode);
+    int pid = motet_process_pid(seat->process);
+    char death[150];
+    motet__describe_death(exitcode, motet__load(&worker->crashed_at, RELAXED), death, sizeof death);
+    bool busy = motet__worker_bury(worker, pid, exitcode);
     motet_process_free(seat->process);
     seat->process = NULL;
     seat->fill_at = 0;
@@ -154,7 +163,7 @@ static void look_at(struct staff *staff, uint32_t i)
         seat->patience = PATIENCE;
     } else {
         wait_longer(seat);
-        despair(staff, ready, exitcode);
+        despair(staff, ready, pid, death);
     }
 }
 
