@@ -159,7 +159,8 @@ static int puts_for_ever(void *arg)
     struct passed *p = *(struct passed **)arg;
     motet_queue *q = queue_in(motet_shared_memory_open(p->name));
 
-    for (long i = 0; q; i++) {
+    CHECK(q);
+    for (long i = 0;; i++) {
         CHECK_INT(motet_queue_put(q, &i, MOTET_FOREVER), 0);
         __atomic_store_n(&p->put, i + 1, __ATOMIC_SEQ_CST);
     }
@@ -171,7 +172,8 @@ static int gets_for_ever(void *arg)
     struct passed *p = *(struct passed **)arg;
     motet_queue *q = queue_in(motet_shared_memory_open(p->name));
 
-    for (long i = 0, item; q; i++) {
+    CHECK(q);
+    for (long i = 0, item;; i++) {
         CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), 0);
         CHECK_INT(item, i);
         __atomic_store_n(&p->got, i + 1, __ATOMIC_SEQ_CST);
