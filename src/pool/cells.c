@@ -254,6 +254,12 @@ void motet__cells_each(struct motet__cells *cells, void (*fn)(struct motet_futur
                 fn(&cell_at(slab, k)->task, arg);
 }
 
+void motet__cells_see(struct motet__cells *cells)
+{
+    for (uint32_t i = 0; slab_at(cells, i); i++)
+        ;
+}
+
 int motet__cells_new(struct motet__cells **cells)
 {
     *cells = motet_shared_alloc(sizeof **cells);
