@@ -65,9 +65,11 @@ static bool fail_all(struct motet__worker *worker, int pid, int exitcode)
     bool busy = false;
 
     for (; task; task = next) {
-        /* Acquire: pairs with the release by which it was QUEUED; what its maker wrote is seen, also by a
-         * checker that does not know of the worker in between. */
+        /* Acquire: pairs with the release by which it was QUEUED, and that by which its cell was given up
+         * before; what was done to it is seen, also by a checker that does not know of the worker in
+         * between. */
         motet__load(&task->state, ACQUIRE);
+        motet__load(&task->refs, ACQUIRE);
         next = task->outer; /* before it fails: then something else is there */
         if (!fail(worker, task, pid, exitcode))
             break; /* it was done, and the cell may have another task by now */
