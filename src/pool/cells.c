@@ -15,7 +15,9 @@ enum {
     ENOUGH = 4, /* one of so many cells is free: no slab is made */
 };
 
-#define LEFT 0x80000000 /* in `refs`: the pool is gone */
+/* In `refs`. */
+#define LEFT 0x80000000   /* the pool is gone */
+#define HANDLE 0x40000000 /* the handle is one of them, and `owner` is right */
 
 struct motet__slab {
     uint32_t
@@ -87,6 +89,8 @@ static bool is_vacant(const struct cell *cell)
            motet__task_ended(motet__load(&cell->task.state, SEQ_CST));
 }
 
+static void give_up(struct cell *cell, uint32_t what);
+
 /* From nobody's to ours, if its task has ended. */
 static bool claim(struct cell *cell)
 {
@@ -99,7 +103,7 @@ static bool claim(struct cell *cell)
         return false;
     if (is_vacant(cell))
         return true;
-    motet__cell_drop(&cell->task);
+    give_up(cell, 1);
     return false;
 }
 
@@ -124,17 +128,28 @@ static void leave(struct cell *cell)
         motet_shared_free(slab);
 }
 
-void motet__cell_drop(struct motet_future *task)
+/* 1 or HANDLE. */
+static void give_up(struct cell *cell, uint32_t what)
 {
-    bool more = motet__cell_has_more(task);
+    bool more = motet__cell_has_more(&cell->task);
     /* Release: pairs with claim. SEQ_CST: either we see that the task has ended, or who ends it sees that
      * nobody holds it. */
-    uint32_t refs = motet__sub(&task->refs, 1, SEQ_CST);
+    uint32_t refs = motet__sub(&cell->task.refs, what, SEQ_CST);
 
-    if (motet__unlikely(refs == (LEFT | 1)))
-        leave(cell_of(task));
-    else if (motet__unlikely(more) && refs == 1)
-        motet__cell_tidy(task);
+    if (motet__unlikely(refs == (LEFT | what)))
+        leave(cell);
+    else if (motet__unlikely(more) && refs == what)
+        motet__cell_tidy(&cell->task);
+}
+
+void motet__cell_drop(struct motet_future *task)
+{
+    give_up(cell_of(task), 1);
+}
+
+void motet__cell_drop_handle(struct motet_future *task)
+{
+    give_up(cell_of(task), HANDLE);
 }
 
 void motet__cell_own(struct motet_future *task, uint32_t owner)
@@ -147,11 +162,10 @@ void motet__cell_disown(struct motet_future *task, uint32_t owner)
 {
     struct cell *cell = cell_of(task);
 
-    if (motet__load(&cell->owner, RELAXED) != owner)
-        return;
-    motet__cell_own(task, MOTET__OWNER_NONE);
-    if (motet__load(&task->refs, RELAXED) != 0)
-        motet__cell_drop(task);
+    /* Acquire: pairs with the release of motet__cell_take. The owner is that of the handle seen, or of a later
+     * one; the dead one has no later one, and nobody else gives up what it had. */
+    if (motet__load(&task->refs, ACQUIRE) & HANDLE && motet__load(&cell->owner, RELAXED) == owner)
+        give_up(cell, HANDLE);
 }
 
 /* ---- taking ----------------------------------------------------------------------------------- */
@@ -229,6 +243,8 @@ struct motet_future *motet__cell_take(struct motet__shelf *shelf)
         motet__store(&cell->index, place + 1, RELEASE); /* pairs with is_vacant */
     }
     motet__cell_own(&cell->task, MOTET__OWNER_CHILD);
+    /* Nobody else changes what is not 0 and no handle. Release: pairs with motet__cell_disown. */
+    motet__store(&cell->task.refs, HANDLE, RELEASE);
     if (motet__unlikely(motet__cell_has_more(&cell->task)))
         free_more(cell); /* somebody has died over it */
     return &cell->task;
@@ -276,8 +292,8 @@ static bool stays(struct motet__slab *slab, struct cell *cell)
     do {
         owner = motet__load(&cell->owner, RELAXED);
         kept = refs;
-        if (kept && owner != MOTET__OWNER_OPENER && owner != MOTET__OWNER_NONE)
-            kept--; /* it had that */
+        if (kept & HANDLE && owner != MOTET__OWNER_OPENER)
+            kept -= HANDLE; /* it had that */
         if (kept)
             kept |= LEFT;
     } while (!motet__cas(&cell->task.refs, &refs, kept, ACQ_REL));

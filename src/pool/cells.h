@@ -5,13 +5,16 @@
  * when nobody has a reference to its task and the task has ended, and both words say so by themselves.
  * So there is no instruction at which a death loses one that was given up. Who wants a cell
  * looks at one after the other, going round; once round without finding many it makes a new slab.
+ * What was not given up a death may lose: see the end of docs/faults.md.
  *
- *     refs      the handle, and whoever else needs the record to stay. 0 to 1 by CAS: the cell is taken, by one
- *               who then looks at `state` again, and gives it back if it has not ended (it had been taken,
- *               queued, and its handle freed, between that one's look and its CAS)
+ *     refs      HANDLE, and 1 for whoever else needs the record to stay. 0 to 1 by CAS: the cell is taken, by
+ *               one who then looks at `state` again, and gives it back if it has not ended (it had been
+ *               taken, queued, and its handle freed, between that one's look and its CAS), or makes the 1
+ *               a HANDLE. That is given up in one step: of a dead owner it is there, or it is not
  *     state     as in task.h. It is that of the last task until the new one is QUEUED, by the last store
  *               of a submit
- *     owner     who has the handle, as far as anybody must know it at his death
+ *     owner     who has the handle, as far as anybody must know it at his death. Of a cell with HANDLE; else
+ *               it is an old one
  *
  * What does not fit is in a block of its own, which goes when the task has ended and the last reference
  * has gone, or, if somebody dies over it, when the cell is taken again.
@@ -51,11 +54,10 @@ struct motet__shelf {
     uint32_t found;  /* and how many of these were free; about */
 };
 
-/* Who has the handle. Otherwise the number of the worker. */
+/* Who has the handle, if there is one. Otherwise the number of the worker. */
 enum {
     MOTET__OWNER_OPENER = 0,
     MOTET__OWNER_CHILD = 0xffff0000, /* another process, or one that is just taking it */
-    MOTET__OWNER_NONE = 0xffffffff,  /* it was freed */
 };
 
 /* From now on the caller may look into any cell that it has heard of from one who is dead: what was written when
@@ -68,17 +70,18 @@ int motet__cells_new(struct motet__cells **cells);
 /* The pool is freed, and all processes but the opener, which calls it, have ended. NULL is fine. */
 void motet__cells_end(struct motet__cells *cells);
 
-/* A task with one reference, its record but for the two words not filled in; it seems to have ended. NULL when
+/* A task with its handle, its record but for the two words not filled in; it seems to have ended. NULL when
  * memory is out. */
 struct motet_future *motet__cell_take(struct motet__shelf *shelf);
 
 /* Memory beside it, so many bytes, aligned for any type; or NULL. Once. */
 char *motet__cell_extend(struct motet_future *task, size_t size);
 
-/* Gives a reference up. */
+/* Gives a reference up; the handle. */
 void motet__cell_drop(struct motet_future *task);
+void motet__cell_drop_handle(struct motet_future *task);
 
-/* Who is to have the handle; MOTET__OWNER_NONE just before it is given up. */
+/* Who is to have the handle. */
 void motet__cell_own(struct motet_future *task, uint32_t owner);
 
 /* Gives a dead owner's handle up, if it has that. */

@@ -177,6 +177,7 @@ void motet_future_free(motet_future *future)
     if (!future)
         return;
     if (future->scope == MOTET__SHARED)
-        motet__cell_own(future, MOTET__OWNER_NONE);
-    motet__task_drop(future);
+        motet__cell_drop_handle(future);
+    else
+        motet__task_drop(future);
 }

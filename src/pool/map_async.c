@@ -154,7 +154,7 @@ static bool help(struct motet_future *whole)
         if (!future)
             break;
         helped = motet__worker_help(future);
-        motet_future_free(future);
+        motet__task_drop(future);
     }
     return helped;
 }
@@ -166,7 +166,7 @@ static int cancel(struct motet_future *whole)
 
     while ((future = next_piece(whole, &i))) {
         motet_future_cancel(future);
-        motet_future_free(future);
+        motet__task_drop(future);
     }
     return i ? 0 : EALREADY;
 }
@@ -186,7 +186,7 @@ static struct motet_future *new_whole(motet_pool *pool, motet_task task, const v
 
     if (!extra) {
         if (whole)
-            motet__task_drop(whole);
+            motet_future_free(whole);
         return NULL;
     }
     extra->composed = &composed;
@@ -246,7 +246,7 @@ static motet_future *start(motet_pool *pool, struct motet_future *whole, struct 
     finish(map);
     if (rc) {
         motet__task_await(whole, MOTET__NEVER, MOTET__UNCANCELLED);
-        motet__task_drop(whole);
+        motet_future_free(whole);
         whole = NULL;
         errno = rc;
     }
@@ -272,7 +272,7 @@ motet_future *motet_pool_map_async_with(motet_pool *pool, motet_task task, const
     if (map)
         return start(pool, whole, map, options);
     if (whole) {
-        motet__task_drop(whole);
+        motet_future_free(whole);
         motet__task_drop(whole);
     }
     motet__pool_unfeed(pool);

@@ -88,7 +88,7 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task)
     if (rc == EPIPE) /* meanwhile */
         rc = refusal(pool);
     if (rc) {
-        motet__task_drop(task);
+        motet_future_free(task);
         if (!shared)
             motet__task_drop(task);
     }
@@ -103,7 +103,7 @@ static int add_options(struct motet_future *task, const motet_submit_options *op
     if (motet__likely(options->timeout == 0))
         return 0;
     if (!(extra = motet__task_extra(task))) {
-        motet__task_drop(task);
+        motet_future_free(task);
         return ENOMEM;
     }
     extra->limit = motet__limit_ms(options->timeout);
@@ -160,7 +160,7 @@ motet_future *motet_pool_submit_bytes_with(motet_pool *pool, motet_bytes_task ta
                        options->size, 1, NULL, false, options);
     struct motet__extra *extra = future ? motet__task_extra(future) : NULL;
     if (future && !extra) {
-        motet__task_drop(future);
+        motet_future_free(future);
         future = NULL;
     }
     if (future)
