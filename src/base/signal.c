@@ -41,9 +41,13 @@ void motet__os_on_crash(void (*tell)(uintptr_t place))
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     static char stack[1 << 15];
     struct sigaction action, old;
+    stack_t theirs;
 
-    /* Its own stack, for one that has run over the end of the other. */
-    if (sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL) != 0)
+    /* A stack beside the thread's, for one that has run over the end of that. If there is one, as with
+     * AddressSanitizer, its maker frees it at the thread's end, and must find it there. */
+    if (sigaltstack(NULL, &theirs) != 0 ||
+        (theirs.ss_flags & SS_DISABLE &&
+         sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL) != 0))
         return;
     tell_crash = tell;
     memset(&action, 0, sizeof action);
