@@ -3,9 +3,9 @@
  * The cells of a pool lie in slabs that it makes as it needs them and has until it is freed. Nobody keeps
  * a list of those that are free, which would be worth nothing once its keeper is killed: a cell is free
  * when nobody has a reference to its task and the task has ended, and both words say so by themselves.
- * So there is no instruction at which a death loses one that was given up. Who wants a cell
+ * So a death loses none that was given up, but for the one that the dead was just taking, or tidying: these
+ * few deaths are at the end of docs/faults.md. Who wants a cell
  * looks at one after the other, going round; once round without finding many it makes a new slab.
- * What was not given up a death may lose: see the end of docs/faults.md.
  *
  *     refs      HANDLE, and 1 for whoever else needs the record to stay. 0 to 1 by CAS: the cell is taken, by
  *               one who then looks at `state` again, and gives it back if it has not ended (it had been
