@@ -40,7 +40,9 @@ static void submit_and_wait(int n, bool prevented)
     }
     int rc = motet_future_result(future, &result, MOTET_FOREVER);
     CHECK(rc == 0 || (prevented && rc == ECANCELED));
-    CHECK_INT(ran[n], rc ? 0 : 1);
+    /* Of a task that is cancelled the wait ends, and not what it waits for: that may have run. */
+    if (rc == 0 || !motet_cancelled())
+        CHECK_INT(ran[n], rc ? 0 : 1);
     CHECK_INT(result, rc ? -1 : n);
     motet_future_free(future);
 }
