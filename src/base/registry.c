@@ -26,10 +26,23 @@ static void after_fork(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* The innermost lock of a fork but one: registered before all that wait for it with a lock (sync/across_forks.c). */
-__attribute__((constructor(101))) static void set_up(void)
+static void set_up(void)
 {
     pthread_atfork(before_fork, after_fork, after_fork);
+}
+
+/* The innermost lock of a fork but one: registered before all that wait for it with a lock, whichever
+ * constructor comes first (sync/across_forks.c). */
+void motet__functions_across_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, set_up);
+}
+
+__attribute__((constructor(101))) static void prepare(void)
+{
+    motet__functions_across_forks();
 }
 
 static struct motet__function **list_of_name(const char *name)

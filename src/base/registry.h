@@ -25,4 +25,7 @@ void motet__function_object(motet__any_function fn, char *path, size_t size);
 /* Loads that object, for the rest of the process's life, and with it what it registers. */
 void motet__function_load(const char *path);
 
+/* Prepares the table for forks; for motet__at_fork, whose handlers take their locks before this one's. */
+void motet__functions_across_forks(void);
+
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/nocancel.h"
+#include "base/registry.h"
 #include "base/self.h"
 
 /* Of the thread that loaded the library, if that is the main one. */
@@ -114,5 +115,6 @@ int motet__at_fork(void (*before)(void), void (*parent)(void), void (*child)(voi
 {
     /* The record of the calling thread is emptied first in a child: its handler must come first. */
     motet__self();
+    motet__functions_across_forks();
     return pthread_atfork(before, parent, child);
 }

@@ -1,5 +1,5 @@
-/* See across_forks.h. The list is made by constructors before that of this file, which is before all that could use
- * motet, and never changes: forks and starts that go on side by side read it without a lock. One would have to be
+/* See across_forks.h. The list is made by the first constructors of a program, before all that could use motet, and
+ * never changes: forks and starts that go on side by side read it without a lock. One would have to be
  * taken before family.lock by a fork of the host's, and after it by a start. */
 #include "sync/across_forks.h"
 
@@ -55,7 +55,7 @@ static void after_fork_child(void)
             item->child();
 }
 
-__attribute__((constructor(103))) static void set_up(void)
+__attribute__((constructor(101))) static void set_up(void)
 {
     motet__across_forks_error = motet__at_fork(before_fork, after_fork_parent, after_fork_child);
 }

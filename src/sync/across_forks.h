@@ -42,7 +42,7 @@ struct motet__across_forks {
 
 #define MOTET__ACROSS_FORKS(name_, ...)                                                            \
     static struct motet__across_forks name_;                                                       \
-    __attribute__((constructor(102))) static void add_##name_(void)                                \
+    __attribute__((constructor(101))) static void add_##name_(void)                                \
     {                                                                                              \
         motet__across_forks_add(&name_);                                                           \
     }                                                                                              \
