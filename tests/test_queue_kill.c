@@ -5,7 +5,6 @@
 
 #include <time.h>
 
-#include "queue/queue.h"
 #include "shared/arena.h"
 
 static size_t count_blocks(void)
@@ -71,7 +70,6 @@ struct trial {
     motet_queue *q;
     const struct setting *setting;
     struct model holds; /* before the operation */
-    void **into;        /* in shared memory */
     bool immediate;
 };
 
@@ -153,7 +151,6 @@ static void sweep(enum motet_queue_order order, const struct setting *settings, 
                   void (*check)(struct trial *))
 {
     long step = sweep_stride(order == MOTET_FIFO ? 97 : 997);
-    void **into = motet_shared_alloc(sizeof *into);
 
     sweep_without_tsan();
     for (size_t s = 0; s < n_settings; s++) {
@@ -161,8 +158,6 @@ static void sweep(enum motet_queue_order order, const struct setting *settings, 
         bool finished = false;
         for (long n = sweep_first(step); !finished; n += step) {
             struct trial t = begin(order, &settings[s]);
-            t.into = into;
-            *into = NULL;
             if (ready)
                 ready(&t, n);
             finished = killstep(act, &t, n);
@@ -170,7 +165,6 @@ static void sweep(enum motet_queue_order order, const struct setting *settings, 
             end(&t, blocks);
         }
     }
-    motet_shared_free(into);
 }
 
 static const struct setting fifo_settings[] = {
@@ -246,25 +240,6 @@ static void it_has_been_got_or_not(struct trial *t)
 }
 
 SWEEPS(killed_while_getting, NULL, get_next, it_has_been_got_or_not)
-
-/* What tells the one who buries a worker whether it had taken a task: the word is the item if and only
- * if the item is not in the queue. */
-static void get_into(void *arg)
-{
-    struct trial *t = arg;
-
-    motet_queue_get_with(t->q, t->into, sizeof *t->into, 0);
-}
-
-static void it_is_here_or_there(struct trial *t)
-{
-    CHECK(motet__queue_settle(t->q, t->into));
-    if (*t->into)
-        CHECK_INT((intptr_t)*t->into, model_get(&t->holds));
-    drain(t);
-}
-
-SWEEPS(killed_while_getting_into_shared_memory, NULL, get_into, it_is_here_or_there)
 
 static void say_done(void *arg)
 {

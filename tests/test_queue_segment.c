@@ -1059,7 +1059,7 @@ TEST(notes_of_the_dead_lead_nowhere)
         body->put.place = body->get.place =
             (struct motet__spot){somewhere, somewhere, (struct motet__segment *)somewhere};
         body->get.garbage = (void *)(somewhere + 8);
-        body->get.into = body->message = (void *)somewhere;
+        body->message = (void *)somewhere;
         body->get.intent = body->get.head;
         body->put.lock.word = body->get.lock.word = OWNER_DIED;
         use(r->p.q[1]);

@@ -116,8 +116,7 @@ struct motet__body {
         struct motet__spot place;
         struct motet__patience patience;
         struct motet__segment *garbage; /* an empty segment on its way to be freed */
-        void *into;      /* where the last item went, if that is in shared memory, else NULL, */
-        uint64_t intent; /* and the head of before: if it is that still, the item was not taken */
+        uint64_t intent; /* the head before `message`: while it is that, it was not taken */
     } get;
 };
 

@@ -245,18 +245,6 @@ static inline bool has_items(struct motet__body *body, uint64_t head)
     return head != body->get.tail_seen;
 }
 
-/* Notes where the item of that head goes: one who is killed may have it there, but has it rightly only
- * after the commit. */
-static void note_destination(struct motet__body *body, uint64_t head, void *item)
-{
-    body->get.into = NULL; /* or one killed here would seem to have got it for the last one */
-    motet__compiler_barrier();
-    body->get.intent = head;
-    motet__compiler_barrier();
-    body->get.into = motet__scope(item) == MOTET__SHARED ? item : NULL;
-    motet__compiler_barrier();
-}
-
 /* Finds the item that is next: 0, EPIPE, or EAGAIN when it is empty. Under the get end's lock. */
 static inline int slot_to_empty(motet_queue *queue, uint64_t head, void **slot)
 {
@@ -302,8 +290,6 @@ static inline int get_one(motet_queue *queue, struct move *move)
 
     if (motet__unlikely(rc))
         return rc;
-    if (queue->scope == MOTET__SHARED && !queue->placed)
-        note_destination(body, head, move->to);
     motet__reads(slot);
     copy_item(move->to, slot, queue->item_size);
     commit_get(body, head, 1);
@@ -327,7 +313,6 @@ static int get_some(motet_queue *queue, struct move *move)
             n, least(body->get.tail_seen - head, motet__fifo_slots(queue, &body->get.place, slot)));
     else
         n = 1;
-    body->get.into = NULL;
     motet__reads(slot);
     if (move->also)
         copy_pointers((void **)move->to + move->moved, slot, n);
@@ -384,22 +369,10 @@ static void repair_put_end(motet_queue *queue)
         motet__pile_repair(queue);
 }
 
-/* What has not been taken out must not be where it was to go. */
-static void settle_destination(motet_queue *queue)
-{
-    struct motet__body *body = queue->body;
-
-    if (body->get.into && body->get.intent == motet__load(&body->get.head, RELAXED))
-        memset(body->get.into, 0, queue->item_size);
-    body->get.into = NULL;
-}
-
 static void repair_get_end(motet_queue *queue)
 {
     struct motet__body *body = queue->body;
 
-    if (!queue->placed) /* where no address is to be believed */
-        settle_destination(queue);
     body->get.tail_seen = motet__load(&body->put.tail, ACQUIRE);
     if (queue->order == MOTET_FIFO)
         motet__fifo_repair_get(queue);
@@ -969,23 +942,4 @@ int motet_queue_done_putting(motet_queue *queue)
         leave(queue, &queue->body->put.lock);
     }
     return rc;
-}
-
-/* Without the lock, which somebody else holds: whether the dead getter's note of `item` has been settled,
- * or needs no settling. Either there is no such note: it was made before anything was copied there, and
- * whoever replaces or clears it has repaired first. Or what it is about was committed. */
-static bool is_settled(const struct motet__body *body, const void *item)
-{
-    return motet__load(&body->get.into, ACQUIRE) != item ||
-           motet__load(&body->get.intent, ACQUIRE) != motet__load(&body->get.head, ACQUIRE);
-}
-
-bool motet__queue_settle(motet_queue *queue, const void *item)
-{
-    struct motet__body *body = queue->body;
-
-    if (enter(queue, queue->getter, motet__now()) != 0) /* which repairs */
-        return is_settled(body, item);
-    leave(queue, queue->getter);
-    return true;
 }

@@ -6,11 +6,6 @@
 
 #include "motet/queue.h"
 
-/* An item that was got into shared memory says after the getter's death whether it was taken out: it
- * is zeroed if not, at the latest when this returns true. False, after a second: one who lives has come
- * between, and is stopped; ask again. */
-bool motet__queue_settle(motet_queue *queue, const void *item);
-
 /* Touches the lock of the put end (see sync/lock.h): who has then looked at the queue has seen all items of
  * those puts that did not see, once they returned, what the caller did before. */
 void motet__queue_touch(motet_queue *queue);
