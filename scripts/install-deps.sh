@@ -65,7 +65,7 @@ look()
             need "header zmq.h" libzmq3-dev
             need "header boost/version.hpp" libboost-dev
             need "header tbb/task_group.h" libtbb-dev
-            need "header uv.h" libuv1-dev
+            need "pkg-config --exists libuv" libuv1-dev
             need "pkg-config --exists glib-2.0" libglib2.0-dev
             need "have python3" python3
             ;;
