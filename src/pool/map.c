@@ -12,12 +12,9 @@
 
 #include "base/memory.h"
 #include "pool/await.h"
+#include "pool/pieces.h"
 #include "pool/pool.h"
 #include "pool/state.h"
-
-/* Pieces for each worker: enough that one which got the slow items does not finish alone much later
- * than the rest, few enough that their overhead does not count. */
-enum { PIECES_PER_WORKER = 4 };
 
 struct map {
     motet_pool *pool;
@@ -149,21 +146,17 @@ int motet_pool_map_with(motet_pool *pool, motet_task task, const void *args, siz
         .result_size = result_size,
         .in_place = pool->backend->scope == MOTET__PRIVATE && deadline == MOTET__NEVER,
     };
-    size_t pieces = (size_t)pool->crew->count * PIECES_PER_WORKER;
-    size_t length = n / pieces + (n % pieces != 0);
-    if (length > UINT32_MAX)
-        length = UINT32_MAX;
-    pieces = n / length + (n % length != 0);
-    struct piece *piece = motet__zalloc(pieces * sizeof *piece);
+    struct motet__pieces pieces = motet__cut(n, pool->crew->count);
+    struct piece *piece = motet__zalloc(pieces.count * sizeof *piece);
     if (!piece) {
         motet__pool_unfeed(pool);
         return ENOMEM;
     }
-    for (size_t i = 0; i < pieces; i++) {
-        piece[i].begin = i * length;
-        piece[i].end = n - piece[i].begin < length ? n : piece[i].begin + length;
+    for (size_t i = 0; i < pieces.count; i++) {
+        piece[i].begin = i * pieces.length;
+        piece[i].end = motet__piece_end(pieces, n, i);
     }
-    rc = run_pieces(&map, piece, pieces, deadline);
+    rc = run_pieces(&map, piece, pieces.count, deadline);
     motet__free(piece);
     motet__pool_unfeed(pool);
     return rc;

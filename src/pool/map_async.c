@@ -13,10 +13,9 @@
 #include "pool/ask.h"
 #include "pool/await.h"
 #include "pool/open.h"
+#include "pool/pieces.h"
 #include "pool/state.h"
 #include "pool/worker.h"
-
-enum { PIECES_PER_WORKER = 4 }; /* as in map.c */
 
 struct piece {
     struct motet__map *map;
@@ -200,21 +199,19 @@ static struct motet_future *new_whole(motet_pool *pool, motet_task task, const v
 
 static struct motet__map *new_map(motet_pool *pool, size_t n)
 {
-    size_t count = (size_t)pool->crew->count * PIECES_PER_WORKER;
-    size_t length = n / count + (n % count != 0);
+    struct motet__pieces pieces = motet__cut(n, pool->crew->count);
+    struct motet__map *map = motet__zalloc(sizeof *map + pieces.count * sizeof *map->pieces);
 
-    count = length ? n / length + (n % length != 0) : 0;
-    struct motet__map *map = motet__zalloc(sizeof *map + count * sizeof *map->pieces);
     if (!map)
         return NULL;
     map->pool = pool;
-    map->count = count;
+    map->count = pieces.count;
     map->left = 1;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < pieces.count; i++)
         map->pieces[i] = (struct piece){
             .map = map,
-            .begin = i * length,
-            .end = n - i * length < length ? n : (i + 1) * length,
+            .begin = i * pieces.length,
+            .end = motet__piece_end(pieces, n, i),
         };
     return map;
 }
