@@ -1,14 +1,10 @@
 /* Conditions with a lock beside them, and barriers, in named segments: threads and programs that are no
  * relatives use them, each at an address of its own; and whatever is written over them leads nowhere. (What
  * else lies in segments: test_segment.c; deaths at each instruction: test_kill_sync.c.) */
-#include "harness.h"
+#include "segments.h"
 
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-
-extern char **environ;
 
 enum { GIVEN_LOCK, GIVEN_RLOCK, GIVEN };
 
@@ -33,29 +29,12 @@ struct pair {
     struct board *board[2]; /* the same, at two addresses */
 };
 
-static const char *name_of(const char *suffix)
-{
-    static char name[64];
-
-    snprintf(name, sizeof name, "motet-test-%d-%s", getpid(), suffix);
-    return name;
-}
-
-static motet_shared_memory *again(const char *name)
-{
-    motet_shared_memory *m = motet_shared_memory_open(name);
-
-    if (!m)
-        FAIL("open %s: %s (%s)", name, strerror(errno), motet_last_error());
-    return m;
-}
-
 static struct pair open_pair(void)
 {
     struct pair p;
 
-    CHECK((p.m[0] = motet_shared_memory_create(name_of("s"), sizeof(struct board))));
-    p.m[1] = again(name_of("s"));
+    p.m[0] = create(name_of("s"), sizeof(struct board));
+    p.m[1] = reopen(name_of("s"));
     for (int i = 0; i < 2; i++)
         p.board[i] = motet_shared_memory_data(p.m[i]);
     CHECK(p.board[0] != p.board[1]);
@@ -65,8 +44,7 @@ static struct pair open_pair(void)
 static void close_pair(struct pair *p)
 {
     CHECK_INT(motet_shared_memory_close(p->m[1]), 0);
-    CHECK_INT(motet_shared_memory_unlink(p->m[0]), 0);
-    CHECK_INT(motet_shared_memory_close(p->m[0]), 0);
+    remove_it(p->m[0]);
 }
 
 static int init(struct board *board, motet_condition *c, int given)
@@ -342,33 +320,11 @@ TEST(a_condition_full_of_rubbish)
 
 /* ---- strangers ---- */
 
-static const char *const BOARD = "MOTET_TEST_SYNC";
-
-/* Runs a hidden case of this very program, as a stranger: it gets nothing but the segment's name. */
-static pid_t run_stranger(const struct pair *p, const char *role)
-{
-    char *const argv[] = {(char *)(uintptr_t)harness_self(), "--no-fork", (char *)(uintptr_t)role,
-                          NULL};
-    pid_t pid;
-
-    CHECK_INT(setenv(BOARD, motet_shared_memory_name(p->m[0]), 1), 0);
-    CHECK_INT(posix_spawn(&pid, harness_self(), NULL, NULL, argv, environ), 0);
-    return pid;
-}
-
-static int end_of(pid_t pid)
-{
-    int status;
-
-    CHECK_INT(waitpid(pid, &status, 0), pid);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 static motet_shared_memory *strangers;
 
 static struct board *come(void)
 {
-    return motet_shared_memory_data(strangers = again(getenv(BOARD)));
+    return motet_shared_memory_data(strangers = strangers_segment());
 }
 
 static void go(void)
@@ -387,7 +343,7 @@ TEST(strangers_share_a_condition_and_its_lock)
     for (int given = 0; given < GIVEN; given++) {
         struct pair p = open_pair();
         CHECK_INT(init(p.board[0], &p.board[0]->condition, given), 0);
-        pid_t pid = run_stranger(&p, "stranger_takes_turns");
+        pid_t pid = run_stranger(name_of("s"), "stranger_takes_turns");
         take_turns(p.board[1], 0, stress(500));
         CHECK_INT(end_of(pid), 0);
         CHECK_INT(p.board[0]->turn, 2 * stress(500));
@@ -439,11 +395,11 @@ TEST(strangers_die_at_a_condition_with_a_lock_beside_it)
         pid_t pid[N], notifier;
         CHECK_INT(init(b, &b->condition, given), 0);
         for (int i = 0; i < N; i++)
-            pid[i] = run_stranger(&p, "stranger_waits_at_condition");
+            pid[i] = run_stranger(name_of("s"), "stranger_waits_at_condition");
         WAIT_UNTIL(waiting(b) == N);
         CHECK_INT(kill(pid[0], SIGKILL), 0);
         CHECK_INT(end_of(pid[0]), -SIGKILL);
-        notifier = run_stranger(&p, "stranger_holds_condition");
+        notifier = run_stranger(name_of("s"), "stranger_holds_condition");
         WAIT_UNTIL(__atomic_load_n(&b->turn, __ATOMIC_SEQ_CST) == 1);
         CHECK_INT(kill(notifier, SIGKILL), 0);
         CHECK_INT(end_of(notifier), -SIGKILL);
@@ -641,7 +597,7 @@ TEST(strangers_meet_at_a_barrier)
     pid_t pid[PARTIES - 1];
 
     for (int i = 0; i < PARTIES - 1; i++)
-        pid[i] = run_stranger(&p, "stranger_meets_often");
+        pid[i] = run_stranger(name_of("s"), "stranger_meets_often");
     meet(p.board[1], 0, stress(300));
     for (int i = 0; i < PARTIES - 1; i++)
         CHECK_INT(end_of(pid[i]), 0);
@@ -663,7 +619,7 @@ TEST(a_stranger_dies_at_a_barrier)
     struct pair p = open_barrier(PARTIES);
 
     for (int others = 0; others < 2; others++) {
-        pid_t pid = run_stranger(&p, "stranger_waits_for_ever");
+        pid_t pid = run_stranger(name_of("s"), "stranger_waits_for_ever");
         WAIT_UNTIL(motet_barrier_n_waiting(&p.board[0]->barrier) == 1);
         struct worker *w = others ? one_waits(&p.board[1]) : NULL;
         CHECK_INT(kill(pid, SIGKILL), 0);
