@@ -950,6 +950,10 @@ int main(int argc, char **argv)
     if (forked) /* else it may be what a case has started, and shares names with it */
         have_own_names();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (getenv("MOTET_TEST_RUN") && forked && !list) { /* tests/run.py waits for it */
+        puts("begun");
+        fflush(stdout);
+    }
 
     int counts[3] = {0, 0, 0};
     for (const struct harness_case *item = cases; item; item = item->next) {

@@ -14,12 +14,16 @@ last, tests/models/*.c (plain mode only), which are run under all schedules by t
 src/check/ and are named model_*, and tests/test_*.sh: exit status 0, 1 or 77 for skipped, and perhaps "N passed, N failed" in
 the last line. Scripts run in plain mode, unless a line "# modes: plain asan" in them says more; they
 find MOTET_BUILD (the build folder), MOTET_BIN (the command) and MOTET_EXAMPLES in the environment.
+
+No program runs for longer than its limit, nor does one that has not come to its main() in two minutes, as
+when a constructor hangs. It is killed then with all that it has started, which is named.
 """
 
 import concurrent.futures
 import os
 import pathlib
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -32,10 +36,14 @@ BUILD = pathlib.Path(os.environ.get("BUILD") or "build")
 BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
 MODES = ["plain", "asan", "tsan", "clang"]
 SCRIPT_LIMIT = 240  # seconds
-# The harness limits each case; this is against a harness that hangs.
+BEGIN_LIMIT = 120  # until main()
+KILL_LIMIT = 10  # until what was killed is gone
+BEGUN = b"begun\n"  # what main() then says; see tests/harness.c, src/check/model.c
+# The harness limits each case; this is against all else that hangs.
 PROGRAM_LIMIT = 900 * max(1, int(os.environ.get("MOTET_STRESS") or 1),
                           20 if os.environ.get("MOTET_SWEEP") else 1,
                           int(os.environ.get("MOTET_SOAK_MINUTES") or 1))
+LIMITS = PROGRAM_LIMIT, BEGIN_LIMIT
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
@@ -83,7 +91,7 @@ def modes_of(script):
 
 
 def programs(mode, patterns):
-    """(name, command, limit) of each chosen program."""
+    """(name, command, limits) of each chosen program; limits: for all of it, and until main()."""
     found = []
     paths = sorted((ROOT / "tests").glob("test_*"))
     if mode == "plain":
@@ -101,14 +109,14 @@ def programs(mode, patterns):
                 cases = [p.split("/", 1)[1] for p in wanted]
         if model:
             program = BUILD / mode / "tests" / "models" / name
-            found.append((name, [str(program)] + cases, PROGRAM_LIMIT))
+            found.append((name, [str(program)] + cases, LIMITS))
         elif path.suffix == ".c":
             prefix = without_randomization() if mode == "tsan" else []
             command = prefix + [str(BUILD / mode / "tests" / name)] + cases
-            found.append((name, command, PROGRAM_LIMIT))
+            found.append((name, command, LIMITS))
         elif mode in modes_of(path):
             shell = "bash" if path.read_text().startswith("#!/bin/bash") else "sh"
-            found.append((name + ".sh", [shell, str(path)], SCRIPT_LIMIT))
+            found.append((name + ".sh", [shell, str(path)], (SCRIPT_LIMIT, None)))
     return found
 
 
@@ -121,18 +129,39 @@ def targets(chosen, patterns):
             for name, _, _ in chosen]
 
 
-def marked(mark):
-    """The processes that have the mark in their environment: all that a test started."""
-    found = []
+def process_table():
+    """{pid: (parent, session)} of all that have not ended."""
+    table = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                with open(f"/proc/{entry}/environ", "rb") as environ:
-                    if mark in environ.read().split(b"\0"):
-                        found.append(int(entry))
+                with open(f"/proc/{entry}/stat", "rb") as stat:
+                    state, parent, _, session = stat.read().rsplit(b")", 1)[1].split()[:4]
             except OSError:
-                pass
-    return found
+                continue
+            if state not in b"ZX":
+                table[int(entry)] = int(parent), int(session)
+    return table
+
+
+def has_mark(pid, mark):
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            return mark in environ.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def started_by(root, mark):
+    """What there is of a test whose first process is `root`: all that are in its session, or have the mark
+    in their environment, and their descendants."""
+    table = process_table()
+    found = {pid for pid, (_, session) in table.items() if session == root or has_mark(pid, mark)}
+    more = found
+    while more:
+        more = {pid for pid, (parent, _) in table.items() if parent in more} - found
+        found |= more
+    return sorted(found)
 
 
 def describe(pid):
@@ -145,42 +174,62 @@ def describe(pid):
     return f"process {pid}: {read('cmdline')[:200]} (sleeps in {read('wchan') or '?'})"
 
 
-def leftovers(mark, patience):
+def leftovers(root, mark, patience):
     """What a test has left after a while, in words; it is killed."""
     end = time.monotonic() + patience
-    while marked(mark) and time.monotonic() < end:
+    while started_by(root, mark) and time.monotonic() < end:
         time.sleep(0.02)
-    lines = ""
-    while True:
-        pids = marked(mark)
-        if not pids:
-            return lines
+    lines, named = "", set()
+    end = time.monotonic() + KILL_LIMIT
+    while pids := started_by(root, mark):
+        if time.monotonic() > end:
+            return lines + "which could not be killed\n"
         for pid in pids:
-            try:
+            if pid not in named:
+                named.add(pid)
                 lines += f"left {describe(pid)}\n"
+            try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
         time.sleep(0.02)
+    return lines
 
 
-def run(command, limit, env):
-    """The exit status (None: too late, or not alone) and what it printed."""
+def overdue(pid, log, limit, begins):
+    """Waits until the process has ended, which nobody is told yet, so that its number stays its own; or
+    which of its limits has passed."""
+    start = time.monotonic()
+    pidfd = os.pidfd_open(pid)
+    try:
+        for seconds, complaint in ((begins, "has not come to main()"), (limit, "ran out of time")):
+            if not seconds or seconds > limit:
+                continue
+            if select.select([pidfd], [], [], max(0, start + seconds - time.monotonic()))[0]:
+                return ""
+            if seconds == limit or not os.pread(log.fileno(), 1, 0):
+                return f"{complaint} after {seconds} seconds\n"
+    finally:
+        os.close(pidfd)
+
+
+def run(command, env, limit, begins=None):
+    """The exit status (None: too late, or not alone) and what it printed. `begins`: how many seconds it
+    may take to print anything."""
     name = f"MOTET_TEST_RUN={uuid.uuid4()}"
     env = dict(env, MOTET_TEST_RUN=name.split("=")[1])
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=subprocess.STDOUT, env=env, cwd=ROOT,
                                    start_new_session=True)
+        late = overdue(process.pid, log, limit, begins)
+        left = late + leftovers(process.pid, name.encode(), 0 if late else 5)
         try:
-            status = process.wait(timeout=limit)
-            left = leftovers(name.encode(), 5)
+            status = process.wait(timeout=KILL_LIMIT)
         except subprocess.TimeoutExpired:
             status = None
-            left = f"ran out of time after {limit} seconds\n" + leftovers(name.encode(), 0)
-            process.wait()
         log.seek(0)
-        output = log.read().decode(errors="replace")
+        output = log.read().removeprefix(BEGUN).decode(errors="replace")
     if left:
         status = None
         output = left + output
@@ -223,9 +272,9 @@ def run_mode(mode, patterns, verbose, totals):
     env = environment(mode)
 
     def one(program):
-        name, command, limit = program
+        name, command, limits = program
         begin = time.monotonic()
-        status, output = run(command, limit, env)
+        status, output = run(command, env, *limits)
         return program, (name, status, output, time.monotonic() - begin)
 
     say(f"== {mode}: built in {built:.1f} s, running")

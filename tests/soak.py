@@ -39,10 +39,10 @@ def failures_of(output):
 
 
 def soak(program, mode, times, pool, totals):
-    name, command, limit = program
+    name, command, (limit, _) = program
     ways = variations(command, run.environment(mode))
     begin = time.monotonic()
-    futures = [pool.submit(run.run, *[ways[i % 4][0], 3 * limit, ways[i % 4][1]])
+    futures = [pool.submit(run.run, *ways[i % 4], 3 * limit)
                for i in range(times)]
     seen = {}
     for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
