@@ -68,9 +68,17 @@ no_place_for_it()
     has "$err" "$dir/none/page.html.part: No such file or directory"
     [ ! -e "$dir/ran" ] || complain "it ran"
     mkdir "$dir/folder"
-    map --report "$dir/folder" true ::: a
+    map --report "$dir/folder" sh -c ': >"$1/ran"' sh ::: "$dir"
     is "$status" 2
     has "$err" "$dir/folder: Is a directory"
+    [ ! -e "$dir/ran" ] || complain "it ran before it found the folder"
+    # What is no file, such as /dev/null, is left as it is.
+    mkfifo "$dir/fifo"
+    map --report "$dir/fifo" sh -c ': >"$1/ran"' sh ::: "$dir"
+    is "$status" 2
+    has "$err" "$dir/fifo: not a file that a page could take the place of"
+    holds test -p "$dir/fifo"
+    [ ! -e "$dir/ran" ] || complain "it ran before it found the FIFO"
     # Nothing is left when the run does not begin.
     map --report "$dir/page.html" -a "$dir/none" true
     map --report "$dir/page.html" --log "$dir/none/log" true ::: a

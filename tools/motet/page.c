@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -32,11 +33,27 @@ static const char *write_up_to(FILE *out, const char *at, const char *mark)
     return end + strlen(mark);
 }
 
+/* 0, or an errno value: the page can take the place of nothing but a file. */
+static int replaceable(const char *path)
+{
+    struct stat at;
+
+    if (stat(path, &at))
+        return errno == ENOENT ? 0 : errno;
+    return S_ISREG(at.st_mode) ? 0 : S_ISDIR(at.st_mode) ? EISDIR : ENOTSUP;
+}
+
 int page_open(struct page *p, const char *path)
 {
-    int fd;
+    int fd, rc;
 
     *p = (struct page){.path = path, .began = clock_now()};
+    if ((rc = replaceable(path)) == ENOTSUP) {
+        output_message("%s: not a file that a page could take the place of", path);
+        return -1;
+    }
+    if (rc)
+        return complain(path, rc);
     if (asprintf(&p->part, "%s.part", path) < 0) {
         p->part = NULL;
         return complain(path, ENOMEM);
