@@ -15,13 +15,12 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shared/arena.h"
+#include "kill_changes.h"
 
 #define NATIVE (void *)(uintptr_t)
 
@@ -131,128 +130,6 @@ static bool image_moved(pid_t pid, uintptr_t *moved)
     return found;
 }
 
-/* The process that a thread belongs to. */
-static pid_t process_of(pid_t tid)
-{
-    char path[64], line[256];
-    int pid = tid;
-
-    snprintf(path, sizeof path, "/proc/%d/status", tid);
-    FILE *status = fopen(path, "re");
-    while (status && fgets(line, sizeof line, status))
-        if (sscanf(line, "Tgid: %d", &pid) == 1)
-            break;
-    if (status)
-        fclose(status);
-    return pid;
-}
-
-/* ---- what a death leaves ---- */
-
-enum { MOST_AREAS = 256, LARGE = 16 << 20 };
-
-/* Memory that the victim shares with us, as it was at the last look. */
-struct area {
-    char *at, *copy;
-    size_t size;
-};
-static struct area areas[MOST_AREAS];
-static size_t area_count;
-static uintptr_t robust[3]; /* the victim's head of the list by which the kernel finds its locks */
-
-static void add_area(struct area *list, size_t *n, char *at, size_t size)
-{
-    CHECK(*n < MOST_AREAS);
-    list[(*n)++] = (struct area){at, NULL, size};
-}
-
-/* What there is of the arena: it is large, and nearly all of it holes. */
-static void add_arena(struct area *list, size_t *n, const struct motet__inheritance *arena)
-{
-    for (off_t from = 0, to; (from = lseek(arena->fd, from, SEEK_DATA)) >= 0; from = to) {
-        to = lseek(arena->fd, from, SEEK_HOLE);
-        add_area(list, n, (char *)arena->base + from, (size_t)(to - from));
-    }
-}
-
-/* The others: what is mapped, shared and can be written. They do not change while a victim is followed. */
-static void add_mappings(struct area *list, size_t *n)
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    char line[4400], mode[5];
-    unsigned long from, to;
-
-    CHECK(maps);
-    while (fgets(line, sizeof line, maps))
-        if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) == 3 && mode[1] == 'w' &&
-            mode[3] == 's' && to - from <= LARGE)
-            add_area(list, n, (char *)from, to - from);
-    fclose(maps);
-}
-
-static void forget_areas(void)
-{
-    for (size_t i = 0; i < area_count; i++)
-        free(areas[i].copy);
-    area_count = 0;
-}
-
-/* Whether the areas are no longer these, or not what they were; keeps what they are now. */
-static bool areas_changed(const struct area *list, size_t n)
-{
-    bool same = n == area_count;
-
-    for (size_t i = 0; i < n && same; i++)
-        same = list[i].at == areas[i].at && list[i].size == areas[i].size &&
-               memcmp(list[i].at, areas[i].copy, list[i].size) == 0;
-    if (same)
-        return false;
-    forget_areas();
-    for (size_t i = 0; i < n; i++) {
-        areas[i] = list[i];
-        CHECK((areas[i].copy = malloc(list[i].size)));
-        memcpy(areas[i].copy, list[i].at, list[i].size);
-    }
-    area_count = n;
-    return true;
-}
-
-static bool robust_changed(pid_t pid)
-{
-    uintptr_t now[3] = {0}, head = 0;
-    size_t size = 0;
-
-    if (syscall(SYS_get_robust_list, pid, &head, &size) == 0 && head) {
-        struct iovec here = {now, sizeof now}, there = {NATIVE head, sizeof now};
-        if (process_vm_readv(process_of(pid), &here, 1, &there, 1, 0) < 0)
-            memset(now, 0, sizeof now);
-    }
-    bool changed = memcmp(now, robust, sizeof now) != 0;
-    memcpy(robust, now, sizeof now);
-    return changed;
-}
-
-/* Whether a death would leave something else than at the last look. */
-static bool something_changed(pid_t victim)
-{
-    static struct area mappings[MOST_AREAS];
-    static size_t mapped;
-    struct motet__inheritance arena;
-    struct area list[MOST_AREAS];
-    size_t n = 0;
-
-    if (area_count == 0) {
-        mapped = 0;
-        add_mappings(mappings, &mapped);
-    }
-    for (; n < mapped; n++)
-        list[n] = mappings[n];
-    if (motet__arena_hand_down(&arena) == 0)
-        add_arena(list, &n, &arena);
-    bool locks = robust_changed(victim);
-    return areas_changed(list, n) || locks;
-}
-
 /* Whether the next instruction is a system call. */
 static bool before_call(pid_t pid)
 {
@@ -302,7 +179,7 @@ static void hit(struct chase *c)
     if (k->meanwhile)
         k->meanwhile(k->context);
     else if (!k->signal)
-        kill(process_of(c->victim), SIGKILL);
+        kill(kill_process_of(c->victim), SIGKILL);
     go_on(c, c->victim, k->signal);
 }
 
@@ -320,7 +197,7 @@ static void step_to_change(struct chase *c)
 {
     struct kill *k = c->k;
 
-    k->taken += something_changed(c->victim);
+    k->taken += kill_changed(c->victim);
     if (k->taken == k->steps) {
         hit(c);
         return;
@@ -336,8 +213,8 @@ static void begin_steps(struct chase *c)
     c->phase = STEPS;
     if (c->k->changes) {
         set_breakpoint(c->victim, 0);
-        forget_areas();
-        something_changed(c->victim);
+        kill_forget_changes();
+        kill_changed(c->victim);
     }
     step(c);
 }
@@ -423,7 +300,7 @@ static void meet(struct chase *c, pid_t pid, bool executed)
     if (c->k->at && c->phase == SEEKS && ours &&
         !set_breakpoint(pid, (uintptr_t)c->k->at + c->moved))
         SKIP("debug registers are not to be had: %s", strerrorname_np(errno));
-    if (c->phase == SEEKS && c->k->newborn && pid != c->k->child && process_of(pid) == pid)
+    if (c->phase == SEEKS && c->k->newborn && pid != c->k->child && kill_process_of(pid) == pid)
         choose(c, pid);
     else if (c->phase == CALLS && pid == c->victim && executed)
         begin_calls(c);
@@ -592,7 +469,7 @@ bool kill_at(struct kill *k)
     setpgid(k->child, k->child);
     seize(&c);
     follow(&c);
-    forget_areas();
+    kill_forget_changes();
     set_bell(0);
     sigaction(SIGALRM, &before, NULL);
     if (k->status && !(WIFSIGNALED(k->status) && WTERMSIG(k->status) == SIGKILL))

@@ -1,0 +1,129 @@
+/* What a death leaves: see kill_changes.h. */
+#include "kill_changes.h"
+
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "shared/arena.h"
+
+#define NATIVE (void *)(uintptr_t)
+
+pid_t kill_process_of(pid_t tid)
+{
+    char path[64], line[256];
+    int pid = tid;
+
+    snprintf(path, sizeof path, "/proc/%d/status", tid);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "Tgid: %d", &pid) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return pid;
+}
+
+enum { MOST_AREAS = 256, LARGE = 16 << 20 };
+
+/* Memory that the victim shares with us, as it was at the last look. */
+struct area {
+    char *at, *copy;
+    size_t size;
+};
+static struct area areas[MOST_AREAS];
+static size_t area_count;
+static uintptr_t robust[3]; /* the victim's head of the list by which the kernel finds its locks */
+
+static void add_area(struct area *list, size_t *n, char *at, size_t size)
+{
+    CHECK(*n < MOST_AREAS);
+    list[(*n)++] = (struct area){at, NULL, size};
+}
+
+/* What there is of the arena: it is large, and nearly all of it holes. */
+static void add_arena(struct area *list, size_t *n, const struct motet__inheritance *arena)
+{
+    for (off_t from = 0, to; (from = lseek(arena->fd, from, SEEK_DATA)) >= 0; from = to) {
+        to = lseek(arena->fd, from, SEEK_HOLE);
+        add_area(list, n, (char *)arena->base + from, (size_t)(to - from));
+    }
+}
+
+/* The others: what is mapped, shared and can be written. They do not change while a victim is followed. */
+static void add_mappings(struct area *list, size_t *n)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[4400], mode[5];
+    unsigned long from, to;
+
+    CHECK(maps);
+    while (fgets(line, sizeof line, maps))
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) == 3 && mode[1] == 'w' &&
+            mode[3] == 's' && to - from <= LARGE)
+            add_area(list, n, (char *)from, to - from);
+    fclose(maps);
+}
+
+void kill_forget_changes(void)
+{
+    for (size_t i = 0; i < area_count; i++)
+        free(areas[i].copy);
+    area_count = 0;
+}
+
+/* Whether the areas are no longer these, or not what they were; keeps what they are now. */
+static bool areas_changed(const struct area *list, size_t n)
+{
+    bool same = n == area_count;
+
+    for (size_t i = 0; i < n && same; i++)
+        same = list[i].at == areas[i].at && list[i].size == areas[i].size &&
+               memcmp(list[i].at, areas[i].copy, list[i].size) == 0;
+    if (same)
+        return false;
+    kill_forget_changes();
+    for (size_t i = 0; i < n; i++) {
+        areas[i] = list[i];
+        CHECK((areas[i].copy = malloc(list[i].size)));
+        memcpy(areas[i].copy, list[i].at, list[i].size);
+    }
+    area_count = n;
+    return true;
+}
+
+static bool robust_changed(pid_t pid)
+{
+    uintptr_t now[3] = {0}, head = 0;
+    size_t size = 0;
+
+    if (syscall(SYS_get_robust_list, pid, &head, &size) == 0 && head) {
+        struct iovec here = {now, sizeof now}, there = {NATIVE head, sizeof now};
+        if (process_vm_readv(kill_process_of(pid), &here, 1, &there, 1, 0) < 0)
+            memset(now, 0, sizeof now);
+    }
+    bool changed = memcmp(now, robust, sizeof now) != 0;
+    memcpy(robust, now, sizeof now);
+    return changed;
+}
+
+bool kill_changed(pid_t victim)
+{
+    static struct area mappings[MOST_AREAS];
+    static size_t mapped;
+    struct motet__inheritance arena;
+    struct area list[MOST_AREAS];
+    size_t n = 0;
+
+    if (area_count == 0) {
+        mapped = 0;
+        add_mappings(mappings, &mapped);
+    }
+    for (; n < mapped; n++)
+        list[n] = mappings[n];
+    if (motet__arena_hand_down(&arena) == 0)
+        add_arena(list, &n, &arena);
+    bool locks = robust_changed(victim);
+    return areas_changed(list, n) || locks;
+}
