@@ -698,9 +698,11 @@ static void dump_kernel(int out, pid_t pid)
         closedir(dir);
 }
 
-static void dump_stacks(int out)
+void harness_dump(int out, void (*before)(pid_t pid))
 {
     struct pids all = descendants(getpid(), 0);
+    for (int i = 0; i < all.n && before; i++)
+        before(all.pid[i]);
     for (int i = 0; i < all.n && i < 16; i++) {
         char who[200], number[16];
         describe(all.pid[i], who, sizeof who);
@@ -804,7 +806,7 @@ static const char *watch(pid_t pid, double limit, int log, int *status)
             complaint = "a check had failed, and the case went on";
         } else if (now > end) {
             complaint = "HANGS";
-            dump_stacks(log);
+            harness_dump(log, NULL);
         }
         if (complaint) {
             kill_all();

@@ -110,6 +110,10 @@ bool thread_waits(const motet_thread *thread); /* likewise a thread of this proc
 void worker_kill(struct worker *worker);       /* SIGKILL; processes only */
 int worker_pid(struct worker *worker);         /* of the process it runs in */
 
+/* Writes down the stacks of all processes below this one, when before(pid), unless NULL, has been called
+ * for each of them. */
+void harness_dump(int out, void (*before)(pid_t pid));
+
 int harness_threads(void); /* of this process, the calling one among them; needs /proc */
 int harness_descriptors(void);
 

@@ -7,6 +7,7 @@
  */
 #include "kill.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,6 +42,8 @@ struct chase {
     enum phase phase;
     long entries;          /* that must pass */
     long calls;            /* system calls of the victim that have returned */
+    long stops;            /* of all who are traced */
+    double last_stop;      /* when that was */
     bool executed;         /* somebody has executed something: images may lie elsewhere */
     uintptr_t moved;       /* how far the victim's image lies from ours */
     uintptr_t back, frame; /* where the function returns to, and its stack pointer when it began */
@@ -390,6 +393,74 @@ static void set_bell(long seconds)
     setitimer(ITIMER_REAL, &times, NULL);
 }
 
+/* Whether the thread stands still for us; waits a while for it to do so. */
+static bool stands(pid_t tid)
+{
+    unsigned long message;
+    double limit = harness_now() + 5;
+    int status;
+
+    if (ptrace(PTRACE_GETEVENTMSG, tid, NULL, &message) == 0)
+        return true;
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0)
+        return false; /* one of the test's own */
+    while (harness_now() < limit) {
+        if (waitpid(tid, &status, __WALL | WNOHANG) == tid)
+            return WIFSTOPPED(status);
+        harness_nap();
+    }
+    return false;
+}
+
+/* Says what a process was at, and leaves it, stopped, to a debugger. */
+static void let_go(pid_t pid)
+{
+    char path[300], line[256], state[64] = "?";
+    DIR *threads;
+
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    threads = opendir(path);
+    for (struct dirent *entry; threads && (entry = readdir(threads));) {
+        pid_t tid = atoi(entry->d_name);
+        if (tid == 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%d/status", pid, tid);
+        FILE *file = fopen(path, "re");
+        while (file && fgets(line, sizeof line, file))
+            sscanf(line, "State: %63[^\n]", state);
+        if (file)
+            fclose(file);
+        printf("thread %d of process %d was %s", tid, pid, state);
+        if (!stands(tid)) {
+            printf("\n");
+            continue;
+        }
+        printf(", and is at %#lx\n", (unsigned long)pc_of(tid));
+        kill(pid, SIGSTOP);
+        ptrace(PTRACE_DETACH, tid, NULL, NULL);
+    }
+    if (threads)
+        closedir(threads);
+}
+
+/* Time is up: what all who are left are at, and the end. */
+_Noreturn static void give_up(const struct chase *c)
+{
+    static const char *const phases[] = {
+        [SEEKS] = "there is no victim yet",
+        [CALLS] = "the victim is on its way to a system call",
+        [STEPS] = "the victim is going in steps",
+        [OVER] = "the victim has been hit, or let go on",
+    };
+
+    printf("%s: the victim is %d, the child %d; there were %ld stops, the last %.1f s ago\n",
+           phases[c->phase], c->victim, c->k->child, c->stops, harness_now() - c->last_stop);
+    fflush(stdout);
+    set_bell(0);
+    harness_dump(STDOUT_FILENO, let_go);
+    FAIL("%s, somebody goes on for ever", kill_where(c->k));
+}
+
 /* Follows all of them to their ends. */
 static void follow(struct chase *c)
 {
@@ -399,10 +470,12 @@ static void follow(struct chase *c)
         pid_t pid = waitpid(-c->k->child, &status, __WALL);
         if (pid < 0 && errno == ECHILD)
             return;
-        if (pid < 0 && bell)
-            FAIL("%s, somebody goes on for ever", kill_where(c->k));
+        if (bell)
+            give_up(c);
         if (pid < 0)
             continue;
+        c->stops++;
+        c->last_stop = harness_now();
         if (WIFSTOPPED(status))
             stopped(c, pid, status);
         else
@@ -492,8 +565,10 @@ const char *kill_where(const struct kill *k)
 {
     static char text[4400];
 
-    snprintf(text, sizeof text, "after %ld system calls and %ld %s (addr2line -fie %s %#lx)",
-             k->calls, k->taken, k->changes ? "changes" : "instructions", harness_self(),
+    snprintf(text, sizeof text,
+             "%s%safter %ld system calls and %ld of %ld %s (addr2line -fie %s %#lx)",
+             k->what ? k->what : "", k->what ? ": " : "", k->calls, k->taken, k->steps,
+             k->changes ? "changes" : "instructions", harness_self(),
              (unsigned long)(k->pc - (uintptr_t)__executable_start));
     return text;
 }

@@ -26,7 +26,7 @@
  *     } while (kill_next(&k));            // all that a death in deposit() can leave
  *
  * Whatever is left when the victim has been hit goes on to its own end, which kill_at awaits: what does
- * not end, though it was to die with its parent, fails the case, as does a child that ends with
+ * not end, though it was to die with its parent, fails the case, and where it stands is written down; as does a child that ends with
  * a status other than 0 without being killed. Then k says what happened.
  *
  * Survivors that are to go on are workers of the test itself, which is traced by nobody.
@@ -56,8 +56,9 @@ struct kill {
     bool (*now)(void *context);       /* instead of steps: asked before each instruction */
     void (*meanwhile)(void *context); /* instead of a kill: the victim stands still for it */
     void *context;
-    int signal;  /* instead of SIGKILL; the victim goes on */
-    pid_t child; /* the one that calls run; also during `now` and `meanwhile` */
+    const char *what; /* for messages, or NULL */
+    int signal;       /* instead of SIGKILL; the victim goes on */
+    pid_t child;      /* the one that calls run; also during `now` and `meanwhile` */
     /* What happened. */
     bool finished; /* the victim came to the end first, and nothing was done */
     bool found;    /* there was a victim */

@@ -163,12 +163,31 @@ static inline void sweep_kill(struct kill *k)
     CHECK(k->found);
 }
 
+/* For messages: which sweep it is, and who dies. */
+static inline void sweep_name(const struct sweep *sweep, enum sweep_role role, struct kill *k,
+                              struct kill *first)
+{
+    static char text[2][200];
+
+    if (role != AS_SECOND) {
+        snprintf(text[0], sizeof text[0], "%s, %s", sweep->name,
+                 role == AS_CHILD ? "a child" : "a parent");
+    } else {
+        snprintf(text[0], sizeof text[0], "%s, the second; the first after %ld and %ld",
+                 sweep->name, first->calls, first->steps);
+        snprintf(text[1], sizeof text[1], "%s, the first of two", sweep->name);
+        first->what = text[1];
+    }
+    k->what = text[0];
+}
+
 /* A scene, from its beginning to its end; `first`: the one before the victim, for the second. */
 static inline void sweep_point(const struct sweep *sweep, enum sweep_role role, struct kill *k,
                                struct kill *first)
 {
     struct sweep_cast *cast = k->arg;
 
+    sweep_name(sweep, role, k, first);
     sweep_before = sweep_blocks();
     memset(cast->scene, 0, sweep->size);
     sweep_victims = role == AS_SECOND ? 2 : 1;
@@ -181,9 +200,7 @@ static inline void sweep_point(const struct sweep *sweep, enum sweep_role role, 
     sweep_kill(k);
     size_t lost = sweep->check(cast->scene, k->finished && role != AS_SECOND, k->steps);
     if (sweep_blocks() != sweep_before + lost)
-        FAIL("%s: killed %s (the one before after %ld and %ld), %zu blocks are left", sweep->name,
-             kill_where(k), first ? first->calls : 0, first ? first->steps : 0,
-             sweep_blocks() - sweep_before);
+        FAIL("killed %s, %zu blocks are left", kill_where(k), sweep_blocks() - sweep_before);
 }
 
 static inline void sweep_report(const char *name, const char *role, long taken, const char *unit,

@@ -328,24 +328,37 @@ TEST(a_failure, .hidden = true)
     kill_at(&(struct kill){.run = fails, .steps = LONG_MAX});
 }
 
-static int run_hidden(const char *name)
+/* Has it fail in a program of its own, and returns what that says. */
+static const char *run_hidden(const char *name)
 {
-    pid_t pid = fork();
+    static char text[65536];
+    FILE *output = tmpfile();
     int status = 0;
 
+    CHECK(output);
+    pid_t pid = fork();
     if (pid == 0) {
         setenv("MOTET_KILL_PATIENCE", "1", 1);
+        dup2(fileno(output), STDOUT_FILENO);
         execl(harness_self(), harness_self(), name, (char *)NULL);
-        _exit(1);
+        _exit(77);
     }
     CHECK_INT(waitpid(pid, &status, 0), pid);
-    return WEXITSTATUS(status);
+    CHECK_INT(WEXITSTATUS(status), 1);
+    rewind(output);
+    text[fread(text, 1, sizeof text - 1, output)] = 0;
+    fclose(output);
+    return text;
 }
 
 TEST(orphans_and_failures_are_found)
 {
-    CHECK_INT(run_hidden("an_orphan"), 1);
-    CHECK_INT(run_hidden("a_failure"), 1);
+    const char *text = run_hidden("an_orphan");
+
+    CHECK_CONTAINS(text, "somebody goes on for ever");
+    CHECK_CONTAINS(text, "the victim has been hit, or let go on");
+    CHECK_CONTAINS(text, "was S (sleeping), and is at 0x"); /* the orphan */
+    CHECK_CONTAINS(run_hidden("a_failure"), "the child ended with status");
 }
 
 /* ---- changes ---- */
