@@ -47,6 +47,9 @@ struct chase {
     bool executed;         /* somebody has executed something: images may lie elsewhere */
     uintptr_t moved;       /* how far the victim's image lies from ours */
     uintptr_t back, frame; /* where the function returns to, and its stack pointer when it began */
+    uintptr_t vdso, vdso_end;
+    bool inside; /* the victim goes in steps through the vDSO, which it was not seen to enter */
+    bool aside;  /* it goes through it at full speed, to a breakpoint */
 };
 
 /* ---- registers ---- */
@@ -149,7 +152,7 @@ static bool before_call(pid_t pid)
 
 static void go_on(const struct chase *c, pid_t pid, int signal)
 {
-    enum phase phase = pid == c->victim ? c->phase : OVER;
+    enum phase phase = pid == c->victim && !c->aside ? c->phase : OVER;
 
     /* One that has been killed meanwhile need not go on. */
     if (ptrace(phase == STEPS   ? PTRACE_SINGLESTEP
@@ -157,6 +160,47 @@ static void go_on(const struct chase *c, pid_t pid, int signal)
                                 : PTRACE_CONT,
                pid, NULL, NATIVE signal) != 0)
         CHECK_INT(errno, ESRCH);
+}
+
+/* Where the victim's image has the code by which the kernel lets it look at the clock. */
+static void find_vdso(struct chase *c)
+{
+    char path[64], line[4400];
+    unsigned long from, to;
+
+    c->vdso = c->vdso_end = 0;
+    snprintf(path, sizeof path, "/proc/%d/maps", c->victim);
+    FILE *maps = fopen(path, "re");
+    while (maps && fgets(line, sizeof line, maps))
+        if (strstr(line, "[vdso]") && sscanf(line, "%lx-%lx", &from, &to) == 2) {
+            c->vdso = from;
+            c->vdso_end = to;
+        }
+    if (maps)
+        fclose(maps);
+}
+
+static bool in_vdso(const struct chase *c)
+{
+    uintptr_t pc = pc_of(c->victim);
+
+    return pc >= c->vdso && pc < c->vdso_end;
+}
+
+/* Lets the victim go on at full speed when it has just entered the vDSO, until that returns. There it looks
+ * at the clock again and again until the kernel has not moved the hands meanwhile: in steps that
+ * would never be. Nothing that a death leaves is changed there. */
+static bool steps_aside(struct chase *c)
+{
+    bool was_inside = c->inside;
+
+    c->inside = in_vdso(c);
+    if (!c->inside || was_inside || !set_breakpoint(c->victim, return_address(c->victim)))
+        return false;
+    c->inside = false;
+    c->aside = true;
+    go_on(c, c->victim, 0);
+    return true;
 }
 
 static bool at_its_end(const struct chase *c)
@@ -214,6 +258,8 @@ static void step_to_change(struct chase *c)
 static void begin_steps(struct chase *c)
 {
     c->phase = STEPS;
+    find_vdso(c);
+    c->inside = in_vdso(c);
     if (c->k->changes) {
         set_breakpoint(c->victim, 0);
         kill_forget_changes();
@@ -257,6 +303,8 @@ static void step(struct chase *c)
 {
     struct kill *k = c->k;
 
+    if (steps_aside(c))
+        return;
     if (at_its_end(c)) {
         finish(c, true);
     } else if (k->changes) {
@@ -296,6 +344,8 @@ static void meet(struct chase *c, pid_t pid, bool executed)
     bool ours = true;
 
     c->executed = c->executed || executed;
+    if (c->phase == STEPS && pid == c->victim && executed)
+        find_vdso(c);
     if (c->phase == SEEKS || pid == c->victim) {
         c->moved = 0;
         ours = !c->executed || image_moved(pid, &c->moved);
@@ -321,6 +371,9 @@ static bool is_breakpoint(pid_t pid)
 static void trapped(struct chase *c, pid_t pid)
 {
     if (pid == c->victim && c->phase == STEPS) {
+        if (c->aside)
+            set_breakpoint(pid, 0);
+        c->aside = false;
         step(c);
     } else if (pid == c->victim && c->phase == CALLS) {
         if (at_its_end(c))

@@ -7,7 +7,8 @@
  *
  * A child is forked that calls run(arg). It, and all that it starts, is traced; all run at full speed
  * but for the victim, which goes in single steps from where counting begins, so that `steps`
- * instructions of it have been done when it is hit. A system call is one. The victim is
+ * instructions of it have been done when it is hit. A system call is one, and so is a look at the clock by
+ * way of the kernel's vDSO, on x86-64. The victim is
  *   - the child itself, from the beginning of run to its end; or
  *   - with .at, the first process or thread that calls that function (or the one after .entries such
  *     calls), from there until it returns: the child, its children, theirs, also after they have

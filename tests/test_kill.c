@@ -1,8 +1,10 @@
 /* The tool that kills at an exact instruction, itself. */
 #include "kill.h"
+#include "sweep.h"
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What all that is started here tells. */
@@ -359,6 +361,40 @@ TEST(orphans_and_failures_are_found)
     CHECK_CONTAINS(text, "the victim has been hit, or let go on");
     CHECK_CONTAINS(text, "was S (sleeping), and is at 0x"); /* the orphan */
     CHECK_CONTAINS(run_hidden("a_failure"), "the child ended with status");
+}
+
+/* ---- the clock ---- */
+
+__attribute__((noinline)) static void looks_at_the_clock(void *arg)
+{
+    struct timespec now;
+
+    CHECK_INT(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    add(&((struct told *)arg)->ended);
+}
+
+/* Longer than the kernel leaves the hands of the clock where they are. */
+static bool after_a_tick(void *arg)
+{
+    double end = harness_now() + 0.012;
+
+    (void)arg;
+    while (harness_now() < end)
+        ;
+    return false;
+}
+
+/* It looks again when the hands were moved meanwhile, and each step takes longer than that. */
+TEST(a_slow_victim_comes_past_a_look_at_the_clock)
+{
+    sweep_without_tsan();
+    struct told *t = told();
+    struct kill k = {.run = looks_at_the_clock, .arg = t, .at = looks_at_the_clock};
+
+    k.now = after_a_tick;
+    CHECK(kill_at(&k));
+    CHECK_INT(t->ended, 1);
+    PROCESSES.free(t);
 }
 
 /* ---- changes ---- */
