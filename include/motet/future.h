@@ -61,6 +61,9 @@ MOTET_API bool motet_future_running(const motet_future *future);
  * it; its future says how it ends: ECANCELED if it then returns that. (A worker process is told by a
  * signal, SIGURG, which also interrupts a system call that the task is in.) What a task waits for that it
  * runs in place meanwhile is not cancelled with it.
+ * A task in a worker process that was submitted with a .timeout must heed this: the worker is killed when it has
+ * not ended the task after a second, or half a second more. The future says ECANCELED then, and another worker
+ * takes the place. (Of a task without a limit nobody knows how long it may take to end as it should.)
  * 0: it never runs, has been asked to end, or was cancelled before; EALREADY: it has ended otherwise;
  * EPERM: it runs, and this process does not have its pool; EINVAL.
  * Python: Future.cancel, which can do nothing for a task that runs. */

@@ -73,7 +73,8 @@ typedef struct motet_submit_options {
     double
         timeout; /* seconds that it may run, however long it has been queued; 0: no limit. Then it is
                        asked to end, as by motet_future_cancel, and its error is ETIMEDOUT if it does; a
-                       worker process that has not ended it a second later is killed */
+                       worker process that has not ended it a second later is killed. So is that of a task
+                       with a limit, whatever it is, that was cancelled */
 } motet_submit_options;
 
 /* Opens a pool: motet_pool_open(.kind = …, .workers = …, .name = …). Threads start now, processes with

@@ -41,8 +41,10 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
         return false;
     if (!task->error) {
         bool terminated = motet__load(&worker->crew->phase, ACQUIRE) == MOTET__CREW_TERMINATED;
-        bool late = motet__task_limit(task) == MOTET__LATE;
-        task->error = terminated ? ECANCELED : late ? ETIMEDOUT : ECHILD;
+        uint32_t verdict = motet__task_verdict(task);
+        task->error = terminated || verdict == MOTET__FORCED ? ECANCELED
+                      : verdict == MOTET__LATE               ? ETIMEDOUT
+                                                             : ECHILD;
         if (task->is_lot)
             motet__task_lot(task)->failed = motet__task_lot(task)->progress;
     }

@@ -117,7 +117,11 @@ bool motet_future_cancelled(const motet_future *future)
 static void describe(const motet_future *future, int error, char *text, size_t size)
 {
     const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
-    bool late = error == ETIMEDOUT && motet__task_limit(future) == MOTET__LATE;
+    uint32_t verdict = motet__task_verdict(future);
+    bool late = error == ETIMEDOUT && verdict == MOTET__LATE;
+    const char *why = late                       ? "it took too long: "
+                      : verdict == MOTET__FORCED ? "cancelled, and it went on: "
+                                                 : "";
     struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
     char death[150];
 
@@ -126,8 +130,8 @@ static void describe(const motet_future *future, int error, char *text, size_t s
     } else if (future->died) {
         motet__describe_death(future->dead.exitcode, extra ? extra->crashed_at : 0, death,
                               sizeof death);
-        snprintf(text, size, "task %.150s: %sworker %d %s", future->name,
-                 late ? "it took too long: " : "", future->dead.pid, death);
+        snprintf(text, size, "task %.150s: %sworker %d %s", future->name, why, future->dead.pid,
+                 death);
     } else if (late) {
         snprintf(text, size, "task %.150s: it took too long, and was cancelled", future->name);
     } else if (error == ECANCELED && (motet__load(&future->state, RELAXED) & MOTET__ASKED)) {

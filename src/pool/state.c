@@ -75,7 +75,7 @@ struct motet__after motet__task_publish(struct motet_future *task)
     struct motet__after after = {0};
 
     /* It did as it was asked, for that reason. */
-    if (motet__unlikely(task->error == ECANCELED) && motet__task_limit(task) == MOTET__LATE)
+    if (motet__unlikely(task->error == ECANCELED) && motet__task_verdict(task) == MOTET__LATE)
         task->error = ETIMEDOUT;
     /* With no flag nobody is to be told. Release: as above. SEQ_CST: see worker.c. */
     uint32_t state = motet__load(&task->state, RELAXED);

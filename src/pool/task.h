@@ -46,7 +46,11 @@ enum {
     MOTET__WORKER_SHIFT = 5,
 };
 
-#define MOTET__LATE UINT32_MAX
+/* Why a task with a limit ended as it did. */
+enum {
+    MOTET__LATE = 1,   /* it took longer, and was asked to end for that */
+    MOTET__FORCED = 2, /* it was cancelled, and its process killed because it went on */
+};
 
 struct motet__crew;
 struct motet__shelf;
@@ -62,8 +66,8 @@ struct motet__composed {
 struct motet__map;
 
 struct motet__extra {
-    uint32_t
-        limit; /* atomic: milliseconds that it may run; 0: no limit; or MOTET__LATE: it took longer */
+    uint32_t limit;   /* milliseconds that it may run; 0: no limit; constant after submit */
+    uint32_t verdict; /* atomic: 0, or see above. Of its limit's timer, while it runs */
     const struct motet__composed *composed; /* NULL, or the task is one; constant, as the next */
     int maker;                              /* the process where it is put together, */
     struct motet__map *map; /* from this, until it has ended; under the lock of ask.h */
@@ -169,13 +173,21 @@ struct motet_future *motet__lot_new(struct motet__shelf *shelf, motet_task task,
 /* Its extra, made if it has none: NULL when memory is out. The caller holds the task. */
 struct motet__extra *motet__task_extra(struct motet_future *task);
 
-/* Its limit as above, or 0. */
+/* Its limit and its verdict as above, or 0. */
 static inline uint32_t motet__task_limit(const struct motet_future *task)
 {
-    /* Acquire, both: pair with the release of who has made it, and of who says that it is late. */
+    /* Acquire: pairs with the release of who has made it. */
+    const struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
+
+    return motet__unlikely(extra != NULL) ? extra->limit : 0;
+}
+
+static inline uint32_t motet__task_verdict(const struct motet_future *task)
+{
+    /* Acquire, both: the second pairs with the release of the timer. */
     struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
 
-    return motet__unlikely(extra != NULL) ? motet__load(&extra->limit, ACQUIRE) : 0;
+    return motet__unlikely(extra != NULL) ? motet__load(&extra->verdict, ACQUIRE) : 0;
 }
 
 /* Whether it is made up of others. */
