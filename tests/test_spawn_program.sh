@@ -140,6 +140,28 @@ is "the file was replaced" "the old one" "$line"
 exec 3>&- 4<&-
 wait
 
+# ---- a program that is no file, or has no name any more
+cat >"$scratch/nameless.c" <<'END'
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    int file = argc > 1 ? open(argv[1], O_RDONLY) : -1, memory = memfd_create("program", MFD_CLOEXEC);
+    while (sendfile(memory, file, NULL, 1 << 20) > 0)
+        ;
+    fexecve(memory, argv + 1, environ);
+    perror("fexecve");
+    return 1;
+}
+END
+gcc -o "$scratch/nameless" "$scratch/nameless.c" || exit 1
+is "executed from memory" "$both" "$(run "$scratch/nameless" "$scratch/program")"
+
 # ---- a target in an object that was loaded later
 cat >"$scratch/plugin.c" <<'END'
 #include <motet.h>
@@ -210,6 +232,31 @@ mv "$scratch/question.c" "$scratch/program.c"
 compile question gcc -DVALUE=3
 has "another program without the target" "does not know its target by MOTET_TASK: answer" \
     "$(run "$scratch/program" "$scratch/question")"
+
+# ---- with more rights than its user has, who could say by the environment what it does
+chmod 755 "$scratch"
+cp "$(command -v id)" "$scratch/id"
+cp "$scratch/program" "$scratch/privileged"
+chown 65534 "$scratch/id" "$scratch/privileged" 2>/dev/null
+chmod 4755 "$scratch/id" "$scratch/privileged"
+if [ "$("$scratch/id" -u)" != "$(id -u)" ]; then
+    has "setuid" "does not execute itself: use MOTET_FORK" "$(run "$scratch/privileged")"
+    has "setuid, and told that it is a child" "does not execute itself: use MOTET_FORK" \
+        "$(MOTET_CHILD=3:4:5:0123456789abcdef run "$scratch/privileged")"
+fi
+
+# ---- in a root of its own, where there is no /proc and no /dev, and with a deep TMPDIR
+TMPDIR=/tmp/$(printf '%0200d' 0)
+export TMPDIR
+mkdir -p "$scratch/root$TMPDIR"
+if gcc -static -O2 -DVALUE=3 -I"$include" -o "$scratch/root/program" "$scratch/program.c" \
+    "$build/libmotet.a" 2>/dev/null && [ "$(id -u)" = 0 ]; then
+    has "without /proc" "mount /proc, or name the program with motet_set_executable()" \
+        "$(run chroot "$scratch/root" /program)"
+    is "without /proc, but named" '43
+43' "$(run chroot "$scratch/root" /program /program)"
+fi
+unset TMPDIR
 
 # ---- under valgrind, with and without its following the children
 if command -v valgrind >/dev/null; then
