@@ -4,7 +4,10 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <sys/wait.h>
+
+#include "process/family.h"
 
 static int wait_for_child(pid_t pid)
 {
@@ -331,4 +334,159 @@ TEST(forking_among_busy_threads, .limit = 120)
 TEST(forking_among_busy_processes, .limit = 120)
 {
     fork_among(MOTET_PROCESSES);
+}
+
+/* ---- what is held at a fork, and forks at the end ---- */
+
+/* A private lock is the child's own copy, held; a shared one is its parent's. */
+TEST(locks_that_are_held_at_a_fork)
+{
+    static motet_lock private = MOTET_LOCK_INIT;
+    motet_lock *shared = motet_shared_alloc(sizeof *shared);
+
+    CHECK_INT(motet_lock_acquire(&private, 0), 0);
+    CHECK_INT(motet_lock_acquire(shared, 0), 0);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK_INT(motet_lock_release(shared), EPERM);
+        CHECK_INT(motet_lock_acquire(shared, 0), ETIMEDOUT);
+        CHECK_INT(motet_lock_acquire(&private, 0), ETIMEDOUT);
+        CHECK_INT(motet_lock_release(&private), 0);
+        CHECK_INT(motet_lock_acquire(&private, 0), 0);
+        _exit(0); /* which is the death of no holder of the shared one */
+    }
+    CHECK_INT(wait_for_child(pid), 0);
+    CHECK_INT(motet_lock_release(&private), 0);
+    CHECK_INT(motet_lock_release(shared), 0);
+    CHECK_INT(motet_lock_acquire(shared, 0), 0);
+    CHECK_INT(motet_lock_release(shared), 0);
+    motet_shared_free(shared);
+}
+
+static motet_queue *passes; /* shared: who forked at exit, and whose child worked */
+
+static void fork_at_exit(void)
+{
+    int n = 1;
+    pid_t pid = fork();
+
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        motet_thread *t = motet_thread_start(end_at_once, NULL);
+        CHECK(t != NULL);
+        CHECK_INT(motet_thread_join(t, harness_patience()), 0);
+        motet_process *p = motet_process_start(end_at_once, NULL, 0);
+        CHECK(p != NULL);
+        CHECK_INT(motet_process_join(p, harness_patience()), 0);
+        CHECK_INT(motet_queue_put(passes, &n, 0), 0);
+        _exit(0);
+    }
+    CHECK_INT(wait_for_child(pid), 0);
+    CHECK_INT(motet_queue_put(passes, &n, 0), 0);
+}
+
+/* Before the library has its own function there, and so after that has run; or after, and so before. */
+static void ends_with_a_fork(long first)
+{
+    if (first)
+        CHECK_INT(atexit(fork_at_exit), 0);
+    motet_thread_free(motet_thread_start(end_at_once, NULL));
+    motet_process_free(motet_process_start(end_at_once, NULL, 0));
+    if (!first)
+        CHECK_INT(atexit(fork_at_exit), 0);
+    exit(0);
+}
+
+TEST(a_fork_in_a_function_of_atexit)
+{
+    int n;
+
+    passes = motet_queue_open(.item_size = sizeof n, .shared = true);
+    for (long first = 0; first < 2; first++) {
+        harness_in_child(ends_with_a_fork, first);
+        for (int i = 0; i < 2; i++)
+            CHECK_INT(motet_queue_get(passes, &n, 0), 0);
+    }
+    motet_queue_free(passes);
+}
+
+/* ---- other programs ---- */
+
+/* What a program that is executed now finds open, as a text. */
+static void list_descriptors(char text[256])
+{
+    FILE *pipe = popen("ls /proc/self/fd | tr '\\n' ' '", "re");
+
+    CHECK(pipe != NULL);
+    size_t n = fread(text, 1, 255, pipe);
+    text[n] = 0;
+    CHECK_INT(pclose(pipe), 0);
+}
+
+static void execute_in_every_way(void)
+{
+    char *argv[] = {"sh", "-c", "exit 3", NULL};
+    pid_t pid;
+
+    CHECK_INT(WEXITSTATUS(system("exit 3")), 3);
+    CHECK_INT(posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ), 0);
+    CHECK_INT(WEXITSTATUS(wait_for_child(pid)), 3);
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        return; /* which have a fork in the place of a vfork */
+    pid = vfork();
+    if (pid == 0) {
+        execv("/bin/sh", argv);
+        _exit(1);
+    }
+    CHECK(pid > 0);
+    CHECK_INT(WEXITSTATUS(wait_for_child(pid)), 3);
+}
+
+/* Their ends are told to who has started them, and ours to us; of our descriptors they have none. */
+static void execute_among(motet_start_method method)
+{
+    char before[256], after[256];
+    int n = 7;
+    long result;
+
+    list_descriptors(before);
+    struct busy b = {
+        .private = motet_queue_open(.item_size = sizeof(int)),
+        .shared = motet_queue_open(.item_size = sizeof(int), .shared = true, .eof = true),
+        .pool = motet_pool_open(.kind = MOTET_PROCESSES, .workers = 2),
+        .null = fopen("/dev/null", "we"),
+    };
+    CHECK_INT(motet_pool_apply(b.pool, square, &n, &result, harness_patience()), 0);
+    __atomic_store_n(&stop, 0, __ATOMIC_SEQ_CST);
+    struct worker *w = START(&THREADS, be_busy, &b);
+    for (long i = 0; i < stress(30); i++) {
+        motet_process *p = motet_process_start(end_at_once, NULL, 0, .method = method);
+        CHECK(p != NULL);
+        execute_in_every_way();
+        list_descriptors(after);
+        CHECK_STR(after, before);
+        CHECK_INT(motet_process_join(p, harness_patience()), 0);
+        CHECK_INT(motet_process_exitcode(p), 0);
+        motet_process_free(p);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(worker_join(w), 0);
+    motet_pool_free(b.pool);
+    motet_queue_free(b.private);
+    motet_queue_free(b.shared);
+    fclose(b.null);
+}
+
+MOTET_TASK(end_at_once);
+
+TEST(other_programs_are_executed_beside_forks, .limit = 120)
+{
+    execute_among(MOTET_FORK);
+}
+
+TEST(other_programs_are_executed_beside_a_server, .limit = 120)
+{
+    execute_among(MOTET_FORKSERVER);
+    motet__server_end();
 }
