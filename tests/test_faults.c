@@ -549,6 +549,37 @@ TEST(asking_why_a_task_failed)
     sweep(ask_for_the_error, 4);
 }
 
+static int open_and_set_futures(void)
+{
+    motet_future *f = motet_future_open(sizeof(int), .name = "named");
+    motet_future *bytes = motet_future_open(0, .bytes = true);
+    int rc = f && bytes ? 0 : errno;
+    void *data = NULL;
+    size_t size = 0;
+
+    if (rc == 0 && (rc = motet_future_set_error(f, EDOM, "as it is")) != 0) {
+        CHECK(!motet_future_done(f));
+        calm();
+        CHECK_INT(motet_future_set_error(f, EDOM, "as it is"), 0);
+    }
+    if (rc == 0 && (rc = motet_future_set_result_bytes(bytes, "abc", 3)) != 0) {
+        CHECK(!motet_future_done(bytes));
+        calm();
+        CHECK_INT(motet_future_set_result_bytes(bytes, "abc", 3), 0);
+        CHECK_INT(motet_future_result_bytes(bytes, &data, &size, 0), 0);
+        CHECK(size == 3 && memcmp(data, "abc", 3) == 0);
+        free(data);
+    }
+    motet_future_free(f);
+    motet_future_free(bytes);
+    return rc;
+}
+
+TEST(setting_futures_oneself)
+{
+    sweep(open_and_set_futures, 4);
+}
+
 static int name_threads(void)
 {
     motet_thread *t = motet_thread_start(return_7, NULL), *all[8];

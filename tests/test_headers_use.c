@@ -262,6 +262,11 @@ TEST_KINDS(pool_calls_know_the_sizes)
     CHECK(size == 5 && memcmp(data, "seven", 5) == 0);
     free(data);
     motet_future_free(f);
+    f = motet_future_open(sizeof(long), .name = "set");
+    CHECK_INT(motet_future_set_running(f), 0);
+    CHECK_INT(motet_future_set_result(f, &(int){1}), EMSGSIZE);
+    CHECK_INT(motet_future_set_result(f, &(long){1}), 0);
+    motet_future_free(f);
     f = motet_pool_map_async(pool, square, nums, 100, sizeof(long), .name = "all");
     CHECK_INT(motet_future_result(f, &squares, MOTET_FOREVER), 0);
     CHECK_INT(squares[99], 99 * 99);

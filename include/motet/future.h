@@ -65,7 +65,7 @@ MOTET_API bool motet_future_running(const motet_future *future);
  * not ended the task after a second, or half a second more. The future says ECANCELED then, and another worker
  * takes the place. (Of a task without a limit nobody knows how long it may take to end as it should.)
  * 0: it never runs, has been asked to end, or was cancelled before; EALREADY: it has ended otherwise;
- * EPERM: it runs, and this process does not have its pool; EINVAL.
+ * EPERM: it runs, and this process does not have its pool, or it has none (motet_future_open); EINVAL.
  * Python: Future.cancel, which can do nothing for a task that runs. */
 MOTET_API int motet_future_cancel(motet_future *future);
 
@@ -119,6 +119,51 @@ MOTET_API motet_iterator *motet_as_completed(motet_future *const futures[], size
  * not ended" when that is so, as after ETIMEDOUT; NULL when it has succeeded. The same text in all
  * processes that have the future, valid until it is freed. Python: Future.exception. */
 MOTET_API const char *motet_future_error(motet_future *future);
+
+/* A future that is no task's, but whoever has it says how it ends: what comes from elsewhere, from a callback
+ * of another library or a socket, is waited for like the result of a task.
+ *
+ *     motet_future *f = motet_future_open(sizeof(long), .name = "the temperature");
+ *     // somebody, some time:
+ *     motet_future_set_result(f, &celsius);
+ *     // or
+ *     motet_future_set_error(f, EIO, "the sensor does not answer");
+ *
+ * The positional argument is the size of the result, which may be 0. It is for the threads of this process; a
+ * child of a fork has a copy that nobody sets. A task that waits for it does no other work meanwhile: its worker
+ * waits. It must not be freed before it is set, or sure not to be set any more; then it may be at once, even if
+ * the call that has set it has not returned. A future that the caller frees, or NULL with errno ENOMEM or EINVAL.
+ * Python: Future(), which is for tests and executors of one's own. */
+typedef struct motet_future_options {
+    size_t result_size; /* bytes of its result: the positional argument; may be 0 */
+    const char *name;   /* copied; what error texts call it; NULL: "nobody's" */
+    bool bytes;         /* the result is bytes of any length; then result_size is 0 */
+} motet_future_options;
+#ifndef __cplusplus
+#define motet_future_open(...)                                                                     \
+    motet_future_open_with(&(motet_future_options){.result_size = __VA_ARGS__})
+#endif
+MOTET_API motet_future *motet_future_open_with(const motet_future_options *options);
+
+/* The first of these that is called ends it, and everyone who waits has the result (copied; NULL for none), or
+ * the error, which is not 0; motet_future_error says the text as it is, or, if that is NULL, what the number
+ * means. Callbacks of motet_future_on_done run before they return.
+ * 0; EALREADY: it has ended, or is just being set by another; ECANCELED: it was cancelled; EMSGSIZE: the result has
+ * another size, or is one of bytes, or is not; EPERM in a process that did not open it; ENOMEM; EINVAL, also for the
+ * future of a task. Python: Future.set_result, set_exception. */
+#ifndef __cplusplus
+#define motet_future_set_result(future, result)                                                    \
+    motet_future_set_result_with((future), (result), MOTET_SIZE_OF(result))
+#endif
+MOTET_API int motet_future_set_result_with(motet_future *future, const void *result, size_t size);
+MOTET_API int motet_future_set_result_bytes(motet_future *future, const void *data, size_t size);
+MOTET_API int motet_future_set_error(motet_future *future, int error, const char *text);
+
+/* The work for it has begun: from now on motet_future_running is true, and motet_future_cancel can do nothing
+ * (EPERM). It need not be called.
+ * 0; ECANCELED: it was cancelled, and the work is not wanted; EALREADY: it runs already, or has ended; EPERM;
+ * EINVAL. Python: Future.set_running_or_notify_cancel. */
+MOTET_API int motet_future_set_running(motet_future *future);
 
 /* Gives up the handle, not the work. NULL is fine. */
 MOTET_API void motet_future_free(motet_future *future);
