@@ -35,6 +35,15 @@ struct meeting {
 
 enum phase { SEEKS, CALLS, STEPS, OVER };
 
+/* A thread that is traced. */
+struct other {
+    pid_t tid;
+    bool held;  /* its last stop has yet to be answered, */
+    int status; /* which was this */
+};
+
+enum { MOST_OTHERS = 1024 };
+
 struct chase {
     struct kill *k;
     struct meeting *meeting;
@@ -50,6 +59,9 @@ struct chase {
     uintptr_t vdso, vdso_end;
     bool inside; /* the victim goes in steps through the vDSO, which it was not seen to enter */
     bool aside;  /* it goes through it at full speed, to a breakpoint */
+    bool still;  /* the others stand still, so that all that changes is the victim's doing */
+    struct other *others;
+    int other_count;
 };
 
 /* ---- registers ---- */
@@ -216,6 +228,94 @@ static bool at_its_end(const struct chase *c)
     return c->meeting->done;
 }
 
+/* ---- the others ---- */
+
+static void stopped(struct chase *c, pid_t pid, int status);
+static void ended(struct chase *c, pid_t pid, int status);
+
+static struct other *other_of(struct chase *c, pid_t tid)
+{
+    for (int i = 0; i < c->other_count; i++)
+        if (c->others[i].tid == tid)
+            return &c->others[i];
+    CHECK(c->other_count < MOST_OTHERS);
+    c->others[c->other_count] = (struct other){.tid = tid};
+    return &c->others[c->other_count++];
+}
+
+static void forget_other(struct chase *c, pid_t tid)
+{
+    *other_of(c, tid) = c->others[c->other_count - 1];
+    c->other_count--;
+}
+
+/* What has become of one of them. */
+static void heard_of(struct chase *c, pid_t tid, int status)
+{
+    struct other *other = other_of(c, tid);
+
+    if (!WIFSTOPPED(status)) {
+        forget_other(c, tid);
+        ended(c, tid, status);
+    } else if (c->still && tid != c->victim) {
+        other->held = true;
+        other->status = status;
+    } else {
+        stopped(c, tid, status);
+    }
+}
+
+/* Halts one, unless it stands in a call of the system's that nothing ends, or is on its way out: then it
+ * changes nothing either. */
+static void halt(struct chase *c, pid_t tid)
+{
+    double limit = harness_now() + 0.05;
+    int status;
+
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0)
+        return;
+    do {
+        if (waitpid(tid, &status, __WALL | WNOHANG) == tid) {
+            heard_of(c, tid, status);
+            return;
+        }
+        sched_yield();
+    } while (harness_now() < limit);
+}
+
+/* From here on only the victim does anything. */
+static void hold_others(struct chase *c)
+{
+    pid_t tids[MOST_OTHERS];
+    int n = 0;
+
+    c->still = true;
+    kill_hold_workers(true);
+    for (int i = 0; i < c->other_count; i++)
+        if (c->others[i].tid != c->victim && !c->others[i].held)
+            tids[n++] = c->others[i].tid;
+    for (int i = 0; i < n; i++)
+        halt(c, tids[i]);
+}
+
+static void let_others_go(struct chase *c)
+{
+    struct other held[MOST_OTHERS];
+    int n = 0;
+
+    if (!c->still)
+        return;
+    c->still = false;
+    for (int i = 0; i < c->other_count; i++)
+        if (c->others[i].held) {
+            held[n++] = c->others[i];
+            c->others[i].held = false;
+        }
+    for (int i = 0; i < n; i++)
+        stopped(c, held[i].tid, held[i].status);
+    kill_hold_workers(false);
+}
+
 /* The victim has come to where it was to be. */
 static void hit(struct chase *c)
 {
@@ -223,10 +323,11 @@ static void hit(struct chase *c)
 
     c->phase = OVER;
     k->pc = pc_of(c->victim) - c->moved;
+    if (!k->meanwhile && !k->signal)
+        kill(kill_process_of(c->victim), SIGKILL);
+    let_others_go(c);
     if (k->meanwhile)
         k->meanwhile(k->context);
-    else if (!k->signal)
-        kill(kill_process_of(c->victim), SIGKILL);
     go_on(c, c->victim, k->signal);
 }
 
@@ -235,6 +336,7 @@ static void finish(struct chase *c, bool through)
     c->k->finished = true;
     c->k->through = through;
     c->phase = OVER;
+    let_others_go(c);
 }
 
 static void step(struct chase *c);
@@ -262,6 +364,7 @@ static void begin_steps(struct chase *c)
     c->inside = in_vdso(c);
     if (c->k->changes) {
         set_breakpoint(c->victim, 0);
+        hold_others(c);
         kill_forget_changes();
         kill_changed(c->victim);
     }
@@ -468,7 +571,7 @@ static bool stands(pid_t tid)
 /* Says what a process was at, and leaves it, stopped, to a debugger. */
 static void let_go(pid_t pid)
 {
-    char path[300], line[256], state[64] = "?";
+    char path[300], state[64];
     DIR *threads;
 
     snprintf(path, sizeof path, "/proc/%d/task", pid);
@@ -477,12 +580,7 @@ static void let_go(pid_t pid)
         pid_t tid = atoi(entry->d_name);
         if (tid == 0)
             continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%d/status", pid, tid);
-        FILE *file = fopen(path, "re");
-        while (file && fgets(line, sizeof line, file))
-            sscanf(line, "State: %63[^\n]", state);
-        if (file)
-            fclose(file);
+        kill_state(tid, state, sizeof state);
         printf("thread %d of process %d was %s", tid, pid, state);
         if (!stands(tid)) {
             printf("\n");
@@ -529,10 +627,7 @@ static void follow(struct chase *c)
             continue;
         c->stops++;
         c->last_stop = harness_now();
-        if (WIFSTOPPED(status))
-            stopped(c, pid, status);
-        else
-            ended(c, pid, status);
+        heard_of(c, pid, status);
     }
 }
 
@@ -582,7 +677,8 @@ bool kill_at(struct kill *k)
         prctl(PR_SET_CHILD_SUBREAPER, 1); /* whoever loses its parent here is seen to end here */
     }
     *meeting = (struct meeting){0, 0};
-    struct chase c = {.k = k, .meeting = meeting, .entries = k->entries};
+    static struct other others[MOST_OTHERS];
+    struct chase c = {.k = k, .meeting = meeting, .entries = k->entries, .others = others};
     k->finished = k->found = k->through = false;
     k->taken = 0;
     sigaction(SIGALRM, &alarmed, &before);
@@ -605,13 +701,21 @@ bool kill_at(struct kill *k)
 
 bool kill_next(struct kill *k)
 {
+    bool more = k->found;
+
     if (!k->finished) {
         k->steps++;
+        k->ends = 0;
     } else {
+        k->more = k->more || !k->through;
+        if (k->ends++ < k->doubts)
+            return more;
+        more = more && k->more;
         k->calls++;
-        k->steps = 0;
+        k->steps = k->ends = 0;
+        k->more = false;
     }
-    return !k->through && k->found;
+    return more;
 }
 
 const char *kill_where(const struct kill *k)

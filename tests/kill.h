@@ -18,7 +18,9 @@
  * With .changes, `steps` does not count instructions, but those of them that change what a death leaves: shared
  * memory, and what the kernel is to do with the locks that the victim holds. A death after any other
  * instruction is like one before it. The third that changes something is to make a system call: `calls` of
- * these pass at full speed, and if the victim is not hit before it makes another, it is let go on.
+ * these pass at full speed, and if the victim is not hit before it makes another, it is let go on. While
+ * it goes in steps all others stand still: who is traced, and the processes that the test has started through
+ * motet. So what changes is its doing, and they go on when it is dead.
  *
  *     struct kill k = {.run = deposit, .arg = &account, .changes = true};
  *     do {
@@ -53,7 +55,8 @@ struct kill {
     int (*until)(void *arg); /* for newborn: the target of a process */
     long steps;
     bool changes;
-    long calls;                       /* for changes */
+    long calls;                       /* for changes, */
+    int doubts;                       /* likewise: see kill_next */
     bool (*now)(void *context);       /* instead of steps: asked before each instruction */
     void (*meanwhile)(void *context); /* instead of a kill: the victim stands still for it */
     void *context;
@@ -67,12 +70,16 @@ struct kill {
     long taken;    /* instructions, or changes */
     int status;    /* of the child, as from waitpid */
     uintptr_t pc;  /* what was to be executed next, as an address in this program */
+    int ends;      /* kill_next's own: how often it was finished here, */
+    bool more;     /* and whether it made another system call one of these times */
 };
 
 /* k->finished, or that no victim was found. */
 bool kill_at(struct kill *k);
 
-/* With changes: on to the next place. False: that was the last. */
+/* With changes: on to the next place. False: that was the last. Where the victim was not hit, because it made
+ * a system call before or was done, the next place is behind that call; but only when `doubts` more victims have
+ * not been hit there either. Beside others who are busy its way is another each time. */
 bool kill_next(struct kill *k);
 
 /* "after 57 instructions (addr2line …)": for messages. */

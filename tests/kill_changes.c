@@ -1,6 +1,8 @@
 /* What a death leaves: see kill_changes.h. */
 #include "kill_changes.h"
 
+#include <sched.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -10,19 +12,63 @@
 
 #define NATIVE (void *)(uintptr_t)
 
-pid_t kill_process_of(pid_t tid)
+/* What stands behind that word in what the kernel says of a thread; "" if nothing does. */
+static void read_status(pid_t tid, const char *word, char *text, size_t size)
 {
     char path[64], line[256];
-    int pid = tid;
 
+    text[0] = 0;
     snprintf(path, sizeof path, "/proc/%d/status", tid);
     FILE *status = fopen(path, "re");
-    while (status && fgets(line, sizeof line, status))
-        if (sscanf(line, "Tgid: %d", &pid) == 1)
-            break;
+    while (status && !text[0] && fgets(line, sizeof line, status))
+        if (strncmp(line, word, strlen(word)) == 0)
+            snprintf(text, size, "%.*s", (int)strcspn(line, "\n") - (int)strlen(word) - 1,
+                     line + strlen(word) + 1);
     if (status)
         fclose(status);
-    return pid;
+}
+
+void kill_state(pid_t tid, char *text, size_t size)
+{
+    read_status(tid, "State:", text, size);
+}
+
+pid_t kill_process_of(pid_t tid)
+{
+    char number[32];
+
+    read_status(tid, "Tgid:", number, sizeof number);
+    return *number ? atoi(number) : tid;
+}
+
+/* Until it stands still, or has ended; it may not be able to for a while. */
+static void wait_for_halt(pid_t pid)
+{
+    double limit = harness_now() + 1;
+    char state[64];
+
+    do {
+        kill_state(pid, state, sizeof state);
+        if (!state[0] || strchr("TtZX", state[0]))
+            return;
+        sched_yield();
+    } while (harness_now() < limit);
+}
+
+void kill_hold_workers(bool still)
+{
+    enum { MOST = 64 };
+    motet_process *children[MOST];
+    int n = motet_active_children(children, MOST);
+
+    CHECK(n <= MOST);
+    for (int i = 0; i < n; i++)
+        kill(motet_process_pid(children[i]), still ? SIGSTOP : SIGCONT);
+    for (int i = 0; i < n; i++) {
+        if (still)
+            wait_for_halt(motet_process_pid(children[i]));
+        motet_process_free(children[i]);
+    }
 }
 
 enum { MOST_AREAS = 256, LARGE = 16 << 20 };

@@ -4,6 +4,7 @@
 #define KILL_CHANGES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 /* Whether a death of that thread would leave something else than at the last look. */
@@ -11,6 +12,12 @@ bool kill_changed(pid_t victim);
 
 /* The next look is the first. */
 void kill_forget_changes(void);
+
+/* Has the children that this process has started through motet stand still, or go on. */
+void kill_hold_workers(bool still);
+
+/* "S (sleeping)": what the kernel says of a thread. */
+void kill_state(pid_t tid, char *text, size_t size);
 
 /* The process that a thread belongs to. */
 pid_t kill_process_of(pid_t tid);

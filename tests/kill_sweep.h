@@ -62,9 +62,10 @@ struct sweep {
     size_t (*check)(void *scene, bool whole, long n);
     motet_target company; /* its argument is the address of the scene's address */
     bool once;            /* a second victim would find nothing to do */
-    size_t size;          /* of the scene */
-    long usual;           /* a kill in so many instructions, without the knobs; 0: 499 */
-    bool long_way;        /* in so many system calls: see kill.h of changes */
+    bool busy;     /* the survivors use it meanwhile: the victim's way is another each time */
+    size_t size;   /* of the scene */
+    long usual;    /* a kill in so many instructions, without the knobs; 0: 499 */
+    bool long_way; /* in so many system calls: see kill.h of changes */
 };
 
 /* What the leader of the victim's family gets; in shared memory, with the scene. */
@@ -152,6 +153,7 @@ static inline struct kill sweep_victim(const struct sweep *sweep, enum sweep_rol
     return (struct kill){.run = role == AS_PARENT ? sweep_by_parent : sweep_by_child,
                          .arg = cast,
                          .at = sweep->act,
+                         .doubts = sweep->busy && sweep_changes() ? 3 : 0,
                          .changes = sweep->long_way};
 }
 

@@ -12,6 +12,7 @@ struct told {
     long count;   /* atomic; what count() has come to */
     long ended;   /* atomic: how many came to their end */
     long signals; /* atomic */
+    long fidgets; /* atomic */
     int victim;   /* a process, or 0 */
     motet_event event;
 };
@@ -417,10 +418,9 @@ static void counts_and_calls(void *arg)
 }
 
 /* Each value is met, and hardly any of them twice. */
-TEST(each_change_has_its_turn)
+static void sweep_changes_of(void (*run)(void *arg), struct told *t)
 {
-    struct told *t = told();
-    struct kill k = {.run = counts_and_calls, .arg = t, .at = count_and_call, .changes = true};
+    struct kill k = {.run = run, .arg = t, .at = count_and_call, .changes = true};
     long last = -1, deaths = 0;
 
     do {
@@ -439,6 +439,68 @@ TEST(each_change_has_its_turn)
     } while (kill_next(&k));
     CHECK_INT(last, ROUNDS + 1);
     CHECK_INT(deaths, ROUNDS + 1 + 2 + 2);
+}
+
+TEST(each_change_has_its_turn)
+{
+    struct told *t = told();
+
+    sweep_changes_of(counts_and_calls, t);
+    PROCESSES.free(t);
+}
+
+static int fidgets(void *arg)
+{
+    for (;;)
+        add(&(*(struct told **)arg)->fidgets);
+    return 0;
+}
+
+static void counts_beside_another(void *arg)
+{
+    struct worker *other = START(&PROCESSES, fidgets, &arg);
+
+    counts_and_calls(arg);
+    worker_kill(other);
+    worker_join(other);
+}
+
+/* Two change shared memory all the while: one of the test's, and one that is traced. */
+TEST(the_changes_of_others_do_not_count)
+{
+    struct told *t = told();
+    struct worker *other = START(&PROCESSES, fidgets, &t);
+
+    sweep_changes_of(counts_beside_another, t);
+    long before = look(&t->fidgets);
+    WAIT_UNTIL(look(&t->fidgets) > before); /* it goes on */
+    worker_kill(other);
+    CHECK_INT(worker_join(other), -SIGKILL);
+    PROCESSES.free(t);
+}
+
+/* A way that is longer only now and then is gone as well, if so many doubts are had. */
+static void counts_in_turn(void *arg)
+{
+    struct told *t = arg;
+
+    if (++t->victim % 3 == 0)
+        count(t);
+}
+
+TEST(doubts_are_had)
+{
+    struct told *t = told();
+    struct kill k = {.run = counts_in_turn, .arg = t, .changes = true};
+    long most = 0;
+
+    k.doubts = 2;
+    do {
+        t->count = 0;
+        kill_at(&k);
+        most = t->count > most && !k.finished ? t->count : most;
+    } while (kill_next(&k));
+    CHECK_INT(most, ROUNDS);
     PROCESSES.free(t);
 }
 

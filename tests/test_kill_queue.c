@@ -625,17 +625,20 @@ static size_t down_or_not(void *scene, bool whole, long n)
 
 /* ---- the sweeps ---- */
 
-#define QUEUE_SWEEP(...) SWEEP_OF(NULL, __VA_ARGS__)
+#define QUEUE_SWEEP(...) SWEEP_OF(NULL, false, __VA_ARGS__)
+#define BUSY_SWEEP(...) SWEEP_OF(NULL, true, __VA_ARGS__)
 /* The victim has the queue at another address than the others. */
-#define SEGMENT_SWEEP(...) SWEEP_OF(has_queue_elsewhere, __VA_ARGS__)
-#define MAKING_SWEEP(...) SWEEP_OF(has_segment_elsewhere, __VA_ARGS__)
-#define SWEEP_OF(before_, name_, what_, ready_, act_, check_, company_)                            \
+#define SEGMENT_SWEEP(...) SWEEP_OF(has_queue_elsewhere, false, __VA_ARGS__)
+#define BUSY_SEGMENT_SWEEP(...) SWEEP_OF(has_queue_elsewhere, true, __VA_ARGS__)
+#define MAKING_SWEEP(...) SWEEP_OF(has_segment_elsewhere, false, __VA_ARGS__)
+#define SWEEP_OF(before_, busy_, name_, what_, ready_, act_, check_, company_)                     \
     static const struct sweep name_ = {.name = "queue " what_,                                     \
                                        .ready = ready_,                                            \
                                        .before = before_,                                          \
                                        .act = act_,                                                \
                                        .check = check_,                                            \
                                        .company = company_,                                        \
+                                       .busy = busy_,                                              \
                                        .size = sizeof(struct scene)};                              \
     SWEEP(name_)
 
@@ -643,23 +646,22 @@ QUEUE_SWEEP(put_empty, "put, empty, getters sleep", empty_two_sleep, puts_item, 
             gets_one)
 QUEUE_SWEEP(put_unbounded, "put, unbounded, a getter sleeps", unbounded_one_sleeps, puts_item,
             the_getters_get, NULL)
-QUEUE_SWEEP(put_half_full, "put, half full, in use", half_full_in_use, puts_item, put_among_two,
-            NULL)
-QUEUE_SWEEP(put_half_full_lifo, "put, LIFO, in use", half_full_lifo_in_use, puts_item,
-            put_among_two, NULL)
-QUEUE_SWEEP(put_half_full_priority, "put, PRIORITY, in use", half_full_priority_in_use, puts_item,
-            put_among_two, NULL)
-QUEUE_SWEEP(put_full, "put, full, another gets", full_one_gets, puts_item, put_to_four, NULL)
+BUSY_SWEEP(put_half_full, "put, half full, in use", half_full_in_use, puts_item, put_among_two,
+           NULL)
+BUSY_SWEEP(put_half_full_lifo, "put, LIFO, in use", half_full_lifo_in_use, puts_item, put_among_two,
+           NULL)
+BUSY_SWEEP(put_half_full_priority, "put, PRIORITY, in use", half_full_priority_in_use, puts_item,
+           put_among_two, NULL)
+BUSY_SWEEP(put_full, "put, full, another gets", full_one_gets, puts_item, put_to_four, NULL)
 QUEUE_SWEEP(get_full, "get, full, putters sleep", full_two_sleep, gets_item, got_from_full, NULL)
 QUEUE_SWEEP(get_the_only_one, "get, of the only one, a putter sleeps", one_fits_one_sleeps,
             gets_item, got_from_one, NULL)
-QUEUE_SWEEP(get_half_full, "get, half full, in use", half_full_in_use, gets_item, got_from_two,
-            NULL)
-QUEUE_SWEEP(get_half_full_lifo, "get, LIFO, in use", half_full_lifo_in_use, gets_item, got_from_two,
-            NULL)
-QUEUE_SWEEP(get_half_full_priority, "get, PRIORITY, in use", half_full_priority_in_use, gets_item,
-            got_from_two, NULL)
-QUEUE_SWEEP(get_empty, "get, empty, another puts", empty_one_puts, gets_item, got_from_empty, NULL)
+BUSY_SWEEP(get_half_full, "get, half full, in use", half_full_in_use, gets_item, got_from_two, NULL)
+BUSY_SWEEP(get_half_full_lifo, "get, LIFO, in use", half_full_lifo_in_use, gets_item, got_from_two,
+           NULL)
+BUSY_SWEEP(get_half_full_priority, "get, PRIORITY, in use", half_full_priority_in_use, gets_item,
+           got_from_two, NULL)
+BUSY_SWEEP(get_empty, "get, empty, another puts", empty_one_puts, gets_item, got_from_empty, NULL)
 QUEUE_SWEEP(task_done, "task_done, of the last, some join", one_to_be_done, says_done, done_or_not,
             joins)
 QUEUE_SWEEP(shutdown_of_getters, "shutdown, getters sleep", empty_and_full, shuts_down, down_or_not,
@@ -667,37 +669,37 @@ QUEUE_SWEEP(shutdown_of_getters, "shutdown, getters sleep", empty_and_full, shut
 QUEUE_SWEEP(shutdown_of_putters, "shutdown, putters sleep", full_and_slept_for, shuts_down,
             down_or_not, puts_one_or_none)
 
-QUEUE_SWEEP(put_many, "put_many, unbounded, in use", half_full_unbounded_in_use, puts_many,
-            many_put_among_two, NULL)
-QUEUE_SWEEP(put_many_full, "put_many, full, another gets", full_one_gets, puts_many,
-            many_put_to_four, NULL)
-QUEUE_SWEEP(get_many, "get_many, half full, in use", half_full_in_use, gets_many, many_got_from_two,
-            NULL)
+BUSY_SWEEP(put_many, "put_many, unbounded, in use", half_full_unbounded_in_use, puts_many,
+           many_put_among_two, NULL)
+BUSY_SWEEP(put_many_full, "put_many, full, another gets", full_one_gets, puts_many,
+           many_put_to_four, NULL)
+BUSY_SWEEP(get_many, "get_many, half full, in use", half_full_in_use, gets_many, many_got_from_two,
+           NULL)
 
 MAKING_SWEEP(make_in_segment, "open, in zeroed memory", no_queue_in_segment, opens_queue,
              made_or_not, NULL)
 SEGMENT_SWEEP(put_empty_in_segment, "put, in a segment, getters sleep", empty_two_sleep_in_segment,
               puts_item, the_getters_get, gets_one)
-SEGMENT_SWEEP(put_half_full_in_segment, "put, in a segment, in use", half_full_in_use_in_segment,
-              puts_item, put_among_two, NULL)
+BUSY_SEGMENT_SWEEP(put_half_full_in_segment, "put, in a segment, in use",
+                   half_full_in_use_in_segment, puts_item, put_among_two, NULL)
 SEGMENT_SWEEP(get_full_in_segment, "get, in a segment, putters sleep", full_two_sleep_in_segment,
               gets_item, got_from_full, NULL)
-SEGMENT_SWEEP(get_half_full_in_segment, "get, in a segment, in use", half_full_in_use_in_segment,
-              gets_item, got_from_two, NULL)
-SEGMENT_SWEEP(put_lifo_in_segment, "put, LIFO, in a segment, in use", half_full_lifo_in_segment,
-              puts_item, put_among_two, NULL)
-SEGMENT_SWEEP(get_lifo_in_segment, "get, LIFO, in a segment, in use", half_full_lifo_in_segment,
-              gets_item, got_from_two, NULL)
-SEGMENT_SWEEP(put_priority_in_segment, "put, PRIORITY, in a segment, in use",
-              half_full_priority_in_segment, puts_item, put_among_two, NULL)
-SEGMENT_SWEEP(get_priority_in_segment, "get, PRIORITY, in a segment, in use",
-              half_full_priority_in_segment, gets_item, got_from_two, NULL)
+BUSY_SEGMENT_SWEEP(get_half_full_in_segment, "get, in a segment, in use",
+                   half_full_in_use_in_segment, gets_item, got_from_two, NULL)
+BUSY_SEGMENT_SWEEP(put_lifo_in_segment, "put, LIFO, in a segment, in use",
+                   half_full_lifo_in_segment, puts_item, put_among_two, NULL)
+BUSY_SEGMENT_SWEEP(get_lifo_in_segment, "get, LIFO, in a segment, in use",
+                   half_full_lifo_in_segment, gets_item, got_from_two, NULL)
+BUSY_SEGMENT_SWEEP(put_priority_in_segment, "put, PRIORITY, in a segment, in use",
+                   half_full_priority_in_segment, puts_item, put_among_two, NULL)
+BUSY_SEGMENT_SWEEP(get_priority_in_segment, "get, PRIORITY, in a segment, in use",
+                   half_full_priority_in_segment, gets_item, got_from_two, NULL)
 MAKING_SWEEP(make_heap_in_segment, "open, PRIORITY, in zeroed memory", no_heap_in_segment,
              opens_queue, made_or_not, NULL)
-SEGMENT_SWEEP(put_many_in_segment, "put_many, in a segment, another gets", full_one_gets_in_segment,
-              puts_many, many_put_to_four, NULL)
-SEGMENT_SWEEP(get_many_in_segment, "get_many, in a segment, in use", half_full_in_use_in_segment,
-              gets_many, many_got_from_two, NULL)
+BUSY_SEGMENT_SWEEP(put_many_in_segment, "put_many, in a segment, another gets",
+                   full_one_gets_in_segment, puts_many, many_put_to_four, NULL)
+BUSY_SEGMENT_SWEEP(get_many_in_segment, "get_many, in a segment, in use",
+                   half_full_in_use_in_segment, gets_many, many_got_from_two, NULL)
 SEGMENT_SWEEP(task_done_in_segment, "task_done, in a segment, some join", one_to_be_done_in_segment,
               says_done, done_or_not, joins)
 SEGMENT_SWEEP(shutdown_in_segment, "shutdown, in a segment, putters sleep",

@@ -134,6 +134,7 @@ static const struct sweep lock_acquire_contended = {"lock acquire and release, a
                                                     NULL,
                                                     acquires_and_releases,
                                                     lock_works,
+                                                    .busy = true,
                                                     .size = sizeof(struct scene)};
 SWEEP(lock_acquire_contended)
 
@@ -460,6 +461,7 @@ static const struct sweep condition_wait_notified = {"condition wait, until noti
                                                      holds_condition,
                                                      waits_in_earnest,
                                                      the_notifier_ends,
+                                                     .busy = true,
                                                      .size = sizeof(struct scene)};
 SWEEP(condition_wait_notified)
 
