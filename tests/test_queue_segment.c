@@ -1165,3 +1165,92 @@ TEST(stacks_heaps_and_messages_full_of_rubbish)
         close_pair(&p);
     }
 }
+
+struct kinds {
+    struct pair p;
+    bool bytes;
+    long uses; /* atomic */
+    motet_event stop;
+};
+
+/* Every answer will do, but for a message that is longer than it can be. */
+static int use_kind_all_the_time(void *arg)
+{
+    struct kinds *k = *(struct kinds **)arg;
+    motet_queue *q = k->p.q[1];
+    char text[LONGEST];
+    size_t size, n;
+    long items[ROOM] = {0};
+    void *data;
+
+    while (!motet_event_is_set(&k->stop)) {
+        if (!k->bytes) {
+            motet_queue_put_many(q, items, ROOM, &n, 0);
+            motet_queue_get(q, items, 0);
+            motet_queue_get_many(q, items, ROOM, &n, 0);
+        } else {
+            for (size_t i = 0; i <= LONGEST; i += LONGEST / 4)
+                motet_queue_put_bytes(q, text, i, 0);
+            if (motet_queue_get_bytes_into(q, text, sizeof text, &size, 0) == 0)
+                CHECK(size <= LONGEST);
+            if (motet_queue_get_bytes(q, &data, &size, 0) == 0) {
+                CHECK(size <= LONGEST);
+                memset(data, 1, size);
+                free(data);
+            }
+        }
+        motet_queue_task_done(q);
+        __atomic_fetch_add(&k->uses, 1, __ATOMIC_RELAXED);
+    }
+    return 0;
+}
+
+/* Between any two looks at a word there may be another value in it. */
+static void write_over_kind(const struct kinds *k, const char *whole, uint64_t *chance)
+{
+    struct motet__body *body = k->p.q[0]->body;
+    char *data = motet_shared_memory_data(k->p.m[0]);
+    size_t size = motet_shared_memory_size(k->p.m[0]);
+    bool mends = harness_random(chance) % 4 == 0;
+
+    for (size_t i = 0; i < size; i++) {
+        size_t put = (size_t)(data + i - (char *)&body->put.lock);
+        size_t get = (size_t)(data + i - (char *)&body->get.lock);
+        if (put < sizeof(motet_lock) || get < sizeof(motet_lock))
+            continue;
+        if (mends)
+            *(volatile char *)(data + i) = whole[i];
+        else if (harness_random(chance) % 32 == 0)
+            *(volatile char *)(data + i) = (char)harness_random(chance);
+    }
+    body->get.head = harness_random(chance); /* or nobody comes as far as the slots */
+    body->put.tail = body->get.head + harness_random(chance) % (ROOM + 1);
+    body->maxsize = ROOM;
+    body->shutdown = 0;
+}
+
+TEST(queues_of_every_kind_are_written_over_while_they_are_used, .limit = 240)
+{
+    uint64_t chance = harness_seed();
+    struct kinds *k = PROCESSES.alloc(sizeof *k);
+
+    for (int which = 1; which < 6; which++) {
+        struct worker *w[3];
+        *k = (struct kinds){.bytes = which >= 3};
+        k->p = open_kind((enum motet_queue_order)(which % 3), k->bytes);
+        size_t size = motet_shared_memory_size(k->p.m[0]);
+        char *whole = malloc(size);
+        CHECK(whole);
+        memcpy(whole, motet_shared_memory_data(k->p.m[0]), size);
+        for (int i = 0; i < 3; i++)
+            w[i] = START(&PROCESSES, use_kind_all_the_time, &k);
+        while (__atomic_load_n(&k->uses, __ATOMIC_RELAXED) < stress(100000))
+            write_over_kind(k, whole, &chance);
+        CHECK_INT(motet_event_set(&k->stop), 0);
+        for (int i = 0; i < 3; i++)
+            CHECK_INT(worker_join(w[i]), 0);
+        free(whole);
+        close_pair(&k->p);
+    }
+    PROCESSES.free(k);
+}
