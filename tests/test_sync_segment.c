@@ -724,3 +724,66 @@ TEST(a_barrier_full_of_rubbish)
     }
     close_pair(&p);
 }
+
+struct used {
+    struct board *board; /* at the second address */
+    long uses;           /* atomic */
+    motet_event stop;
+};
+
+static int use_barrier_all_the_time(void *arg)
+{
+    struct used *u = *(struct used **)arg;
+
+    while (!motet_event_is_set(&u->stop)) {
+        use_barrier(u->board);
+        __atomic_fetch_add(&u->uses, 1, __ATOMIC_RELAXED);
+    }
+    return 0;
+}
+
+static bool is_in(const char *byte, const motet_lock *lock)
+{
+    return (size_t)(byte - (const char *)lock) < sizeof *lock;
+}
+
+/* But for the locks: whoever holds one, the kernel and its own thread follow the links in it. */
+static bool is_in_a_lock(const char *byte, const struct board *b)
+{
+    bool is = is_in(byte, &b->barrier.lock);
+
+    for (int i = 0; i < PLACES; i++)
+        is |= is_in(byte, &b->places[i].alive);
+    return is;
+}
+
+/* Between any two looks at a word there may be another value in it. */
+TEST(a_barrier_is_written_over_while_it_is_used, .limit = 120)
+{
+    struct pair p = open_barrier(PARTIES);
+    struct board *b = p.board[0], whole = *b;
+    char *first = (char *)&b->barrier, *last = (char *)(b->places + PLACES);
+    uint64_t chance = harness_seed();
+    struct used *u = PROCESSES.alloc(sizeof *u);
+    struct worker *w[3];
+
+    u->board = p.board[1];
+    for (int i = 0; i < 3; i++)
+        w[i] = START(&PROCESSES, use_barrier_all_the_time, &u);
+    while (__atomic_load_n(&u->uses, __ATOMIC_RELAXED) < stress(20000)) {
+        uint64_t mends = harness_random(&chance) % 4;
+        for (char *byte = first; byte < last; byte++) {
+            if (is_in_a_lock(byte, b))
+                continue;
+            if (mends == 0)
+                *(volatile char *)byte = *((char *)&whole + (byte - (char *)b));
+            else if (harness_random(&chance) % 64 == 0)
+                *(volatile char *)byte = (char)harness_random(&chance);
+        }
+    }
+    CHECK_INT(motet_event_set(&u->stop), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(worker_join(w[i]), 0);
+    PROCESSES.free(u);
+    close_pair(&p);
+}
