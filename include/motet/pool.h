@@ -31,7 +31,9 @@
  * fail with that error, or ECHILD, as does each submit, and the workers end. motet_pool_error says why.
  *
  * A task that ends its thread, by pthread_exit or motet_thread_exit, has failed with ECHILD, and
- * another worker takes the place. It must not leave by longjmp.
+ * another worker takes the place. It must not leave by longjmp, and an exception of C++ that it does not
+ * catch itself ends the program (in a worker process: the worker), as one that leaves main() does. So does one
+ * that leaves a callback of its future.
  *
  * Worker processes are made by fork() when the pool gets its first task, and again when one has died:
  * they see the program's memory as it was then. Functions that a task uses must be loaded by then.

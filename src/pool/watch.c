@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
+#include "base/unwind.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
 #include "sync/across_forks.h"
@@ -86,6 +87,13 @@ static void deliver_locked(struct motet__watch *watch, struct motet__watch ***ca
 
 /* ---- callbacks -------------------------------------------------------------------------------- */
 
+static __attribute__((noinline)) void call_one(struct motet__watch *call)
+{
+    motet__unwinding_ends_here();
+    call->fn(call->future, call->arg);
+    motet__compiler_barrier(); /* no jump, but a call */
+}
+
 /* What a thread is calling hangs in its record, and not on its stack: a callback may end the thread. */
 void motet__calls_run(struct motet__watch *list)
 {
@@ -105,7 +113,7 @@ void motet__calls_run(struct motet__watch *list)
     self->last_call = last;
     while (self->calls) {
         struct motet__watch *call = self->calls;
-        call->fn(call->future, call->arg);
+        call_one(call);
         self->calls = call->next; /* which the call may have added */
         motet__task_drop(call->future);
         motet__free(call);

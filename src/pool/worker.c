@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "base/unwind.h"
 #include "pool/ask.h"
 #include "pool/bytes.h"
 #include "pool/desk.h"
@@ -207,6 +208,15 @@ bool motet__worker_live(struct motet__worker *worker)
     return limit && n == limit;
 }
 
+/* On top of the task that waits. */
+static __attribute__((noinline)) void run_in_place(struct motet__worker *worker,
+                                                   struct motet_future *task)
+{
+    motet__unwinding_ends_here();
+    run_claimed(worker, task);
+    motet__compiler_barrier(); /* no jump, but a call */
+}
+
 bool motet__worker_help(struct motet_future *task)
 {
     struct motet__worker *worker = motet__self()->worker;
@@ -220,7 +230,7 @@ bool motet__worker_help(struct motet_future *task)
         motet__task_drop(task);
     bool mine = claim(worker, task);
     if (mine)
-        run_claimed(worker, task);
+        run_in_place(worker, task);
     if (mine && desk)
         motet__desk_tidy(worker, !entry);
     return mine;
