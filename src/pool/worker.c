@@ -146,6 +146,9 @@ static void run_claimed(struct motet__worker *worker, struct motet_future *task)
 
 void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
 {
+    /* Else somebody else has begun it, or given it up; and its record may be that of a later task by now. */
+    if (!motet__crew_cleared(crew))
+        return;
     /* Acquire: pairs with the release in motet__pool_break. */
     int error = motet__load(&crew->broken, ACQUIRE);
 

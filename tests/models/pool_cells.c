@@ -7,6 +7,7 @@
 
 #include "motet/shared.h"
 #include "pool/cells.h"
+#include "pool/state.h"
 
 enum { TASKS = 8 };
 
@@ -101,6 +102,35 @@ MODEL(cells_with_two_workers, .preemptions = 1, .leaks = true, .percent = 50)
     model_process("submits", submit_three_and_forget, (void *)0);
     model_run();
     end();
+}
+
+/* ---- that serve again while an old entry leads to them ----------------------------------------- */
+
+/* The second task is not the one that was given up, though it has the same record. */
+static void give_up_and_submit(void *arg)
+{
+    (void)arg;
+    motet_future *given_up = submit(run, 0);
+    bool prevented = motet__task_leave_queue(given_up, MOTET__CANCELLED, 0);
+    motet_future_free(given_up);
+    motet_future *future = submit(run, 1);
+    CHECK_INT(motet_future_result_with(future, NULL, 0, MOTET_FOREVER), 0);
+    CHECK_INT(ran[1], 1);
+    CHECK(prevented ? ran[0] == 0 : ran[0] == 1);
+    motet_future_free(future);
+    close_pool();
+}
+
+MODEL(cells_that_serve_again, .preemptions = 2, .leaks = true, .percent = 50)
+{
+    open_pool(1);
+    motet_future *kept = motet__cell_take(&pool->shelf); /* so that there is one */
+    add_workers(0);
+    model_process("submits", give_up_and_submit, NULL);
+    model_run();
+    motet__cell_drop_handle(kept);
+    motet__cells_each(pool->crew->cells, expect_vacant, NULL);
+    free_pool();
 }
 
 /* ---- whose owner dies ------------------------------------------------------------------------- */
