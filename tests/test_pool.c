@@ -109,6 +109,68 @@ TEST_KINDS(the_default_number_of_workers)
     motet_pool_free(pool);
 }
 
+/* As motet_dump has it. */
+static int workers_of(const char *name)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    int n = -1;
+
+    CHECK(out != NULL);
+    CHECK_INT(motet_dump(out), 0);
+    fclose(out);
+    char *at = strstr(text, name);
+    CHECK(at != NULL);
+    CHECK_INT(sscanf(at + strlen(name), " %d worker", &n), 1);
+    free(text);
+    return n;
+}
+
+static int count_workers_of_the_innermost(const void *arg, void *result)
+{
+    motet_pool *innermost = motet_pool_open(.name = "innermost");
+
+    (void)arg;
+    CHECK(innermost != NULL);
+    *(int *)result = workers_of("pool innermost:");
+    motet_pool_free(innermost);
+    return 0;
+}
+
+static int count_workers_of_a_pool_in_a_pool(const void *arg, void *result)
+{
+    int *counts = result;
+    motet_pool *inner = motet_pool_open(.name = "inner");
+
+    (void)arg;
+    CHECK(inner != NULL);
+    counts[0] = workers_of("pool inner:");
+    motet_future *f = motet_pool_submit(inner, count_workers_of_the_innermost, NULL, sizeof(int));
+    CHECK_INT(motet_future_result(f, &counts[1], harness_patience()), 0);
+    motet_future_free(f);
+    motet_pool_free(inner);
+    return 0;
+}
+
+/* Those who open a pool in a task, and do not say how large, get their worker's share of the processors. */
+TEST_KINDS(pools_in_pools_share_the_processors)
+{
+    int cpus = motet_cpu_count(), sizes[] = {1, cpus, cpus + 3};
+
+    for (int i = 0; i < 3; i++) {
+        motet_pool *pool = open_pool(kind, sizes[i]);
+        int counts[2] = {0};
+        motet_future *f =
+            motet_pool_submit(pool, count_workers_of_a_pool_in_a_pool, NULL, sizeof counts);
+        CHECK_INT(motet_future_result(f, &counts, harness_patience()), 0);
+        CHECK_INT(counts[0], cpus / sizes[i] ? cpus / sizes[i] : 1);
+        CHECK_INT(counts[1], 1);
+        motet_future_free(f);
+        motet_pool_free(pool);
+    }
+}
+
 TEST_KINDS(workers_run_tasks_at_the_same_time)
 {
     struct gate *gate = kind->alloc(sizeof *gate);

@@ -58,7 +58,8 @@ typedef enum motet_pool_kind {
 typedef struct motet_pool_options {
     char motet__none; /* so that the macro may be called with no option at all */
     motet_pool_kind kind;
-    int workers;      /* how many, at most 32768; 0: motet_cpu_count() */
+    int workers; /* how many, at most 32768; 0: motet_cpu_count(), or, in a task of a pool, its worker's
+                    share of those, one at least: pools in pools do not take more than there is */
     const char *name; /* copied; its workers are NAME-1, NAME-2, …; NULL or "": Pool-1, … */
     motet_target initializer; /* called in each worker before its first task; NULL: none */
     void *initializer_arg;    /* what it is called with */

@@ -51,8 +51,9 @@ struct motet__crew {
     uint32_t phase;             /* atomic, only grows */
     uint32_t hiring;            /* atomic: see above; slept on */
     int error;                  /* why it could not be hired the last time; released by `hiring` */
-    uint32_t count;             /* constant, as the next */
+    uint32_t count;             /* constant, as the next two */
     uint32_t tasks_per_worker;  /* 0: no limit */
+    uint32_t share; /* workers of a pool that one of our tasks opens, if it does not say */
     int broken; /* atomic: the error by which the pool is broken, or 0; written once, before the phase */
     struct motet__trace *trace; /* atomic: see trace.h; NULL until it is wanted */
     struct motet__worker workers[];

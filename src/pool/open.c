@@ -18,6 +18,16 @@ enum { WORKERS_MOST = 32768 };
 
 static uint32_t opened; /* atomic: how many pools were given a name of ours */
 
+/* How many workers a pool has whose opener did not say. A task of another pool has its share of the processors, as
+ * the tasks beside it may open pools too, and theirs may: all together are as many as there are processors, or one
+ * for each that opens. */
+static uint32_t usual_number(void)
+{
+    const struct motet__worker *worker = motet__self()->worker;
+
+    return worker ? worker->crew->share : (uint32_t)motet_cpu_count();
+}
+
 static char *name_for(const motet_pool_options *options)
 {
     char name[32];
@@ -37,6 +47,9 @@ static struct motet__crew *new_crew(unsigned scope, uint32_t count)
     if (!crew)
         return NULL;
     crew->count = count;
+    crew->share = usual_number() / count;
+    if (crew->share == 0)
+        crew->share = 1;
     for (uint32_t i = 0; i < count; i++) {
         crew->workers[i].crew = crew;
         crew->workers[i].number = i + 1;
@@ -150,8 +163,7 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
     }
     pool->backend = backends[options->kind];
     pool->feeders = pool->refs = 1;
-    int rc =
-        furnish(pool, options, (uint32_t)(options->workers ? options->workers : motet_cpu_count()));
+    int rc = furnish(pool, options, options->workers ? (uint32_t)options->workers : usual_number());
     if (rc == 0) {
         motet__pools_enlist(pool); /* before its workers look for it */
         if ((rc = pool->backend->start(pool)) == 0)
