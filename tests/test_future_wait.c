@@ -151,6 +151,38 @@ TEST_KINDS(as_completed)
     kind->free(gates);
 }
 
+TEST_KINDS(the_same_future_twice)
+{
+    motet_pool *pool = open_pool(kind, 1);
+    motet_future *f = motet_pool_submit(pool, square, &(int){7}, sizeof(long)), *got;
+    motet_future *twice[] = {f, f};
+
+    CHECK_INT(motet_wait(twice, 2, MOTET_ALL_COMPLETED, harness_patience()), 0);
+    motet_iterator *it = motet_as_completed(twice, 2);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(motet_iterator_next(it, &got, harness_patience()), 0);
+        CHECK(got == f);
+    }
+    CHECK_INT(motet_iterator_next(it, &got, harness_patience()), EPIPE);
+    motet_iterator_free(it);
+    motet_future_free(f);
+
+    /* Before it has ended, too. */
+    struct gate *gate = kind->alloc(sizeof *gate);
+    f = twice[0] = twice[1] = motet_pool_submit(pool, pass_gate, &gate, 0);
+    CHECK_INT(motet_wait(twice, 2, MOTET_FIRST_COMPLETED, 0), ETIMEDOUT);
+    it = motet_as_completed(twice, 2);
+    open_gate(gate);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(motet_iterator_next(it, &got, harness_patience()), 0);
+    CHECK_INT(motet_iterator_next(it, &got, harness_patience()), EPIPE);
+    motet_iterator_free(it);
+    CHECK_INT(motet_wait(twice, 2, MOTET_ALL_COMPLETED, harness_patience()), 0);
+    motet_future_free(f);
+    close_pool(pool);
+    kind->free(gate);
+}
+
 TEST_KINDS(as_completed_many)
 {
     long n = stress(2000), seen = 0;

@@ -109,9 +109,9 @@ MOTET_API int motet_wait(motet_future *const futures[], size_t n, motet_wait_unt
                          double timeout);
 
 /* The futures in the order in which they end, each as a motet_future *, lent; those that have ended
- * first, in the order of the array. They may be freed meanwhile; what the iterator has given out stays
- * valid as long as it. An iterator that the caller frees, or NULL with errno ENOMEM, EAGAIN, EDEADLK as
- * motet_wait, or EINVAL. Python: concurrent.futures.as_completed. */
+ * first, in the order of the array; one that is in it twice, twice. They may be freed meanwhile; what the
+ * iterator has given out stays valid as long as it. An iterator that the caller frees, or NULL with errno
+ * ENOMEM, EAGAIN, EDEADLK as motet_wait, or EINVAL. Python: concurrent.futures.as_completed. */
 MOTET_API motet_iterator *motet_as_completed(motet_future *const futures[], size_t n);
 
 /* Why it failed, in a sentence without a full stop: who, how and which task; of a worker process that crashed
