@@ -1,6 +1,7 @@
 /* executors: what Python does with concurrent.futures. Which numbers are prime is a question for processors:
- * a map over processes. Fetching pages is waiting: threads, a future for each, which are looked at as
- * they are done, and a callback. `executors [SECONDS]`: what the slowest page takes, default 1. */
+ * a map over processes. Fetching pages is waiting: threads, first by a map, whose results come in the order of the
+ * pages, then by a future for each, which are looked at as they are done, and a callback. `executors [SECONDS]`: what
+ * the slowest page takes, default 1. */
 #include <errno.h>
 #include <motet.h>
 #include <stdio.h>
@@ -53,22 +54,30 @@ static void tick(motet_future *future, void *arg)
     __atomic_add_fetch((int *)arg, 1, __ATOMIC_SEQ_CST);
 }
 
-static int fetch_pages(double slowest)
+/* In order; one that fails does so in its place. */
+static int map_pages(motet_pool *pool, const struct page pages[4])
 {
-    struct page pages[] = {{"http://slow.example/", slowest},
-                           {"http://quick.example/", slowest / 10},
-                           {"http://gone.example/", -1},
-                           {"http://middling.example/", slowest / 3}};
-    motet_future *futures[4], *done;
-    int ticks = 0;
+    size_t size;
 
-    motet_pool *pool = motet_pool_open(.kind = MOTET_THREADS, .workers = 4);
-    if (!pool)
+    motet_iterator *it = motet_pool_imap(pool, fetch, pages, 4, sizeof(size_t));
+    if (!it)
         return errno;
+    for (int i = 0; i < 4; i++) {
+        int rc = motet_iterator_next(it, &size, MOTET_FOREVER);
+        printf("%s: %s\n", pages[i].url, rc ? strerror(rc) : "is here");
+    }
+    motet_iterator_free(it);
+    return 0;
+}
+
+static int fetch_pages(motet_pool *pool, const struct page pages[4], int *ticks)
+{
+    motet_future *futures[4], *done;
+
     for (int i = 0; i < 4; i++) {
         futures[i] =
             motet_pool_submit(pool, fetch, &pages[i], sizeof(size_t), .name = pages[i].url);
-        if (!futures[i] || motet_future_on_done(futures[i], tick, &ticks) != 0)
+        if (!futures[i] || motet_future_on_done(futures[i], tick, ticks) != 0)
             return ENOMEM;
     }
     motet_iterator *it = motet_as_completed(futures, 4);
@@ -84,18 +93,35 @@ static int fetch_pages(double slowest)
     motet_iterator_free(it);
     for (int i = 0; i < 4; i++)
         motet_future_free(futures[i]);
+    return 0;
+}
+
+static int find_pages(double slowest)
+{
+    const struct page pages[] = {{"http://slow.example/", slowest},
+                                 {"http://quick.example/", slowest / 10},
+                                 {"http://gone.example/", -1},
+                                 {"http://middling.example/", slowest / 3}};
+    int ticks = 0;
+
+    motet_pool *pool = motet_pool_open(.kind = MOTET_THREADS, .workers = 4);
+    if (!pool)
+        return errno;
+    int rc = map_pages(pool, pages);
+    if (rc == 0)
+        rc = fetch_pages(pool, pages, &ticks);
     motet_pool_close(pool);
-    motet_pool_join(pool, MOTET_FOREVER);
+    motet_pool_join(pool, MOTET_FOREVER); /* a callback may come a little later than the result */
     motet_pool_free(pool);
     printf("the callback was called %d times\n", ticks);
-    return 0;
+    return rc;
 }
 
 int main(int argc, char **argv)
 {
     int rc = find_primes();
     if (rc == 0)
-        rc = fetch_pages(argc > 1 ? atof(argv[1]) : 1);
+        rc = find_pages(argc > 1 ? atof(argv[1]) : 1);
     if (rc)
         fprintf(stderr, "executors: %s\n", strerror(rc));
     return rc ? 1 : 0;

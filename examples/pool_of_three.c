@@ -10,26 +10,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 struct job {
     int number;
-    double seconds;
+    double seconds; /* that it takes */
+    double start;   /* when the program began */
 };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void say(const struct job *job, const char *what)
+{
+    printf("%.1f s: process %d, %s: task %d %s\n", now() - job->start, (int)getpid(),
+           motet_process_name(motet_current_process()), job->number, what);
+}
 
 static int work(const void *arg, void *result)
 {
     const struct job *job = arg;
-    const char *worker = motet_process_name(motet_current_process());
     (void)result;
-    printf("%s: task %d begins\n", worker, job->number);
+    say(job, "begins");
     int rc = motet_sleep(job->seconds);
-    printf("%s: task %d ends\n", worker, job->number);
+    say(job, "ends");
     return rc;
 }
 
 int main(int argc, char **argv)
 {
-    struct job job = {0, argc > 1 ? atof(argv[1]) : 1};
+    struct job job = {0, argc > 1 ? atof(argv[1]) : 1, now()};
     bool join = argc < 3 || strcmp(argv[2], "no-join") != 0;
 
     setvbuf(stdout, NULL, _IOLBF, 0);

@@ -313,7 +313,14 @@ is "download_pool: begin and end in turns, score.pdf in the place of another" "o
 
 run pool_of_three 0.01 >"$scratch/out"
 is "pool_of_three: ten tasks, once each" "0 1 2 3 4 5 6 7 8 9" \
-    "$(sed -n 's/^Worker-[1-3]: task \([0-9]*\) ends$/\1/p' "$scratch/out" | sort -n | xargs)"
+    "$(sed -nE 's/^[0-9.]+ s: process [0-9]+, Worker-[1-3]: task ([0-9]+) ends$/\1/p' "$scratch/out" |
+        sort -n | xargs)"
+# A name is that of one process from begin to end, as none dies, and a task ends where it began.
+is "pool_of_three: when, and in which process" "ok" "$(awk '
+    / task / { if (pid[$5] && pid[$5] != $4) wrong = 1; pid[$5] = $4 }
+    / begins$/ { at[$7] = $4 }
+    / ends$/ && at[$7] != $4 { wrong = 1 }
+    END { print wrong ? "WRONG" : "ok" }' "$scratch/out")"
 is "pool_of_three: no more than three at a time" "" "$(awk '
     / begins$/ && ++n > 3; / ends$/ { n-- }' "$scratch/out")"
 is "pool_of_three: main waits" "main: ends" "$(tail -n 1 "$scratch/out")"
@@ -335,11 +342,15 @@ is "executors: the primes, in order" "112272535095293 is prime
 115280095190773 is prime
 109972689928419 is not prime
 1000003 is prime" "$(sed 5q "$scratch/out")"
+is "executors: the pages, in order" "http://slow.example/: is here
+http://quick.example/: is here
+http://gone.example/: No such file or directory
+http://middling.example/: is here" "$(sed -n 6,9p "$scratch/out")"
 is "executors: the pages, as they come" "a page of 2000 bytes
 a page of 2100 bytes
 a page of 2400 bytes
 task http://gone.example/: No such file or directory (ENOENT)
-the callback was called 4 times" "$(sed 1,5d "$scratch/out" | sort)"
+the callback was called 4 times" "$(sed 1,9d "$scratch/out" | sort)"
 
 is pi "threads:   3.1415926536
 processes: 3.1415926536, the same" "$(run pi "$scratch/timeline")"
