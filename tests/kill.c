@@ -47,7 +47,7 @@ enum { MOST_OTHERS = 1024 };
 struct chase {
     struct kill *k;
     struct meeting *meeting;
-    pid_t victim; /* a thread's number */
+    pid_t child, victim; /* the second is a thread's number */
     enum phase phase;
     long entries;          /* that must pass */
     long calls;            /* system calls of the victim that have returned */
@@ -456,7 +456,7 @@ static void meet(struct chase *c, pid_t pid, bool executed)
     if (c->k->at && c->phase == SEEKS && ours &&
         !set_breakpoint(pid, (uintptr_t)c->k->at + c->moved))
         SKIP("debug registers are not to be had: %s", strerrorname_np(errno));
-    if (c->phase == SEEKS && c->k->newborn && pid != c->k->child && kill_process_of(pid) == pid)
+    if (c->phase == SEEKS && c->k->newborn && pid != c->child && kill_process_of(pid) == pid)
         choose(c, pid);
     else if (c->phase == CALLS && pid == c->victim && executed)
         begin_calls(c);
@@ -482,7 +482,7 @@ static void trapped(struct chase *c, pid_t pid)
         if (at_its_end(c))
             finish(c, true);
         go_on(c, pid, 0);
-    } else if (pid == c->k->child && !c->k->at && !c->k->newborn && c->phase == SEEKS) {
+    } else if (pid == c->child && !c->k->at && !c->k->newborn && c->phase == SEEKS) {
         choose(c, pid);
     } else if (c->phase == SEEKS && c->k->at && is_breakpoint(pid) && c->entries-- == 0) {
         choose(c, pid);
@@ -520,8 +520,10 @@ static void stopped(struct chase *c, pid_t pid, int status)
 
 static void ended(struct chase *c, pid_t pid, int status)
 {
-    if (pid == c->k->child)
+    if (pid == c->child) {
         c->k->status = status;
+        c->k->child = 0;
+    }
     if (pid == c->victim && (c->phase == STEPS || c->phase == CALLS))
         finish(c, true);
 }
@@ -605,7 +607,7 @@ _Noreturn static void give_up(const struct chase *c)
     };
 
     printf("%s: the victim is %d, the child %d; there were %ld stops, the last %.1f s ago\n",
-           phases[c->phase], c->victim, c->k->child, c->stops, harness_now() - c->last_stop);
+           phases[c->phase], c->victim, c->child, c->stops, harness_now() - c->last_stop);
     fflush(stdout);
     set_bell(0);
     harness_dump(STDOUT_FILENO, let_go);
@@ -618,7 +620,7 @@ static void follow(struct chase *c)
     int status;
 
     for (;;) {
-        pid_t pid = waitpid(-c->k->child, &status, __WALL);
+        pid_t pid = waitpid(-c->child, &status, __WALL);
         if (pid < 0 && errno == ECHILD)
             return;
         if (bell)
@@ -654,13 +656,13 @@ static void seize(struct chase *c)
 {
     long events = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
                   PTRACE_O_TRACEEXEC | PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL;
-    bool well = ptrace(PTRACE_SEIZE, c->k->child, NULL, NATIVE events) == 0;
+    bool well = ptrace(PTRACE_SEIZE, c->child, NULL, NATIVE events) == 0;
 
     if (well && c->k->at) /* a stop like that of the others at their birth */
-        ptrace(PTRACE_INTERRUPT, c->k->child, NULL, NULL);
+        ptrace(PTRACE_INTERRUPT, c->child, NULL, NULL);
     c->meeting->go = well ? 1 : -1;
     if (!well) {
-        waitpid(c->k->child, NULL, 0);
+        waitpid(c->child, NULL, 0);
         SKIP("ptrace is not permitted");
     }
 }
@@ -684,11 +686,11 @@ bool kill_at(struct kill *k)
     sigaction(SIGALRM, &alarmed, &before);
     bell = 0;
     set_bell(patience());
-    k->child = fork();
-    CHECK(k->child >= 0);
-    if (k->child == 0)
+    c.child = k->child = fork();
+    CHECK(c.child >= 0);
+    if (c.child == 0)
         be_child(&c);
-    setpgid(k->child, k->child);
+    setpgid(c.child, c.child);
     seize(&c);
     follow(&c);
     kill_forget_changes();

@@ -180,6 +180,7 @@ static void kill_the_parent(void *arg)
 {
     struct kill *k = arg;
 
+    CHECK(k->child > 0);
     CHECK_INT(kill(k->child, SIGKILL), 0);
     WAIT_UNTIL(is_dead(k->child));
 }

@@ -139,9 +139,13 @@ TEST(life_of_the_server, .limit = 600)
 
 /* ---- the parent, while the child is born ---- */
 
+/* The server may live a moment longer than one that has what it wants. */
 static void kill_the_parent(void *arg)
 {
-    CHECK_INT(kill(((struct kill *)arg)->child, SIGKILL), 0);
+    struct kill *k = arg;
+
+    if (k->child)
+        CHECK_INT(kill(k->child, SIGKILL), 0);
 }
 
 static void has_one_that_begins(void *event)
