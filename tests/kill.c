@@ -385,6 +385,13 @@ static void begin_calls(struct chase *c)
     go_on(c, c->victim, 0);
 }
 
+/* Whether a system call that returns is made again, before anything else is done: a signal has come, which
+ * wants nothing. */
+static bool is_made_again(const struct __ptrace_syscall_info *info)
+{
+    return info->exit.rval <= -512 && info->exit.rval >= -516; /* ERESTARTSYS and its like */
+}
+
 /* The victim makes a system call, or has made it. */
 static void called(struct chase *c)
 {
@@ -392,7 +399,7 @@ static void called(struct chase *c)
 
     ptrace(PTRACE_GET_SYSCALL_INFO, c->victim, NATIVE sizeof info, &info);
     if (info.op == PTRACE_SYSCALL_INFO_EXIT)
-        c->calls++;
+        c->calls += !is_made_again(&info);
     else if (!c->k->at && !c->k->newborn && c->meeting->done)
         finish(c, true);
     if (c->phase == CALLS && c->calls == c->k->calls)

@@ -479,6 +479,49 @@ TEST(the_changes_of_others_do_not_count)
     PROCESSES.free(t);
 }
 
+__attribute__((noinline)) static void reads_one(void *arg)
+{
+    char byte;
+
+    CHECK_INT(read((int)((struct told *)arg)->count, &byte, 1), 1);
+    add(&((struct told *)arg)->ended);
+}
+
+/* The first child ends while it reads: the kernel begins that call again. Then the second writes. */
+static void reads_while_a_child_ends(void *arg)
+{
+    int data[2], first[2];
+    char byte = 0;
+
+    CHECK(pipe(data) == 0 && pipe(first) == 0);
+    if (fork() == 0) {
+        usleep(20000);
+        _exit(0);
+    }
+    if (fork() == 0) {
+        close(first[1]);
+        while (read(first[0], &byte, 1) > 0)
+            ;
+        usleep(20000);
+        _exit(write(data[1], &byte, 1) != 1);
+    }
+    close(first[1]);
+    ((struct told *)arg)->count = data[0];
+    reads_one(arg);
+}
+
+TEST(a_call_that_is_made_again_has_not_returned)
+{
+    struct told *t = told();
+    struct kill k = {.run = reads_while_a_child_ends, .arg = t, .at = reads_one, .changes = true};
+
+    do
+        kill_at(&k);
+    while (kill_next(&k));
+    CHECK_INT(k.calls, 2);
+    PROCESSES.free(t);
+}
+
 /* A way that is longer only now and then is gone as well, if so many doubts are had. */
 static void counts_in_turn(void *arg)
 {
