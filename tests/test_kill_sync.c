@@ -5,6 +5,8 @@
 
 #include <linux/futex.h>
 
+#include "sync/waiter.h"
+
 enum { MOST = 4 };
 
 struct scene {
@@ -33,6 +35,21 @@ static void starts_and_sleeps(struct scene *s, motet_target target)
 {
     starts(s, target);
     WAIT_UNTIL(worker_waits(s->w[s->n - 1]));
+}
+
+/* So few records of waiters that all can be looked at. */
+static void has_few_records(void)
+{
+    motet__waiters_set(motet__waiter_of(1), 64);
+}
+
+/* Nobody waits, and no record says so: one that does could not be had by anybody, when its owner is dead. */
+static void no_record_waits(void)
+{
+    const struct motet__waiter *record;
+
+    for (uint32_t i = 1; (record = motet__waiter_of(i)); i++)
+        CHECK(!record->waits_on);
 }
 
 /* All survivors end, well. */
@@ -314,6 +331,7 @@ static int waiting(struct scene *s)
 
 static void one_more_waits(struct scene *s)
 {
+    has_few_records();
     int before = waiting(s);
 
     starts(s, waits);
@@ -339,6 +357,7 @@ static void three_wait(void *scene)
 
 static void holds_condition(void *scene)
 {
+    has_few_records();
     enter_condition(scene);
 }
 
@@ -384,6 +403,7 @@ static size_t all_are_woken(void *scene, bool whole, long n)
     CHECK_INT(motet_condition_notify_all(&s->condition), 0); /* the dead, if any are left */
     CHECK(!s->condition.first);
     CHECK_INT(motet_condition_release(&s->condition), 0);
+    no_record_waits();
     return 0;
 }
 
@@ -464,6 +484,44 @@ static const struct sweep condition_wait_notified = {"condition wait, until noti
                                                      .busy = true,
                                                      .size = sizeof(struct scene)};
 SWEEP(condition_wait_notified)
+
+/* At each change, always: of those who die on their way into the line, and of those whose notifier dies over
+ * them when they are dead themselves. */
+static void (*volatile acts)(void *scene); /* not inlined: it is where the victim is to be */
+
+static void takes_and_acts(void *scene)
+{
+    holds_condition(scene);
+    acts(scene);
+}
+
+static void kill_at_each_change(struct scene *s, void (*act)(void *), bool dead)
+{
+    struct kill k = {.run = takes_and_acts, .arg = s, .at = act, .changes = true};
+
+    acts = act;
+    do {
+        if (dead) {
+            one_more_waits(s);
+            worker_kill(s->w[--s->n]);
+            CHECK_INT(worker_join(s->w[s->n]), -SIGKILL);
+        }
+        kill_at(&k);
+        CHECK(k.found);
+        motet_event_clear(&s->go);
+        all_are_woken(s, k.finished, k.steps);
+    } while (kill_next(&k));
+}
+
+TEST(no_record_of_the_dead_is_lost)
+{
+    sweep_without_tsan();
+    struct scene *s = PROCESSES.alloc(sizeof *s);
+
+    kill_at_each_change(s, waits_a_moment, false);
+    kill_at_each_change(s, notifies_all, true);
+    PROCESSES.free(s);
+}
 
 /* ---- the event ---- */
 
@@ -667,6 +725,7 @@ static void one_is_there(void *scene)
 {
     struct scene *s = scene;
 
+    has_few_records();
     CHECK_INT(motet_barrier_init(&s->barrier, 3, action, s), 0);
     starts(s, meets);
     WAIT_UNTIL(motet_barrier_n_waiting(&s->barrier) == 1);
@@ -707,6 +766,7 @@ static void is_usable(struct scene *s, long n)
     CHECK_INT(motet_barrier_wait(&s->barrier, NULL, harness_patience()), 0);
     all_end(s, "barrier", n);
     CHECK_INT(s->acted, 1);
+    no_record_waits();
 }
 
 /* Those who waited were let go together, or told together that it broke. If the dead one changed
@@ -766,6 +826,27 @@ static const struct sweep barrier_reset = {
     "barrier reset, two wait",   two_are_there, NULL, resets, round_breaks,
     .size = sizeof(struct scene)};
 SWEEP(barrier_reset)
+
+static void acts_alone(void *scene)
+{
+    acts(scene);
+}
+
+TEST(no_record_of_a_dead_party_is_lost, .limit = 120)
+{
+    sweep_without_tsan();
+    struct scene *s = PROCESSES.alloc(sizeof *s);
+    struct kill k = {.run = acts_alone, .arg = s, .at = meets_briefly, .changes = true};
+
+    acts = meets_briefly;
+    do {
+        one_is_there(s);
+        kill_at(&k);
+        CHECK(k.found);
+        round_breaks(s, k.finished, 1);
+    } while (kill_next(&k));
+    PROCESSES.free(s);
+}
 
 /* ---- stopped, not dead ---- */
 

@@ -14,7 +14,9 @@
  * running the action, or letting the others go, is found by the next one to take it (EOWNERDEAD):
  * from RELEASING, which is the commit, the round is completed, from anything else the barrier is
  * broken. Who dies in line has left its record there, which tells (waiter.h): the last one to arrive
- * looks, and so do those who sleep, each time they look again.
+ * looks, and so do those who sleep, each time they look again. While a record is put in the list or taken
+ * out, `places`, which the arena has no use for, has its number: after a death it may be out of the list, and say
+ * that it waits here, and then nobody could have it again.
  *
  * In foreign memory the line is an array of places (places.h). And there the word of the lock may be
  * anything: nobody who wants to wait no longer waits for it longer than a second. Who is in line then, and
@@ -72,6 +74,37 @@ static void set_state(motet_barrier *barrier, uint32_t state)
     motet__compiler_barrier();
 }
 
+/* In the arena, the number of the record that is being put in the list or taken out; 0: none is. Under the
+ * lock. */
+static void moves(motet_barrier *barrier, const struct motet__waiter *waiter, unsigned scope)
+{
+    motet__compiler_barrier();
+    if (scope == MOTET__SHARED)
+        barrier->places = waiter ? motet__waiter_number(waiter) : 0;
+    motet__compiler_barrier();
+}
+
+static bool in_list(const motet_barrier *barrier, const struct motet__waiter *waiter)
+{
+    const struct motet__waiter *w = barrier->first;
+
+    while (w && w != waiter)
+        w = w->next;
+    return w != NULL;
+}
+
+/* A record that one who died has left out of the list says so again. Its owner, if that lives, may wait
+ * elsewhere by now. */
+static void end_move(motet_barrier *barrier)
+{
+    struct motet__waiter *waiter = motet__waiter_of(barrier->places);
+
+    /* Relaxed: it is this barrier only if it was made so under the lock. Release: as in empty_list. */
+    if (waiter && motet__load(&waiter->waits_on, RELAXED) == barrier && !in_list(barrier, waiter))
+        motet__store(&waiter->waits_on, NULL, RELEASE);
+    moves(barrier, NULL, MOTET__SHARED);
+}
+
 /* Takes all out of the list, each with that outcome. To be begun anew where a death has cut it. */
 static void empty_list(motet_barrier *barrier, uint32_t outcome, unsigned scope)
 {
@@ -79,6 +112,7 @@ static void empty_list(motet_barrier *barrier, uint32_t outcome, unsigned scope)
 
     while ((waiter = barrier->first)) {
         struct motet__waiter *next = waiter->next;
+        moves(barrier, waiter, scope);
         /* Told before it is taken out: one that is told, and not out, makes sure itself that this
          * goes on; one that is out and not told would sleep for ever. */
         uint32_t was = motet__swap(&waiter->state, outcome, RELEASE);
@@ -89,6 +123,7 @@ static void empty_list(motet_barrier *barrier, uint32_t outcome, unsigned scope)
         if (was == MOTET__ASLEEP)
             motet__wake(&waiter->state, INT32_MAX, scope);
     }
+    moves(barrier, NULL, scope);
     motet__store(&barrier->waiting, 0, RELAXED);
 }
 
@@ -130,6 +165,8 @@ static int enter(const struct meeting *m, int64_t deadline)
 
     if (rc != EOWNERDEAD)
         return rc;
+    if (!m->places.place)
+        end_move(m->barrier);
     if (m->barrier->state == RELEASING)
         release_line(m);
     else
@@ -171,13 +208,15 @@ struct spot {
     uint32_t *state; /* of either */
 };
 
-static void join_line(motet_barrier *barrier, struct motet__waiter *waiter)
+static void join_line(motet_barrier *barrier, struct motet__waiter *waiter, unsigned scope)
 {
+    moves(barrier, waiter, scope);
     waiter->next = barrier->first;
     waiter->waits_on = barrier;
     motet__store(&waiter->state, MOTET__WAITING, RELAXED); /* seen by others under the lock only */
     motet__compiler_barrier();
     barrier->first = waiter;
+    moves(barrier, NULL, scope);
     motet__store(&barrier->waiting, barrier->waiting + 1, RELAXED);
 }
 
@@ -276,7 +315,7 @@ static int join(const struct meeting *m, struct spot *spot)
 {
     if (!m->places.place) {
         spot->state = &spot->waiter->state;
-        join_line(m->barrier, spot->waiter);
+        join_line(m->barrier, spot->waiter, m->scope);
         return 0;
     }
     if (!(spot->place = motet__place_take(&m->places)))

@@ -11,6 +11,11 @@
  * And a waiter is marked NOTIFIED before it is taken out, so that one whose notifier died in between
  * finds it out by itself, and takes itself out.
  *
+ * A record says what it waits on from before it is in line until after it is out, and so long nobody else
+ * may have it. Of one whose owner is dead too, and that is not in line, nobody would ever undo that. So while a
+ * record is put in or taken out, the reserved word of the lock has its number; the next one who changes the line
+ * and finds a number there sees to that record first.
+ *
  * A waiter that sleeps is not woken by the notify, but by the release of the lock that follows it
  * (`notified` in sync/lock.c): woken before, it would run into the lock that its notifier still holds,
  * and on a single processor sleep once more. Of several notified at once the others are woken as they
@@ -195,8 +200,55 @@ static int acquire_all(const struct guard *guard, uint32_t depth)
 
 /* ---- the line ---- */
 
-static void join_line(motet_condition *condition, struct motet__waiter *waiter)
+/* The number of the record that is being put in line or taken out, in shared memory; 0: none is. Under the lock. */
+static uint32_t *moves_of(motet_condition *condition)
 {
+    return &condition->own.reserved;
+}
+
+static bool in_line(const motet_condition *condition, const struct motet__waiter *waiter)
+{
+    const struct motet__waiter *w = condition->first;
+
+    while (w && w != waiter)
+        w = w->next;
+    return w != NULL;
+}
+
+/* Ends what one who died in it had begun. The record may be in line elsewhere by now, of a living owner. */
+static void end_move(motet_condition *condition)
+{
+    struct motet__waiter *waiter = motet__waiter_of(*moves_of(condition));
+
+    /* Relaxed: it is this condition only if it was made so under the lock. */
+    if (waiter && motet__load(&waiter->waits_on, RELAXED) == condition &&
+        !in_line(condition, waiter))
+        motet__store(&waiter->waits_on, NULL, RELAXED);
+    motet__compiler_barrier();
+    *moves_of(condition) = 0;
+}
+
+static void begin_move(motet_condition *condition, const struct motet__waiter *waiter,
+                       unsigned scope)
+{
+    if (scope != MOTET__SHARED)
+        return;
+    if (motet__unlikely(*moves_of(condition)))
+        end_move(condition);
+    *moves_of(condition) = motet__waiter_number(waiter);
+    motet__compiler_barrier();
+}
+
+static void moved(motet_condition *condition, unsigned scope)
+{
+    motet__compiler_barrier();
+    if (scope == MOTET__SHARED)
+        *moves_of(condition) = 0;
+}
+
+static void join_line(motet_condition *condition, struct motet__waiter *waiter, unsigned scope)
+{
+    begin_move(condition, waiter, scope);
     waiter->next = NULL;
     waiter->waits_on = condition;
     motet__store(&waiter->state, MOTET__WAITING, RELAXED); /* seen by others under the lock only */
@@ -205,20 +257,22 @@ static void join_line(motet_condition *condition, struct motet__waiter *waiter)
         condition->last = waiter;
         motet__compiler_barrier();
         condition->first = waiter;
-        return;
+    } else {
+        struct motet__waiter *last = condition->last;
+        while (last->next)
+            last = last->next;
+        last->next = waiter;
+        motet__compiler_barrier();
+        condition->last = waiter;
     }
-    struct motet__waiter *last = condition->last;
-    while (last->next)
-        last = last->next;
-    last->next = waiter;
-    motet__compiler_barrier();
-    condition->last = waiter;
+    moved(condition, scope);
 }
 
 /* Takes the waiter out; `before` is the one in front of it, NULL if it is the first. */
 static void unlink_waiter(motet_condition *condition, struct motet__waiter *waiter,
-                          struct motet__waiter *before)
+                          struct motet__waiter *before, unsigned scope)
 {
+    begin_move(condition, waiter, scope);
     /* Never NULL, which would be a lie if this were the end of us: of an empty line `last` says
      * nothing. */
     if (condition->last == waiter && (before || waiter->next))
@@ -231,15 +285,16 @@ static void unlink_waiter(motet_condition *condition, struct motet__waiter *wait
     motet__compiler_barrier();
     /* Relaxed: read without the lock only by motet__waiter_mine, when the record may be taken. */
     motet__store(&waiter->waits_on, NULL, RELAXED);
+    moved(condition, scope);
 }
 
-static void leave_line(motet_condition *condition, struct motet__waiter *waiter)
+static void leave_line(motet_condition *condition, struct motet__waiter *waiter, unsigned scope)
 {
     struct motet__waiter *before = NULL;
 
     for (struct motet__waiter *w = condition->first; w; before = w, w = w->next)
         if (w == waiter) {
-            unlink_waiter(condition, waiter, before);
+            unlink_waiter(condition, waiter, before, scope);
             return;
         }
     waiter->waits_on = NULL; /* taken out by a notifier that died before it could say so */
@@ -315,7 +370,7 @@ static int wait_notified(motet_condition *condition, const struct guard *guard, 
         if (!(waiter = motet__waiter_mine()))
             return ENOMEM;
     }
-    join_line(condition, waiter);
+    join_line(condition, waiter, guard->scope);
     uint32_t depth = release_all(guard);
     int rc = sleep_in_line(condition, waiter, deadline, guard->scope);
     int dead = acquire_all(guard, depth);
@@ -325,7 +380,7 @@ static int wait_notified(motet_condition *condition, const struct guard *guard, 
         rc = 0;
     }
     if (waiter->waits_on)
-        leave_line(condition, waiter);
+        leave_line(condition, waiter, guard->scope);
     return dead ? dead : rc;
 }
 
@@ -378,7 +433,7 @@ static bool notify_first(motet_condition *condition, motet_lock *lock, unsigned 
     struct motet__waiter *waiter = condition->first;
 
     if (scope == MOTET__SHARED && motet__waiter_dead(waiter)) {
-        unlink_waiter(condition, waiter, NULL);
+        unlink_waiter(condition, waiter, NULL, scope);
         return false;
     }
     /* First, so that if we die in between, it is woken when the next holder releases the lock. */
@@ -388,7 +443,7 @@ static bool notify_first(motet_condition *condition, motet_lock *lock, unsigned 
     /* Release: pairs with the acquire in sleep_in_line. The waiter may be awake at once, but cannot
      * return, and so its record stays, before we give the lock up. */
     uint32_t state = motet__swap(&waiter->state, MOTET__NOTIFIED, RELEASE);
-    unlink_waiter(condition, waiter, NULL);
+    unlink_waiter(condition, waiter, NULL, scope);
     if (left && state != MOTET__ASLEEP)
         motet__store(&lock->notified, NULL, RELAXED);
     else if (!left && state == MOTET__ASLEEP)

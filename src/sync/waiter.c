@@ -43,6 +43,16 @@ struct motet__waiter *motet__waiter_mine(void)
     return NULL;
 }
 
+uint32_t motet__waiter_number(const struct motet__waiter *waiter)
+{
+    return (uint32_t)(waiter - records) + 1;
+}
+
+struct motet__waiter *motet__waiter_of(uint32_t number)
+{
+    return number - 1 < record_count ? &records[number - 1] : NULL;
+}
+
 void motet__waiter_give_up(struct motet__waiter *waiter)
 {
     if (waiter)

@@ -28,6 +28,12 @@ struct motet__waiter {
 /* The calling thread's record in shared memory, or NULL when all are taken. */
 struct motet__waiter *motet__waiter_mine(void);
 
+/* The number of a shared record, from 1 on; and the record of a number, NULL if there is none: what an object
+ * keeps while it puts a record in line or takes one out. Whoever dies meanwhile may leave one that is not in line
+ * and says that it is, so that nobody would have it again: the number tells the next one. */
+uint32_t motet__waiter_number(const struct motet__waiter *waiter);
+struct motet__waiter *motet__waiter_of(uint32_t number);
+
 /* Gives a record back, of a thread that has no use for it any more, and is not in line. NULL is fine. */
 void motet__waiter_give_up(struct motet__waiter *waiter);
 
