@@ -3,7 +3,7 @@
 # it with apt as root or through sudo that asks no password; failing that, says in one line what to
 # install.
 #
-#   scripts/install-deps.sh [build] [test] [page] [bench]
+#   scripts/install-deps.sh [build] [test] [page] [shells] [bench]
 have()
 {
     command -v "$1" >/dev/null 2>&1
@@ -60,6 +60,10 @@ look()
             need "have chromedriver" chromium-driver
             need "have python3" python3
             ;;
+        shells)
+            need "have zsh" zsh
+            need "have fish" fish
+            ;;
         bench)
             need "header nsync.h" libnsync-dev
             need "header zmq.h" libzmq3-dev
@@ -70,7 +74,7 @@ look()
             need "have python3" python3
             ;;
         *)
-            echo "usage: $0 [build] [test] [page] [bench]" >&2
+            echo "usage: $0 [build] [test] [page] [shells] [bench]" >&2
             exit 2
             ;;
         esac
