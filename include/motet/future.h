@@ -52,7 +52,8 @@ MOTET_API int motet_future_result_bytes_into(motet_future *future, void *buffer,
  * EDEADLK; EINVAL. */
 MOTET_API int motet_future_wait(motet_future *future, double timeout);
 
-/* Whether it has ended, well or not; whether a worker is at it now. Python: done, running. */
+/* Whether it has ended, well or not; whether a worker is at it now (which, between the attempts at a task with
+ * retries, nobody is). Python: done, running. */
 MOTET_API bool motet_future_done(const motet_future *future);
 MOTET_API bool motet_future_running(const motet_future *future);
 
@@ -64,6 +65,7 @@ MOTET_API bool motet_future_running(const motet_future *future);
  * A task in a worker process that was submitted with a .timeout must heed this: the worker is killed when it has
  * not ended the task after a second, or half a second more. The future says ECANCELED then, and another worker
  * takes the place. (Of a task without a limit nobody knows how long it may take to end as it should.)
+ * A task with retries makes no further attempt.
  * 0: it never runs, has been asked to end, or was cancelled before; EALREADY: it has ended otherwise;
  * EPERM: it runs, and this process does not have its pool, or it has none (motet_future_open); EINVAL.
  * Python: Future.cancel, which can do nothing for a task that runs. */

@@ -78,6 +78,8 @@ typedef struct motet_submit_options {
                        asked to end, as by motet_future_cancel, and its error is ETIMEDOUT if it does; a
                        worker process that has not ended it a second later is killed. So is that of a task
                        with a limit, whatever it is, that was cancelled */
+    int retries;    /* so many further attempts are made, as long as it fails: see below */
+    double backoff; /* seconds of pause before the second attempt; 0: it is made at once */
 } motet_submit_options;
 
 /* Opens a pool: motet_pool_open(.kind = …, .workers = …, .name = …). Threads start now, processes with
@@ -93,7 +95,24 @@ MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
  * copied (the macro passes sizeof *arg along); NULL for none. A future that the caller frees, or NULL
  * with errno EPIPE (the pool is closed), ENOMEM, EINVAL, the error by which the pool is broken, or EAGAIN or EMFILE when processes cannot be
  * started. May be called by tasks of the same pool.
- * Python: Executor.submit, Pool.apply_async. */
+ *
+ * With .retries = n, up to n further attempts are made when it fails, with an error of its own, ETIMEDOUT when its .timeout was
+ * over, which is that of each attempt, or ECHILD when its worker died; not with ECANCELED:
+ *
+ *     motet_future *f = motet_pool_submit(pool, download, &job, sizeof(struct page), .retries = 4,
+ *                                         .backoff = 0.5, .timeout = 30);
+ *
+ * The task gets the same argument again, and a result that is zeroed as at first. With .backoff = s there is a pause
+ * of s seconds before the second attempt, and of twice the last before each next, up to an hour; each of these is up to a quarter
+ * longer or shorter, at random, so that tasks that failed together do not all come again together. No worker waits meanwhile: the
+ * task neither runs nor has ended, and after the pause the first worker that is free goes on with it. Without a
+ * pause the same worker does so at once, if it has not died. The future ends, and its callbacks are called, once: with the
+ * result, or the last error; motet_future_error then ends in ", attempt 5 of 5". motet_future_cancel in a pause
+ * cancels the task; while it runs, that attempt is the last. A pool that is closed makes all attempts, and motet_pool_join waits for
+ * them; in one that is terminated, or shut down with cancel_futures, no more is begun.
+ *
+ * EINVAL also for a negative number of them, or what is no time. Python: Executor.submit, Pool.apply_async;
+ * for retries it has nothing. */
 #ifndef __cplusplus
 #define motet_pool_submit(pool, task, arg, ...)                                                    \
     motet_pool_submit_with((pool), (task), (arg), MOTET_SIZE_OF(arg),                              \
@@ -174,7 +193,8 @@ MOTET_API int motet_pool_map_with(motet_pool *pool, motet_task task, const void 
  * dies fails alone, with ECHILD. motet_future_cancel cancels those that nobody has begun, and has those
  * that run asked, in the process that called this; elsewhere it is EPERM. The future is put together in that
  * process, and does not end if that does before. A pool that is closed meanwhile does what is left.
- * A future that the caller frees, or NULL with errno as from motet_pool_submit, or EOVERFLOW. Python:
+ * A future that the caller frees, or NULL with errno as from motet_pool_submit, or EOVERFLOW; EINVAL also for
+ * .timeout, .retries and .backoff, as an item of a piece has no time and no attempts of its own. Python:
  * Pool.map_async; callbacks by motet_future_on_done. */
 #ifndef __cplusplus
 #define motet_pool_map_async(pool, task, args, n, ...)                                             \

@@ -134,7 +134,7 @@ int motet__os_eventfd(void)
 void motet__io_done(void)
 {
     motet__add(&changes, 1, SEQ_CST);
-    motet__futex_wake(&changes, INT32_MAX, false);
+    motet__futex_wake(&changes, INT32_MAX, true); /* a descriptor is what processes share */
 }
 
 void motet__os_eventfd_signal(int fd)
@@ -176,7 +176,7 @@ int motet__os_poll_events(motet__pollfd *fds, size_t n, int64_t deadline)
             any |= (fds[i].revents = look(&fds[i])) != 0;
         if (any)
             return 0;
-        if (deadline == 0 || motet__futex_wait(&changes, seen, deadline, false) == ETIMEDOUT)
+        if (deadline == 0 || motet__futex_wait(&changes, seen, deadline, true) == ETIMEDOUT)
             return ETIMEDOUT;
     }
 }

@@ -27,17 +27,22 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
             return 0;
         }
     for (int rc = 0;;) {
+        int64_t until = deadline;
         state = motet__load(&task->state, ACQUIRE);
         if (motet__task_ended(state))
             return 0;
         if (rc)
             return rc;
-        if (motet__task_is_composed(task) && motet__worker_help(task))
+        /* What was begun may be to be begun once more: a part of it, or another attempt. */
+        if ((motet__task_is_composed(task) || motet__worker_may_help(task, &until)) &&
+            motet__worker_help(task))
             continue;
         if ((state & MOTET__SLEEPERS) ||
             motet__cas(&task->state, &state, state | MOTET__SLEEPERS, RELAXED))
-            rc = motet__wait_noted(&one, task, &task->state, state | MOTET__SLEEPERS, deadline,
+            rc = motet__wait_noted(&one, task, &task->state, state | MOTET__SLEEPERS, until,
                                    task->scope | how);
+        if (rc == ETIMEDOUT && until < deadline)
+            rc = 0;
     }
 }
 
@@ -109,17 +114,26 @@ static bool take(struct motet__set *set, size_t *i)
     return member != NULL;
 }
 
-/* Runs the next that nobody has begun. False: there is none, or the caller is no worker. */
-static bool help(struct motet__set *set)
+/* Runs the next that nobody has begun. False: there is none before *until, or the caller is no worker. */
+static bool help(struct motet__set *set, int64_t *until)
 {
+    bool again = false;
+
     if (!motet__self()->worker)
         return false;
-    while (set->helped < set->count) {
-        struct motet_future *future = set->members[set->helped].watch.future;
+    for (size_t i = set->helped; i < set->count; i++) {
+        struct motet_future *future = set->members[i].watch.future;
         if (future && motet__worker_help(future))
             return true;
-        set->helped++; /* it, or all that it is made up of, was begun */
+        if (future && motet__worker_may_help(future, until))
+            again = true;
+        else if (i == set->helped)
+            set->helped++; /* it, or all that it is made up of, was begun */
     }
+    /* Nobody tells a watch that another attempt is to be made. */
+    int64_t look = motet__now() + MOTET__RECHECK;
+    if (again && look < *until)
+        *until = look;
     return false;
 }
 
@@ -128,6 +142,7 @@ static const struct motet__waitable several = {.name = "one of several futures"}
 int motet__set_next(struct motet__set *set, size_t *i, int64_t deadline)
 {
     for (int rc = 0;;) {
+        int64_t until = deadline;
         uint32_t arrived = motet__load(&set->arrived, ACQUIRE); /* before the look */
         if (take(set, i))
             return 0;
@@ -135,7 +150,9 @@ int motet__set_next(struct motet__set *set, size_t *i, int64_t deadline)
             return rc;
         if (deadline == MOTET__AT_ONCE)
             rc = motet__no_wait(0);
-        else if (!help(set))
-            rc = motet__wait_noted(&several, set, &set->arrived, arrived, deadline, MOTET__PRIVATE);
+        else if (!help(set, &until))
+            rc = motet__wait_noted(&several, set, &set->arrived, arrived, until, MOTET__PRIVATE);
+        if (rc == ETIMEDOUT && until < deadline)
+            rc = 0;
     }
 }

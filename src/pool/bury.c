@@ -9,6 +9,7 @@
 #include "motet/process.h"
 #include "pool/ask.h"
 #include "pool/cells.h"
+#include "pool/retry.h"
 #include "pool/state.h"
 #include "pool/trace.h"
 #include "pool/tray.h"
@@ -56,7 +57,9 @@ static bool fail(struct motet__worker *worker, struct motet_future *task, int pi
     task->dead.pid = pid; /* `outer` no more: the caller has read that */
     task->dead.exitcode = exitcode;
     motet__trace_task(task, MOTET__TRACE_DIED);
-    motet__calls_run(motet__task_publish(task).calls);
+    struct motet__after after = {0};
+    if (!motet__retry_later(worker->crew, task, &after))
+        motet__calls_run(motet__task_publish(task).calls);
     return true;
 }
 

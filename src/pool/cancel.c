@@ -3,24 +3,26 @@
 
 #include "base/process.h"
 #include "pool/list.h"
+#include "pool/retry.h"
 #include "pool/state.h"
 
-/* Makes a task that runs ASKED, and has the pool tell its worker. EALREADY: it has ended. */
+/* Makes a task that runs ASKED, and UNWANTED, and has the pool tell its worker. EALREADY: it has ended; EAGAIN:
+ * it neither runs nor has ended. */
 static int ask_running(motet_pool *pool, struct motet_future *task)
 {
     uint32_t state = motet__load(&task->state, ACQUIRE);
 
     while ((state & MOTET__PHASE) == MOTET__RUNNING_TASK) {
-        if (state & MOTET__ASKED)
+        if (state & MOTET__UNWANTED)
             return 0;
         /* SEQ_CST: see is_asked in worker.c. */
-        if (motet__cas(&task->state, &state, state | MOTET__ASKED, SEQ_CST)) {
+        if (motet__cas(&task->state, &state, state | MOTET__ASKED | MOTET__UNWANTED, SEQ_CST)) {
             pool->backend->ask(pool, &pool->crew->workers[(state >> MOTET__WORKER_SHIFT) - 1],
                                task);
             return 0;
         }
     }
-    return EALREADY;
+    return motet__task_ended(state) ? EALREADY : EAGAIN;
 }
 
 /* The pool is there as long as the list is locked, and its staff as long as its own lock is held too. (That
@@ -56,18 +58,18 @@ static int cancel_parts(struct motet_future *task)
 
 int motet_future_cancel(motet_future *future)
 {
-    int rc;
+    int rc = EAGAIN;
 
     if (!future)
         return EINVAL;
     if (motet__task_is_composed(future))
         return cancel_parts(future);
-    if (motet__task_leave_queue(future, MOTET__CANCELLED | MOTET__ASKED, 0))
-        return 0;
-    if (motet_future_done(future))
-        rc = EALREADY;
-    else
-        rc = ask(future);
+    while (rc == EAGAIN) { /* one with retries goes from one to the other */
+        if (motet__task_leave_queue(future, MOTET__CANCELLED | MOTET__ASKED, 0) ||
+            motet__retry_cancel(future))
+            return 0;
+        rc = motet_future_done(future) ? EALREADY : ask(future);
+    }
     if (rc && motet_future_done(future)) /* meanwhile, or long ago */
         rc = motet_future_cancelled(future) ? 0 : EALREADY;
     return rc;

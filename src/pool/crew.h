@@ -48,11 +48,17 @@ struct motet__crew {
     struct motet__desks *desks; /* of threads: see desk.h; else NULL; constant */
     struct motet__tray *trays;  /* of processes: see tray.h, one for each; else NULL; constant */
     struct motet__cells *cells; /* of processes: see cells.h; else NULL; constant */
-    uint32_t phase;             /* atomic, only grows */
-    uint32_t hiring;            /* atomic: see above; slept on */
-    int error;                  /* why it could not be hired the last time; released by `hiring` */
-    uint32_t count;             /* constant, as the next two */
-    uint32_t tasks_per_worker;  /* 0: no limit */
+    struct motet_future
+        *paused;     /* of threads: those that are LATER, see pauses.h; under the lock of ask.h */
+    uint32_t pauses; /* atomic: how many these are; changed under the lock */
+    int64_t due;     /* atomic: when the first of them is; right when there are any; likewise */
+    uint32_t again;  /* atomic: of processes: 1: there was a task with retries */
+    int bell; /* of processes: an eventfd, in all of them: the monitor is to look; constant; else -1 */
+    uint32_t phase;            /* atomic, only grows */
+    uint32_t hiring;           /* atomic: see above; slept on */
+    int error;                 /* why it could not be hired the last time; released by `hiring` */
+    uint32_t count;            /* constant, as the next two */
+    uint32_t tasks_per_worker; /* 0: no limit */
     uint32_t share; /* workers of a pool that one of our tasks opens, if it does not say */
     int broken; /* atomic: the error by which the pool is broken, or 0; written once, before the phase */
     struct motet__trace *trace; /* atomic: see trace.h; NULL until it is wanted */

@@ -1,6 +1,7 @@
 #include "pool/desk.h"
 
 #include "base/memory.h"
+#include "pool/pauses.h"
 #include "queue/queue.h"
 #include "wait/note.h"
 #include "wait/spin.h"
@@ -219,8 +220,10 @@ static struct motet_future *take_from_others(struct motet__worker *worker)
 static struct motet_future *look(struct motet__worker *worker)
 {
     struct motet__desk *desk = desk_of(worker);
-    struct motet_future *task = NULL;
+    struct motet_future *task = motet__pauses_next(worker->crew);
 
+    if (motet__unlikely(task != NULL))
+        return task;
     /* Or a task that always submits the next would keep all others waiting for ever. */
     if (++desk->turns % FAIRNESS == 0)
         task = take_from_queue(worker);
@@ -255,14 +258,14 @@ static struct motet_future *search(struct motet__worker *worker)
 
 /* Until somebody wakes it, or for no reason: then too it must count itself anew, for the wake-up may have
  * been meant for another, who was counted off. */
-static void sleep_until_woken(struct motet__desks *desks, uint32_t key)
+static void sleep_until_woken(struct motet__desks *desks, uint32_t key, int64_t deadline)
 {
     static const struct motet__waitable waitable = {.name = "a task to do"};
     struct motet__note outer;
 
-    motet__note_begin(&outer, &waitable, NULL, MOTET__NEVER);
+    motet__note_begin(&outer, &waitable, NULL, deadline);
     /* Not even cancelled: a worker ends when its pool does. */
-    motet__ec_wait(&desks->idle, key, MOTET__NEVER, MOTET__UNCANCELLED);
+    motet__ec_wait(&desks->idle, key, deadline, MOTET__UNCANCELLED);
     motet__note_end(&outer);
 }
 
@@ -290,13 +293,17 @@ struct motet_future *motet__desk_next(struct motet__worker *worker)
         if (counted)
             motet__sub(&desks->searching, 1, SEQ_CST);
         motet__queue_touch(crew->queue);
-        bool over = motet_queue_is_shutdown(crew->queue); /* before the look: then all are in */
+        /* Before the look: then all are in. SEQ_CST, both: whoever pauses a task that is due first changes these,
+         * and then wakes all; who takes the last one out of the heap, and does not run it, too. */
+        uint32_t pauses = motet__load(&crew->pauses, SEQ_CST);
+        int64_t due = pauses ? motet__load(&crew->due, SEQ_CST) : MOTET__NEVER;
+        bool over = !pauses && motet_queue_is_shutdown(crew->queue);
         if ((task = look(worker)))
             pass_on(crew);
         else if (over)
             return NULL;
         else
-            sleep_until_woken(desks, key);
+            sleep_until_woken(desks, key, due);
     }
     return task;
 }

@@ -114,6 +114,18 @@ bool motet_future_cancelled(const motet_future *future)
     return motet_future_done(future) && motet__task_outcome(future) == ECANCELED;
 }
 
+/* Which attempt it was whose error this is, if there could have been several. */
+static void add_attempt(const motet_future *future, char *text, size_t size)
+{
+    const struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
+    size_t length = strlen(text);
+    bool done = (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__DONE;
+
+    if (extra && extra->attempts_most && done && !future->refused)
+        snprintf(text + length, size - length, ", attempt %u of %u", extra->attempts,
+                 extra->attempts_most);
+}
+
 static void describe(const motet_future *future, int error, char *text, size_t size)
 {
     const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
@@ -139,8 +151,8 @@ static void describe(const motet_future *future, int error, char *text, size_t s
     } else if (error == ECANCELED && !future->error) {
         snprintf(text, size, "task %.150s: cancelled with its pool", future->name);
     } else if (future->refused) {
-        snprintf(text, size, "task %.150s: never begun, its pool is broken (%s)", future->name,
-                 name ? name : "?");
+        snprintf(text, size, "task %.150s: never begun%s, its pool is broken (%s)", future->name,
+                 extra && extra->attempts ? " again" : "", name ? name : "?");
     } else if (name && words) {
         snprintf(text, size, "task %.150s: %s (%s)", future->name, words, name);
     } else {
@@ -166,6 +178,7 @@ const char *motet_future_error(motet_future *future)
     if (known)
         return known;
     describe(future, error, text, sizeof text);
+    add_attempt(future, text, sizeof text);
     char *copy = motet__task_alloc(future->scope, strlen(text) + 1);
     if (!copy)
         return "out of memory";

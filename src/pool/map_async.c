@@ -255,7 +255,7 @@ motet_future *motet_pool_map_async_with(motet_pool *pool, motet_task task, const
                                         const motet_submit_options *options)
 {
     bool sane = pool && task && options && (n == 0 || !args == !arg_size) && !options->timeout &&
-                !options->size;
+                !options->size && !options->retries && !options->backoff;
     int rc = !sane ? EINVAL : n > UINT32_MAX ? EOVERFLOW : motet__pool_accepts(pool);
 
     if (rc == 0 && !motet__pool_feed(pool))

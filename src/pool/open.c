@@ -50,6 +50,7 @@ static struct motet__crew *new_crew(unsigned scope, uint32_t count)
     crew->share = usual_number() / count;
     if (crew->share == 0)
         crew->share = 1;
+    crew->bell = -1;
     for (uint32_t i = 0; i < count; i++) {
         crew->workers[i].crew = crew;
         crew->workers[i].number = i + 1;

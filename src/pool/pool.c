@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "pool/limit.h"
+#include "pool/later.h"
+#include "pool/pauses.h"
 #include "pool/state.h"
 #include "pool/worker.h"
 #include "queue/queue.h"
@@ -59,9 +61,11 @@ void motet__pool_own(const motet_pool *pool, struct motet_future *task)
 }
 
 /* QUEUED from here on: somebody with an old note of the cell may begin it before it is in the queue. */
-static int put_cell(motet_pool *pool, struct motet_future *task)
+static int put_cell(motet_pool *pool, struct motet_future *task, uint32_t flags)
 {
-    motet__store(&task->state, MOTET__QUEUED, RELEASE);
+    if (motet__unlikely(flags)) /* relaxed: released by the next */
+        motet__store(&pool->crew->again, 1, RELAXED);
+    motet__store(&task->state, MOTET__QUEUED | flags, RELEASE);
     int rc = motet__crew_put(pool->crew, task);
     /* If it was begun, or the pool's end was quicker, the future says what became of it. */
     if (rc && !motet__task_leave_queue(task, MOTET__CANCELLED, 0))
@@ -75,16 +79,19 @@ static int put_cell(motet_pool *pool, struct motet_future *task)
 int motet__pool_queue(motet_pool *pool, struct motet_future *task)
 {
     bool shared = pool->shelf.cells;
+    uint32_t flags = motet__task_attempts(task) ? MOTET__AGAIN : 0;
 
     task->crew = pool->crew;
-    if (shared)
+    if (shared) {
         motet__cell_own(task, owner_in(pool));
-    else
-        motet__store(&task->refs, 2,
-                     RELEASE); /* the queue's and the caller's; nobody has seen it */
+    } else {
+        /* The queue's and the caller's; nobody has seen it. */
+        motet__store(&task->state, MOTET__QUEUED | flags, RELAXED);
+        motet__store(&task->refs, 2, RELEASE);
+    }
     int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
-        rc = shared ? put_cell(pool, task) : motet__crew_put(pool->crew, task);
+        rc = shared ? put_cell(pool, task, flags) : motet__crew_put(pool->crew, task);
     if (rc == EPIPE) /* meanwhile */
         rc = refusal(pool);
     if (rc) {
@@ -100,20 +107,25 @@ static int add_options(struct motet_future *task, const motet_submit_options *op
 {
     struct motet__extra *extra;
 
-    if (motet__likely(options->timeout == 0))
+    if (motet__likely(options->timeout == 0 && options->retries == 0))
         return 0;
     if (!(extra = motet__task_extra(task))) {
         motet_future_free(task);
         return ENOMEM;
     }
     extra->limit = motet__limit_ms(options->timeout);
+    if (options->retries) {
+        extra->attempts_most = (uint32_t)options->retries + 1;
+        extra->backoff = options->backoff;
+    }
     return 0;
 }
 
 static bool make_sense(const motet_pool *pool, bool has_task, bool has_arg, size_t arg_size,
                        const motet_submit_options *options)
 {
-    return pool && has_task && has_arg == (arg_size != 0) && options->timeout >= 0;
+    return pool && has_task && has_arg == (arg_size != 0) && options->timeout >= 0 &&
+           options->retries >= 0 && options->backoff >= 0;
 }
 
 /* Queues a record that was just made, or NULL when memory was out. */
@@ -205,6 +217,15 @@ static void shut_queue(motet_pool *pool)
         motet__queue_shutdown(pool->crew->queue, false, deadline);
 }
 
+/* Nobody submits any more. A worker process may have to be given a task again: then the monitor looks once more. */
+static void end_feeding(motet_pool *pool)
+{
+    if (motet_queue_is_shutdown(pool->crew->queue))
+        return;
+    if (!pool->shelf.cells || !motet__later_awaited(pool->crew))
+        shut_queue(pool);
+}
+
 bool motet__pool_feed(motet_pool *pool)
 {
     uint32_t feeders = motet__load(&pool->feeders, RELAXED);
@@ -221,7 +242,7 @@ void motet__pool_unfeed(motet_pool *pool)
      * copy the count is of no use: its owner's is another. */
     if (motet__sub(&pool->feeders, 1, ACQ_REL) != 1 || motet__pool_is_copy(pool))
         return;
-    shut_queue(pool);
+    end_feeding(pool);
     tell(pool);
 }
 
@@ -240,7 +261,9 @@ int motet_pool_close(motet_pool *pool)
 
 static void refuse_cell(struct motet_future *task, void *crew)
 {
-    if ((motet__load(&task->state, RELAXED) & MOTET__PHASE) == MOTET__QUEUED)
+    uint32_t phase = motet__load(&task->state, RELAXED) & MOTET__PHASE;
+
+    if (phase == MOTET__QUEUED || phase == MOTET__LATER)
         motet__crew_refuse(crew, task);
 }
 
@@ -254,7 +277,8 @@ static void refuse_all(motet_pool *pool)
         motet__cells_each(pool->shelf.cells, refuse_cell, pool->crew);
         return;
     }
-    while ((task = motet__crew_take(pool->crew))) {
+    while ((task = motet__crew_take(pool->crew)) ||
+           (task = motet__pauses_take(pool->crew, INT64_MAX))) {
         motet__crew_refuse(pool->crew, task);
         motet__task_drop(task);
     }
@@ -277,7 +301,7 @@ void motet__pool_see_to_phase(motet_pool *pool)
     else if (phase == MOTET__CREW_CLOSED && motet__swap(&pool->shut, 1, ACQ_REL) == 0)
         motet__pool_unfeed(pool);
     else if (phase == MOTET__CREW_CLOSED && motet__load(&pool->feeders, ACQUIRE) == 0)
-        shut_queue(pool);
+        end_feeding(pool);
 }
 
 void motet__pool_break(motet_pool *pool, int error, const char *why)

@@ -19,6 +19,7 @@
 #include "pool/ask.h"
 #include "pool/backends.h"
 #include "pool/bury.h"
+#include "pool/later.h"
 #include "pool/worker.h"
 #include "process/process.h"
 #include "sync/across_forks.h"
@@ -32,6 +33,9 @@
 /* After a worker that could not be started, or that died before it had a task, the next attempt waits:
  * at first this long, twice as long each time, at most a second. */
 #define PATIENCE (10 * (MOTET__SECOND / 1000))
+
+/* At least so long lies between two looks at all cells. */
+#define LOOK_EVERY (MOTET__SECOND / 1000)
 
 /* So many workers in a row, and two for each place, may die before they have a task: then no more are
  * tried. */
@@ -47,6 +51,7 @@ struct staff {
     motet_pool *pool;
     motet__os_thread monitor;
     int changed; /* eventfd: the phase has changed. Children inherit it: a task may end its pool */
+    int64_t look_at;    /* not before this are all cells looked through for tasks that are due */
     uint32_t fruitless; /* so many workers in a row have died before they had a task */
     int64_t kill_at;    /* when those that were told to end are killed; 0: nobody was told */
     motet__pollfd *fds;
@@ -274,6 +279,22 @@ static void pass_on(struct staff *staff)
             motet__process_signal(staff->seats[i].process, ASKED);
 }
 
+/* Brings tasks back for their next attempts. Returns when to look again. However many cells there are, and
+ * whoever calls for a look, it takes a tenth of the time at most. */
+static int64_t bring_back(struct staff *staff)
+{
+    struct motet__crew *crew = staff->pool->crew;
+    int64_t before = motet__now();
+
+    if (!motet__load(&crew->again, ACQUIRE))
+        return MOTET__NEVER;
+    if (before < staff->look_at)
+        return staff->look_at;
+    int64_t next = motet__later_bring_back(crew), now = motet__now();
+    staff->look_at = now + 9 * (now - before) + LOOK_EVERY;
+    return next > staff->look_at ? next : staff->look_at;
+}
+
 static void *monitor(void *arg)
 {
     struct staff *staff = arg;
@@ -295,6 +316,10 @@ static void *monitor(void *arg)
             next = fill_seats(staff);
         else if (phase == MOTET__CREW_TERMINATED)
             next = end_workers(staff);
+        if (phase <= MOTET__CREW_CLOSED) {
+            int64_t again = bring_back(staff);
+            next = again < next ? again : next;
+        }
         if (list_sentinels(staff) == 0 && phase != MOTET__CREW_OPEN && !needs_workers(staff, phase))
             break;
         int64_t again = motet__now() + MOTET__RECHECK;
@@ -399,6 +424,7 @@ static int process_start(motet_pool *pool)
     if (!staff)
         return errno;
     pool->staff = staff;
+    pool->crew->bell = staff->changed;
     pool->left = 1; /* the monitor, which ends after the last worker */
     enlist(staff);
     int rc = motet__os_thread_start(&staff->monitor, monitor, staff, 0);

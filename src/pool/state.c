@@ -1,7 +1,5 @@
 #include "pool/state.h"
 
-#include <errno.h>
-
 #include "pool/cells.h"
 
 /* What is to be known of a record before its phase changes: it may be gone afterwards. */
@@ -39,10 +37,8 @@ static bool change(struct motet_future *task, uint32_t from, uint32_t to, struct
     return done;
 }
 
-/* From one phase to another, if it is in the first: ASKED stays, and the flags that are about the end go
- * with it. Who waits for the end is woken, who watches for it told. Whether it was; *after receives
- * what is left to do. The record may be gone afterwards, unless the caller holds a reference. */
-static bool leave(struct motet_future *task, uint32_t from, uint32_t to, struct motet__after *after)
+bool motet__task_change(struct motet_future *task, uint32_t from, uint32_t to,
+                        struct motet__after *after)
 {
     struct before before;
 
@@ -59,11 +55,23 @@ static bool leave(struct motet_future *task, uint32_t from, uint32_t to, struct 
     return true;
 }
 
+bool motet__task_pass(struct motet_future *task, uint32_t from, uint32_t to, uint32_t *before)
+{
+    const uint32_t kept = MOTET__SLEEPERS | MOTET__FOLLOWED | MOTET__AGAIN;
+
+    *before = motet__load(&task->state, ACQUIRE);
+    while ((*before & MOTET__PHASE) == from && !(*before & MOTET__UNWANTED))
+        /* Release: what is in the record is seen by who goes on with it. SEQ_CST: see worker.c. */
+        if (motet__cas(&task->state, before, to | (*before & kept), SEQ_CST))
+            return true;
+    return false;
+}
+
 bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number)
 {
     struct motet__after after = {0};
 
-    if (!leave(task, MOTET__QUEUED, phase | number << MOTET__WORKER_SHIFT, &after))
+    if (!motet__task_change(task, MOTET__QUEUED, phase | number << MOTET__WORKER_SHIFT, &after))
         return false;
     if (motet__unlikely(after.calls != NULL))
         motet__calls_run(after.calls);
@@ -74,13 +82,10 @@ struct motet__after motet__task_publish(struct motet_future *task)
 {
     struct motet__after after = {0};
 
-    /* It did as it was asked, for that reason. */
-    if (motet__unlikely(task->error == ECANCELED) && motet__task_verdict(task) == MOTET__LATE)
-        task->error = ETIMEDOUT;
     /* With no flag nobody is to be told. Release: as above. SEQ_CST: see worker.c. */
     uint32_t state = motet__load(&task->state, RELAXED);
     if (motet__unlikely(task->scope == MOTET__SHARED || (state & MOTET__FLAGS)) ||
         motet__unlikely(!motet__cas(&task->state, &state, MOTET__DONE, SEQ_CST)))
-        leave(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
+        motet__task_change(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
     return after;
 }

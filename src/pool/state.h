@@ -4,6 +4,24 @@
 
 #include "pool/watch.h"
 
+/* What is left to do for the one who has ended a task: whether its worker was asked to end it, and
+ * callbacks to run, with motet__calls_run, once the worker is not at it any more. */
+struct motet__after {
+    bool asked;
+    struct motet__watch *calls;
+};
+
+/* From one phase to another, with a worker's number where that is RUNNING, if it is in the first: ASKED stays,
+ * and the other flags go when the task ends. Who waits for the end is woken, who watches for it told. Whether it
+ * was; *after receives what is left to do. The record may be gone afterwards, unless the caller holds a
+ * reference. */
+bool motet__task_change(struct motet_future *task, uint32_t from, uint32_t to,
+                        struct motet__after *after);
+
+/* From one phase to another that is no end, unless the task is UNWANTED: who waits for the end goes on doing so, and
+ * ASKED goes, as it was about the attempt that is over. *before receives what the state was. */
+bool motet__task_pass(struct motet_future *task, uint32_t from, uint32_t to, uint32_t *before);
+
 /* From QUEUED to RUNNING (as worker `number`) or CANCELLED, perhaps with ASKED: false when it was not
  * QUEUED. In the second case it runs callbacks. */
 bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t number);
@@ -18,13 +36,6 @@ static inline bool motet__task_begin(struct motet_future *task, uint32_t number)
     return motet__likely(motet__cas(&task->state, &state, running, SEQ_CST)) ||
            motet__task_leave_queue(task, MOTET__RUNNING_TASK, number);
 }
-
-/* What is left to do for the one who has ended a task: whether its worker was asked to end it, and
- * callbacks to run, with motet__calls_run, once the worker is not at it any more. */
-struct motet__after {
-    bool asked;
-    struct motet__watch *calls;
-};
 
 /* It is done, well or not: `error` says that. */
 struct motet__after motet__task_publish(struct motet_future *task);

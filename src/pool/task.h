@@ -6,14 +6,19 @@
  *              (CANCELLED), the burial of a worker that died holding it (DONE)
  *   RUNNING    the worker whose number is in the upper bits is at it. Left by that worker, or by its
  *              burial, and by nobody else
+ *   LATER      an attempt has failed, and the next is to be made when `due` has come: see retry.h
  *   DONE       it has ended; `error` and the results are constant
  *   CANCELLED  it never runs
  * Beside any phase:
  *   SLEEPERS   somebody may sleep on `state`. Set by those about to; the change to DONE or CANCELLED
  *              wakes them all
- *   FOLLOWED    somebody wants to be called when it ends: see watch.h. Set once the watch is in its
+ *   FOLLOWED   somebody wants to be called when it ends: see watch.h. Set once the watch is in its
  *              list; the change to DONE or CANCELLED then takes them out
- *   ASKED      motet_future_cancel was called before it had ended. Stays
+ *   ASKED      its worker was asked to end it, by motet_future_cancel or because its time was up. Stays until
+ *              it has ended, or until the attempt that was meant has
+ *   AGAIN      it was submitted with retries. Set by submit; stays until it has ended
+ *   UNWANTED   motet_future_cancel was called while it ran: no further attempt is made. Set with ASKED, by the
+ *              same CAS; so who ends an attempt by a CAS sees it, or is seen to have ended it
  *
  * `refs` counts the caller's handle and the entry in the pool's queue, which passes to the worker that
  * takes it out.
@@ -36,14 +41,18 @@
 enum {
     MOTET__QUEUED = 0,
     MOTET__RUNNING_TASK = 1,
-    MOTET__DONE = 2,
-    MOTET__CANCELLED = 3,
-    MOTET__PHASE = 3,
-    MOTET__SLEEPERS = 4,
-    MOTET__FOLLOWED = 8,
-    MOTET__ASKED = 16,
-    MOTET__FLAGS = MOTET__SLEEPERS | MOTET__FOLLOWED | MOTET__ASKED,
-    MOTET__WORKER_SHIFT = 5,
+    MOTET__LATER = 2,
+    MOTET__DONE = 3,
+    MOTET__CANCELLED = 4,
+    MOTET__PHASE = 7,
+    MOTET__SLEEPERS = 8,
+    MOTET__FOLLOWED = 16,
+    MOTET__ASKED = 32,
+    MOTET__AGAIN = 64,
+    MOTET__UNWANTED = 128,
+    MOTET__FLAGS =
+        MOTET__SLEEPERS | MOTET__FOLLOWED | MOTET__ASKED | MOTET__AGAIN | MOTET__UNWANTED,
+    MOTET__WORKER_SHIFT = 8,
 };
 
 /* Why a task with a limit ended as it did. */
@@ -66,8 +75,13 @@ struct motet__composed {
 struct motet__map;
 
 struct motet__extra {
-    uint32_t limit;   /* milliseconds that it may run; 0: no limit; constant after submit */
-    uint32_t verdict; /* atomic: 0, or see above. Of its limit's timer, while it runs */
+    uint32_t limit;         /* milliseconds that it may run; 0: no limit; constant after submit */
+    uint32_t verdict;       /* atomic: 0, or see above. Of its limit's timer, while it runs */
+    uint32_t attempts;      /* the runner's: how many it has begun; of one with retries */
+    uint32_t attempts_most; /* 0: it has no retries; constant after submit, as the next */
+    double backoff;         /* seconds, before the second attempt */
+    struct motet_future *child, *next,
+        *previous; /* LATER, of a record in private memory: see pauses.h; under the lock of ask.h */
     const struct motet__composed *composed; /* NULL, or the task is one; constant, as the next */
     int maker;                              /* the process where it is put together, */
     struct motet__map *map; /* from this, until it has ended; under the lock of ask.h */
@@ -89,6 +103,7 @@ struct motet_future {
     const char *name;
     union {
         struct motet_future *outer; /* RUNNING: what its worker runs beneath it, or NULL */
+        int64_t due; /* LATER: when the pause is over; atomic where the record is shared */
         struct {
             int pid, exitcode; /* DONE, if `died`: the worker, as motet_process_exitcode has it */
         } dead;
@@ -202,6 +217,14 @@ void motet__task_drop(struct motet_future *task);
 
 /* How an ended task ended: 0 or its error. */
 int motet__task_outcome(const struct motet_future *task);
+
+/* How many attempts may be made, if it has retries; else 0. */
+static inline uint32_t motet__task_attempts(const struct motet_future *task)
+{
+    const struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
+
+    return motet__unlikely(extra != NULL) ? extra->attempts_most : 0;
+}
 
 static inline bool motet__task_ended(uint32_t state)
 {

@@ -7,6 +7,7 @@
 #include "pool/bytes.h"
 #include "pool/desk.h"
 #include "pool/limit.h"
+#include "pool/retry.h"
 #include "pool/state.h"
 #include "pool/trace.h"
 #include "pool/tray.h"
@@ -41,15 +42,27 @@ static bool is_asked(const struct motet_future *lower)
     return lower && motet__unlikely(motet__load(&lower->state, SEQ_CST) & MOTET__ASKED);
 }
 
-/* Takes the task out of the state QUEUED, as its runner. */
-static bool claim(struct motet__worker *worker, struct motet_future *task)
+/* A task with retries whose pause is over, in shared memory. */
+static bool begin_later(struct motet_future *task, uint32_t number)
+{
+    struct motet__after none;
+
+    return motet__retry_due(task) <= motet__now() &&
+           motet__task_change(task, MOTET__LATER,
+                              MOTET__RUNNING_TASK | number << MOTET__WORKER_SHIFT, &none);
+}
+
+/* Takes the task out of the state QUEUED, as its runner, or out of LATER. */
+static bool claim(struct motet__worker *worker, struct motet_future *task, uint32_t from)
 {
     struct motet_future *outer = worker->running;
 
     /* One who buries us looks after our death: program order is enough for that. */
     motet__store(&worker->claiming, task, RELEASE);
     motet__compiler_barrier();
-    bool mine = !motet__crew_cleared(worker->crew) && motet__task_begin(task, worker->number);
+    bool mine = !motet__crew_cleared(worker->crew) &&
+                (motet__likely(from == MOTET__QUEUED) ? motet__task_begin(task, worker->number)
+                                                      : begin_later(task, worker->number));
     if (motet__likely(mine)) {
         task->outer = outer;
         motet__compiler_barrier();
@@ -124,48 +137,83 @@ static void run_limited(struct motet__worker *worker, struct motet_future *task)
         return;
     run(task);
     motet__limit_end(limit);
+    /* It did as it was asked, for that reason. */
+    if (task->error == ECANCELED && motet__task_verdict(task) == MOTET__LATE)
+        task->error = ETIMEDOUT;
+}
+
+/* An attempt, which has failed if task->error says so. */
+static void run_once(struct motet__worker *worker, struct motet_future *task)
+{
+    const struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
+
+    if (motet__unlikely(extra && extra->attempts_most))
+        motet__retry_begin(task);
+    if (motet__unlikely(extra && extra->limit))
+        run_limited(worker, task);
+    else
+        run(task);
 }
 
 static void run_claimed(struct motet__worker *worker, struct motet_future *task)
 {
     struct motet_future *outer = task->outer;
+    struct motet__after after = {0};
 
-    if (motet__unlikely(motet__task_limit(task)))
-        run_limited(worker, task);
-    else
-        run(task);
+    run_once(worker, task);
+    while (motet__unlikely(task->error) && motet__retry_now(worker->crew, task, &after)) {
+        if (after.asked)
+            motet__worker_asked(worker);
+        run_once(worker, task);
+    }
+    bool again = motet__load(&task->state, RELAXED) & MOTET__AGAIN;
     /* Back to the one beneath it first: its end is the last that we see of it. */
     motet__compiler_barrier();
     motet__store(&worker->running, outer, RELEASE);
-    struct motet__after after = motet__task_publish(task);
+    if (motet__likely(!task->error) || !motet__retry_later(worker->crew, task, &after)) {
+        after = motet__task_publish(task);
+        if (motet__unlikely(again))
+            motet__retry_over(worker->crew);
+    }
     if (motet__unlikely(after.asked) || is_asked(outer))
         motet__worker_asked(worker);
     if (motet__unlikely(after.calls != NULL))
         motet__calls_run(after.calls);
 }
 
-void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
+static void refuse(struct motet_future *task, uint32_t from, int error)
 {
-    /* Else somebody else has begun it, or given it up; and its record may be that of a later task by now. */
-    if (!motet__crew_cleared(crew))
-        return;
-    /* Acquire: pairs with the release in motet__pool_break. */
-    int error = motet__load(&crew->broken, ACQUIRE);
+    struct motet__after after = {0};
 
     if (!error) {
-        motet__task_leave_queue(task, MOTET__CANCELLED, 0);
-    } else if (motet__task_leave_queue(task, MOTET__RUNNING_TASK, 0)) { /* as nobody */
+        motet__task_change(task, from, MOTET__CANCELLED, &after);
+        motet__calls_run(after.calls);
+    } else if (motet__task_change(task, from, MOTET__RUNNING_TASK, &after)) { /* as nobody */
         task->error = error;
         task->refused = true;
         motet__calls_run(motet__task_publish(task).calls);
     }
 }
 
+void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task)
+{
+    /* Else somebody else has begun it, or given it up; and its record may be that of a later task by now, or wait
+     * for another attempt. */
+    if (!motet__crew_cleared(crew))
+        return;
+    /* Acquire: pairs with the release in motet__pool_break. */
+    int error = motet__load(&crew->broken, ACQUIRE);
+
+    refuse(task, MOTET__QUEUED, error);
+    if (crew->cells) /* of threads, it was made QUEUED */
+        refuse(task, MOTET__LATER, error);
+}
+
 /* Does a task, if nobody has begun it: or else it was begun by one that waits for it, or the pool is
  * terminated; then it never runs. Whether it did. */
 static bool attempt(struct motet__worker *worker, struct motet_future *task)
 {
-    if (!claim(worker, task)) {
+    if (!claim(worker, task, MOTET__QUEUED)) {
         motet__crew_refuse(worker->crew, task);
         return false;
     }
@@ -228,15 +276,37 @@ bool motet__worker_help(struct motet_future *task)
         return false;
     if (motet__task_is_composed(task))
         return motet__load(&task->extra, RELAXED)->composed->help(task);
-    bool desk = worker->crew->desks, entry = desk && motet__desk_take_back(worker, task);
+    bool desk = worker->crew->desks, recalled = false;
+    uint32_t from = motet__load(&task->state, ACQUIRE) & MOTET__PHASE;
+    if (motet__unlikely(from == MOTET__LATER)) {
+        recalled = desk && motet__retry_recall(task);
+        if (desk && !recalled)
+            return false;
+    }
+    bool entry = desk && motet__desk_take_back(worker, task);
     if (entry) /* its reference: the caller has another. Now, for the task may end the thread */
         motet__task_drop(task);
-    bool mine = claim(worker, task);
+    bool mine = claim(worker, task, !desk && from == MOTET__LATER ? from : MOTET__QUEUED);
     if (mine)
         run_in_place(worker, task);
+    else if (recalled || from == MOTET__LATER) /* if the pool is cleared: nobody has an entry */
+        motet__crew_refuse(worker->crew, task);
     if (mine && desk)
-        motet__desk_tidy(worker, !entry);
+        motet__desk_tidy(worker, !entry && !recalled);
     return mine;
+}
+
+bool motet__worker_may_help(struct motet_future *task, int64_t *until)
+{
+    uint32_t state = motet__load(&task->state, ACQUIRE);
+    struct motet__worker *worker = motet__self()->worker;
+
+    if (motet__likely(!(state & MOTET__AGAIN)) || !worker || worker->crew != task->crew)
+        return false;
+    int64_t due = (state & MOTET__PHASE) == MOTET__LATER ? motet__retry_due(task) : MOTET__NEVER;
+    if (due < *until)
+        *until = due;
+    return true;
 }
 
 bool motet__worker_is_at(const struct motet_future *task)

@@ -17,11 +17,16 @@ size_t motet__crew_size(const struct motet__crew *crew);
  * has had its number of them (true). */
 bool motet__worker_live(struct motet__worker *worker);
 
-/* Ends a task that nobody has begun, because its pool takes no more: with its error, if it is broken. */
+/* Ends a task that nobody has begun, if its pool is to begin no more: with its error, if it is broken. */
 void motet__crew_refuse(struct motet__crew *crew, struct motet_future *task);
 
-/* Runs a task, or a part of it, in place, if nobody has begun it and the calling thread is a worker of its crew. */
+/* Runs a task, or a part of it, in place, if nobody has begun it, or its next attempt is due, and the calling
+ * thread is a worker of its crew. */
 bool motet__worker_help(struct motet_future *task);
+
+/* Whether the calling worker, which could not help with it now, may yet: it has retries. Then *until is made no later than
+ * when that is due. */
+bool motet__worker_may_help(struct motet_future *task, int64_t *until);
 
 /* Whether the calling worker is running it, here or beneath. */
 bool motet__worker_is_at(const struct motet_future *task);

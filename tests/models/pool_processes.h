@@ -12,7 +12,8 @@
 
 static motet_pool *pool;
 static struct motet__backend backend;
-static size_t blocks; /* in the arena, at first */
+static size_t blocks;        /* in the arena, at first */
+static void (*buried)(void); /* what else the monitor does then, or NULL */
 
 static size_t count_blocks(void)
 {
@@ -90,6 +91,8 @@ static void be_successor(void *arg)
     if (!model_await((int)worker->number - 1))
         return;
     motet__worker_bury(worker, 4242, -9);
+    if (buried)
+        buried();
     be_worker(worker);
 }
 
