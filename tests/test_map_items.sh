@@ -240,6 +240,10 @@ shell()
     is "$(cat "$out")" "b a a:b"
     map --shell 'echo {1} {2}' ::: a
     is "$(cat "$out")" "{1} {2}"
+    map --shell 'cat <<END
+"$1"
+END' ::: 'a"b $(: >pwned)'
+    is "$(cat "$out")" '"a"b $(: >pwned)"'
     [ ! -e pwned ] || complain "something was run that should not"
     cd / || exit 1
 }
