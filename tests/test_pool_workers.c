@@ -160,6 +160,21 @@ TEST_KINDS(a_worker_has_its_number_of_tasks)
     kind->free(count);
 }
 
+/* What counts is what a worker is given: one of the four pieces of a map, not an item. */
+TEST_KINDS(a_piece_of_a_map_is_one_task)
+{
+    motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 1, .tasks_per_worker = 1);
+    int args[12] = {0}, ids[12];
+
+    CHECK_INT(motet_pool_map(pool, see_self, args, 12, ids, harness_patience()), 0);
+    for (int i = 0; i < 12; i += 3) {
+        CHECK_INT(ids[i], ids[i + 1]);
+        CHECK_INT(ids[i], ids[i + 2]);
+        CHECK(i == 0 || ids[i] != ids[i - 1]);
+    }
+    close_pool(pool);
+}
+
 TEST_KINDS(workers_come_and_go, .limit = 120)
 {
     motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 3, .tasks_per_worker = 1);

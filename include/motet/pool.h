@@ -65,7 +65,8 @@ typedef struct motet_pool_options {
     void *initializer_arg;    /* what it is called with */
     size_t
         initializer_size; /* of *initializer_arg, which is copied now; 0: the pointer is passed on */
-    int tasks_per_worker; /* a worker that has been given so many is replaced by a new one; 0: never */
+    int tasks_per_worker; /* a worker that has been given so many is replaced by a new one; 0: never. A
+                             piece of a map counts as one: a worker has four of each */
 } motet_pool_options;
 
 typedef struct motet_submit_options {
