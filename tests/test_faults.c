@@ -426,6 +426,12 @@ TEST(starting_processes)
     sweep(start_process, 6);
     sweep(spawn_process, 8);
     sweep(ask_the_server, 12);
+    /* with descriptors that are handed down */
+    motet_queue *q = motet_queue_open(.item_size = 1, .shared = true, .eof = true);
+    CHECK(q != NULL);
+    sweep(spawn_process, 9);
+    sweep(ask_the_server, 13);
+    motet_queue_free(q);
 }
 
 static int start_thread(void)

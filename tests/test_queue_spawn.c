@@ -2,7 +2,9 @@
  * lie elsewhere and descriptors are not the same. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "process/family.h"
 #include "shared/arena.h"
@@ -320,36 +322,286 @@ BY_BOTH(a_queue_that_the_child_opened)
 
 /* ---- .eof ---- */
 
-static int is_told_that_it_does_not_count(void *arg)
+static motet_queue *open_eof(void)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(int), .shared = true, .eof = true);
+
+    CHECK(q != NULL);
+    return q;
+}
+
+/* All that was put has come out in order, and now nobody is left who may put. */
+static void get_to_the_end(motet_queue *q, int n)
+{
+    int item;
+
+    for (int i = 0; i < n; i++) {
+        CHECK_INT(motet_queue_get(q, &item, harness_patience()), 0);
+        CHECK_INT(item, i * 7 % SOME);
+    }
+    CHECK_INT(motet_queue_get(q, &item, harness_patience()), EPIPE);
+}
+
+BY_BOTH(it_ends_when_the_last_child_has_ended)
+{
+    motet_queue *q = open_eof();
+    motet_process *p = start(method, put_some, q);
+
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    get_to_the_end(q, SOME);
+    CHECK_INT(end(p), 0);
+    motet_queue_free(q);
+}
+
+static int put_one_and_stay(void *arg)
+{
+    CHECK_INT(motet_queue_put(*(motet_queue **)arg, &(int){0}, MOTET_FOREVER), 0);
+    return motet_sleep(MOTET_FOREVER);
+}
+MOTET_TASK(put_one_and_stay);
+
+BY_BOTH(it_ends_when_the_last_child_is_killed)
+{
+    motet_queue *q = open_eof();
+    motet_process *p = start(method, put_one_and_stay, q);
+    int item;
+
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    CHECK_INT(motet_queue_get(q, &item, harness_patience()), 0);
+    CHECK_INT(motet_queue_get(q, &item, 0.01), ETIMEDOUT);
+    motet_process_kill(p);
+    CHECK_INT(end(p), -SIGKILL);
+    CHECK_INT(motet_queue_get(q, &item, harness_patience()), EPIPE);
+    motet_queue_free(q);
+}
+
+static int say_done_and_stay(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+
+    put_some(&q);
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    CHECK_INT(motet_queue_put(q, &(int){1}, MOTET_FOREVER), EPIPE);
+    motet_queue_free(q); /* closes nothing of the others' */
+    return motet_sleep(MOTET_FOREVER);
+}
+MOTET_TASK(say_done_and_stay);
+
+BY_BOTH(it_ends_when_all_have_said_so)
+{
+    motet_queue *q = open_eof();
+    motet_process *p = start(method, say_done_and_stay, q);
+
+    CHECK_INT(motet_queue_put(q, &(int){0}, 0), 0); /* somewhere between the child's */
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    int item, n = 0, rc;
+    while ((rc = motet_queue_get(q, &item, harness_patience())) == 0)
+        n++;
+    CHECK_INT(rc, EPIPE);
+    CHECK_INT(n, SOME + 1);
+    CHECK(motet_process_is_alive(p));
+    motet_process_kill(p);
+    CHECK_INT(end(p), -SIGKILL);
+    motet_queue_free(q);
+}
+
+static int only_get(void *arg)
+{
+    motet_queue *q = *(motet_queue **)arg;
+
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    get_to_the_end(q, SOME);
+    return 5;
+}
+MOTET_TASK(only_get);
+
+BY_BOTH(a_child_learns_that_its_parent_is_through)
+{
+    motet_queue *q = open_eof();
+    motet_process *p = start(method, only_get, q);
+
+    put_some(&q);
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    CHECK_INT(end(p), 5);
+    motet_queue_free(q);
+}
+
+static int may_not_put(void *arg)
 {
     motet_queue *q = *(motet_queue **)arg;
     int item = 5;
-    size_t n;
 
-    CHECK_INT(motet_queue_put(q, &item, MOTET_FOREVER), ENOTSUP);
-    CHECK_CONTAINS(motet_last_error(), ".eof");
-    CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), ENOTSUP);
-    CHECK_INT(motet_queue_get_many(q, &item, 1, &n, MOTET_FOREVER), ENOTSUP);
-    CHECK_INT(motet_queue_done_putting(q), ENOTSUP);
-    CHECK_INT(item, 5);
-    motet_queue_free(q); /* closes nothing of the others' */
+    CHECK_INT(motet_queue_put(q, &item, MOTET_FOREVER), EPIPE);
+    CHECK_INT(motet_queue_get(q, &item, harness_patience()), EPIPE);
+    return item;
+}
+MOTET_TASK(may_not_put);
+
+BY_BOTH(one_that_is_started_later_may_not_put)
+{
+    motet_queue *q = open_eof();
+
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    CHECK_INT(run(method, may_not_put, q), 5);
+    motet_queue_free(q);
+}
+
+struct passed {
+    motet_queue *q; /* atomic */
+    motet_event is_open;
+};
+
+static int put_what_comes(void *arg)
+{
+    struct passed *passed = *(struct passed **)arg;
+    int item = 5;
+
+    CHECK_INT(motet_event_wait(&passed->is_open, harness_patience()), 0);
+    CHECK_INT(motet_queue_put(passed->q, &item, MOTET_FOREVER), EPIPE);
+    CHECK_INT(motet_queue_get(passed->q, &item, harness_patience()), 0);
+    return item;
+}
+MOTET_TASK(put_what_comes);
+
+/* It has not what its parent did not have at its start. */
+BY_BOTH(one_that_was_started_before_may_not_put)
+{
+    struct passed *passed = motet_shared_alloc(sizeof *passed);
+    motet_process *p =
+        motet_process_start(put_what_comes, &passed, sizeof passed, .method = method);
+
+    CHECK(p != NULL);
+    passed->q = open_eof();
+    CHECK_INT(motet_queue_put(passed->q, &(int){9}, 0), 0);
+    CHECK_INT(motet_event_set(&passed->is_open), 0);
+    CHECK_INT(end(p), 9);
+    motet_queue_free(passed->q);
+    motet_shared_free(passed);
+}
+
+/* ---- .eof, and what children hand on ---- */
+
+struct generation {
+    motet_queue *q;
+    int left;
+    motet_start_method methods[2];
+};
+
+/* The last of them puts; the others never use the queue. */
+static int beget(void *arg)
+{
+    struct generation next = *(struct generation *)arg;
+
+    if (next.left == 0)
+        return put_some(&next.q);
+    motet_start_method method = next.methods[--next.left];
+    motet_process *p = motet_process_start(beget, &next, sizeof next, .method = method);
+    CHECK(p != NULL);
+    return end(p);
+}
+MOTET_TASK(beget);
+
+TEST(it_is_handed_down_by_whatever_methods, .limit = 120)
+{
+    for (int i = 0; i < 9; i++) {
+        struct generation first = {open_eof(), 2, {i % 3, i / 3}};
+        struct worker *w = START(&THREADS, beget, &first);
+        int item;
+
+        CHECK_INT(motet_queue_get(first.q, &item, harness_patience()), 0);
+        CHECK_INT(item, 0);
+        CHECK_INT(motet_queue_done_putting(first.q), 0);
+        for (int n = 1; n < SOME; n++)
+            CHECK_INT(motet_queue_get(first.q, &item, harness_patience()), 0);
+        CHECK_INT(motet_queue_get(first.q, &item, harness_patience()), EPIPE);
+        CHECK_INT(worker_join(w), 0);
+        motet_queue_free(first.q);
+    }
+    motet__server_end();
+}
+
+/* Programs that it executes would be such as may put, and never do. */
+static int executes_nothing_with_them(void *arg)
+{
+    int pipes = 0;
+
+    (void)arg;
+    for (int fd = 3; fd < 1024; fd++) {
+        struct stat status;
+        if (fstat(fd, &status) != 0)
+            continue;
+        CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        pipes += S_ISFIFO(status.st_mode);
+    }
+    return pipes;
+}
+MOTET_TASK(executes_nothing_with_them);
+
+BY_BOTH(a_child_has_both_ends_and_hands_them_to_no_program)
+{
+    motet_queue *q = open_eof(), *other = open_eof();
+    int lifeline = 1;
+
+    CHECK_INT(run(method, executes_nothing_with_them, q), lifeline + 4);
+    motet_queue_free(other);
+    CHECK_INT(run(method, executes_nothing_with_them, q), lifeline + 2);
+    CHECK_INT(motet_queue_done_putting(q), 0);
+    CHECK_INT(run(method, executes_nothing_with_them, q), lifeline + 1);
+    motet_queue_free(q);
+    CHECK_INT(run(method, executes_nothing_with_them, q), lifeline);
+}
+
+BY_BOTH(more_queues_than_a_server_takes_descriptors)
+{
+    enum { MANY = 130 };
+    static motet_queue *q[MANY];
+
+    for (int i = 0; i < MANY; i++)
+        q[i] = open_eof();
+    if (method == MOTET_SPAWN) {
+        CHECK_INT(run(method, put_some, q[MANY - 1]), 0);
+        CHECK_INT(motet_queue_done_putting(q[MANY - 1]), 0);
+        get_to_the_end(q[MANY - 1], SOME);
+    } else {
+        errno = 0;
+        CHECK(!motet_process_start(put_some, q, sizeof *q, .method = method));
+        CHECK_INT(errno, EINVAL);
+        CHECK_CONTAINS(motet_last_error(), "use MOTET_SPAWN");
+    }
+    for (int i = 0; i < MANY; i++)
+        motet_queue_free(q[i]);
+}
+
+static int stop; /* atomic */
+
+static int open_and_free(void *arg)
+{
+    (void)arg;
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST)) {
+        motet_queue *q = open_eof();
+        CHECK_INT(motet_queue_put(q, &(int){1}, 0), 0);
+        CHECK_INT(motet_queue_done_putting(q), 0);
+        motet_queue_free(q);
+    }
     return 0;
 }
-MOTET_TASK(is_told_that_it_does_not_count);
 
-BY_BOTH(those_with_eof_are_for_forks)
+/* What is closed in the middle of a start is not to be had, and no reason for it to fail. */
+BY_BOTH(others_open_and_free_while_children_start)
 {
-    motet_queue *q = motet_queue_open(.item_size = sizeof(int), .shared = true, .eof = true);
-    int item;
+    motet_queue *q = open_eof();
 
-    CHECK(q != NULL);
-    CHECK_INT(motet_queue_put(q, &(int){3}, 0), 0);
-    CHECK_INT(run(method, is_told_that_it_does_not_count, q), 0);
-    CHECK_INT(motet_queue_put(q, &(int){4}, 0), 0);
+    __atomic_store_n(&stop, 0, __ATOMIC_SEQ_CST);
+    struct worker *w[2] = {START(&THREADS, open_and_free, &q), START(&THREADS, open_and_free, &q)};
+    for (long i = 0; i < stress(50); i++) {
+        CHECK_INT(run(method, put_some, q), 0);
+        get_some(q, MOTET_FIFO);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(worker_join(w[i]), 0);
     CHECK_INT(motet_queue_done_putting(q), 0);
-    CHECK_INT(motet_queue_get(q, &item, 0), 0);
-    CHECK_INT(motet_queue_get(q, &item, 0), 0);
-    CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), EPIPE);
+    get_to_the_end(q, 0);
     motet_queue_free(q);
 }
 

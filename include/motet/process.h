@@ -16,9 +16,9 @@
  * child: private locks, but none of motet's own.
  *
  * MOTET_SPAWN executes the program anew in the child: it starts with nothing but its argument, shared
- * memory, descriptors 0, 1 and 2 and those of .fds, and takes as long however large the parent is. The
- * program begins with MOTET_MAIN, by which a child goes to its target and never comes back, and the target
- * is known by its name:
+ * memory, descriptors 0, 1 and 2, those of .fds and those of queues with .eof, and takes as long however
+ * large the parent is. The program begins with MOTET_MAIN, by which a child goes to its target and never
+ * comes back, and the target is known by its name:
  *
  *     static int download(void *arg) { ... }
  *     MOTET_TASK(download);
@@ -84,7 +84,8 @@ typedef struct motet_process_options {
  * target is called with its own copy of the `size` bytes at arg, aligned for any type, or with NULL
  * when arg is NULL and size 0 (only one of them: EINVAL). A handle that the caller frees, or NULL with
  * errno
- *   EINVAL   wrong arguments; or the target, for another method than fork, is not known by MOTET_TASK
+ *   EINVAL   wrong arguments; or the target, for another method than fork, is not known by MOTET_TASK;
+ *            or there are more descriptors than a server can pass on, some 240
  *   ENOTSUP  the program does not begin with MOTET_MAIN, or cannot execute itself
  *   EBADF    one of .fds is not open
  *   ENOMEM, EAGAIN, EMFILE; or why the program cannot be executed: ENOENT, EACCES, …

@@ -74,8 +74,7 @@ typedef struct motet_queue_options {
     motet_compare compare; /* for MOTET_PRIORITY, which must have it */
     bool shared;           /* true: for this process and its children */
     bool bytes;            /* true: messages of any length, and no item_size (but with .memory) */
-    bool eof; /* true: a get learns when nobody is left who may put; shared ones only, and not for
-                 children made by spawn or forkserver */
+    bool eof;     /* true: a get learns when nobody is left who may put; shared ones only */
     void *memory; /* where it is to lie: see motet_queue_memory_size */
     size_t memory_size;
 } motet_queue_options;
@@ -137,9 +136,9 @@ MOTET_API size_t motet_queue_memory_size_with(const motet_queue_options *options
 /* Copies *item in, waiting while the queue is full. The macro passes sizeof *item along.
  * 0; ETIMEDOUT; ECANCELED; EPIPE when shut down; EMSGSIZE when the item has not the queue's item
  * size; ENOMEM (the item is not in it; never in a bounded queue of up to 1 MiB of items); EINVAL.
- * In a process with another image of the program than the opener's, which motet_last_error tells more
- * of: EINVAL when the queue's compare is not known by MOTET_TASK, as of gets and shutdown too; ENOTSUP
- * of a queue with .eof, as of gets and done_putting. Python: Queue.put, put_nowait. */
+ * In a process with another image of the program than the opener's EINVAL too when the queue's compare is
+ * not known by MOTET_TASK, as of gets and shutdown; motet_last_error tells more of that.
+ * Python: Queue.put, put_nowait. */
 #ifndef __cplusplus
 #define motet_queue_put(queue, item, timeout)                                                      \
     motet_queue_put_with((queue), (item), MOTET_SIZE_OF(item), (timeout))
@@ -244,10 +243,10 @@ MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
  *         use(number);                                // until the last producer has ended
  *
  * It is as with the writing end of a pipe: the process that opened the queue has it, and all that are
- * started by one that has it, whatever they are for; one that is started after its parent said so has
- * not. So whoever only gets says so at the beginning. Saying it again is fine. Children made by spawn or
- * forkserver have not the pipe, and can use no such queue: puts and gets say ENOTSUP there.
- * 0; EINVAL for a queue without .eof; ENOTSUP. Python has nothing like it. */
+ * started by one that has it, by whatever method and whatever they are for. One that was started before it
+ * was opened, or after its parent said so, has it not, and its puts say EPIPE. So whoever only gets says so at
+ * the beginning. Saying it again is fine.
+ * 0; EINVAL for a queue without .eof. Python has nothing like it. */
 MOTET_API int motet_queue_done_putting(motet_queue *queue);
 
 /* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. NULL is fine.

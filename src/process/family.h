@@ -4,6 +4,7 @@
 
 #include "base/process.h"
 #include "motet/lock.h"
+#include "process/heirloom.h"
 #include "process/process.h"
 
 /* The exit code of a child that cannot begin. */
@@ -65,13 +66,19 @@ struct motet__start {
     char *path, **envp; /* what is executed */
     char variable[96];  /* the last of envp */
     uint64_t nonce;
+    struct motet__heirloom *heirlooms; /* what the child has beside those of its options */
+    size_t heirloom_count;
     int message; /* the descriptor of what the child is told, or -1 */
     int arena;   /* that of the arena, lent */
 };
 
+/* Another thread has closed what the child was to have: all is to be prepared anew. No errno value. */
+enum { MOTET__ANEW = -1 };
+
 /* A way to start. `prepare` makes ready, and finds out beforehand what is missing; `begin_locked` makes
  * the child, and fills in its number, pidfd and lifeline; `done` gives back what the first took, also
- * when that failed. 0 or an errno value, of which motet_last_error may know more. */
+ * when that failed. 0 or an errno value, of which motet_last_error may know
+ * more; or MOTET__ANEW. */
 struct motet__method {
     int (*prepare)(struct motet__start *start);
     int (*begin_locked)(struct motet__start *start); /* under family.lock */
@@ -88,6 +95,7 @@ struct motet_process *motet__process_new(const char *name);
 struct motet__launch;
 int motet__spawn_check(struct motet__start *start);
 int motet__spawn_write(struct motet__start *start);
+void motet__spawn_unwrite(struct motet__start *start);
 int motet__spawn_not_open(void); /* EBADF, explained */
 _Noreturn void motet__spawn_live(struct motet__launch *launch, int lifeline);
 

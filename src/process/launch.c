@@ -8,7 +8,7 @@
 #include "base/registry.h"
 #include "base/spawn.h"
 
-#define MAGIC UINT64_C(0x3168636e75616c6d) /* changes with the layout */
+#define MAGIC UINT64_C(0x3268636e75616c6d) /* changes with the layout */
 #define ALIGNMENT ((size_t)64)             /* of the argument: enough for any type */
 
 /* A buffer that is first measured, then filled: `at` only grows. */
@@ -40,8 +40,14 @@ static void draw_up(struct draft *draft, const struct motet__start *start,
     struct motet__launch launch = {.magic = MAGIC, .nonce = start->nonce};
 
     draft->at = sizeof launch;
+    launch.ids = (uint32_t)draft->at;
+    for (size_t i = 0; i < start->heirloom_count; i++)
+        add(draft, &start->heirlooms[i].id, sizeof start->heirlooms[i].id);
     launch.fds = add(draft, options->fds, options->n_fds * sizeof(int));
-    launch.fd_count = (uint32_t)options->n_fds;
+    for (size_t i = 0; i < start->heirloom_count; i++)
+        add(draft, &start->heirlooms[i].fd, sizeof start->heirlooms[i].fd);
+    launch.heirloom_count = (uint32_t)start->heirloom_count;
+    launch.fd_count = (uint32_t)(options->n_fds + start->heirloom_count);
     launch.name = add_text(draft, start->process->name);
     launch.identity = add_text(draft, start->process->identity);
     launch.parent_name = add_text(draft, motet__own_name());
@@ -99,6 +105,10 @@ static bool is_whole(const struct motet__launch *launch, size_t size, uint64_t n
     if (launch->arg && (launch->arg > size || launch->arg_size > size - launch->arg))
         return false;
     if (launch->fds > size || launch->fd_count > (size - launch->fds) / sizeof(int))
+        return false;
+    if (launch->ids % sizeof(uint64_t) || launch->ids > size ||
+        launch->heirloom_count > (size - launch->ids) / sizeof(uint64_t) ||
+        launch->heirloom_count > launch->fd_count)
         return false;
     return is_text(launch, launch->name, size) && is_text(launch, launch->identity, size) &&
            is_text(launch, launch->parent_name, size) && is_text(launch, launch->function, size) &&

@@ -16,7 +16,8 @@ struct motet__launch {
     uint64_t arena_base, arena_size;
     uint32_t name, identity, parent_name;
     uint32_t function, file, object; /* of the target; object "": the program itself */
-    uint32_t fds, fd_count;
+    uint32_t fds, fd_count;          /* those of .fds, and the heirlooms */
+    uint32_t ids, heirloom_count;    /* of these, which are the last ones */
     int32_t parent;
     int32_t daemon;
 };

@@ -431,10 +431,13 @@ static int start_one(struct motet__start *start)
     start->process = new_child(start->options);
     if (!start->process)
         return ENOMEM;
-    int rc = method->prepare(start);
-    if (rc == 0)
-        rc = begin(method, start);
-    method->done(start);
+    int rc;
+    do {
+        rc = method->prepare(start);
+        if (rc == 0)
+            rc = begin(method, start);
+        method->done(start);
+    } while (rc == MOTET__ANEW);
     if (rc) {
         motet__free(start->process->name);
         motet__free(start->process);

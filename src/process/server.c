@@ -409,12 +409,13 @@ static int prepare(struct motet__start *start)
 
     if (rc)
         return rc;
-    if (start->options->n_fds > MOTET__MOST_FDS - OURS - 2)
+    rc = motet__spawn_write(start);
+    if (rc == 0 && start->options->n_fds + start->heirloom_count > MOTET__MOST_FDS - OURS - 2)
         return motet__explain(EINVAL,
-                              "a child of a server gets no more than %d descriptors: use "
-                              "MOTET_SPAWN",
+                              "a child of a server gets no more than %d descriptors, those of "
+                              "queues with .eof included: use MOTET_SPAWN",
                               MOTET__MOST_FDS - OURS - 2);
-    return motet__spawn_write(start);
+    return rc;
 }
 
 /* Waits for the answer, or for the server's death: not for the end of its stream, which lasts as long as a
@@ -454,7 +455,12 @@ static int ask_locked(struct motet__start *start, const struct motet__ends *ends
         fds[request.error = (int)n++] = 2;
     for (size_t i = 0; i < start->options->n_fds; i++)
         fds[n++] = start->options->fds[i];
-    int rc = motet__os_send(current->socket, &request, sizeof request, fds, n);
+    for (size_t i = 0; i < start->heirloom_count; i++)
+        fds[n++] = start->heirlooms[i].fd;
+    int rc = motet__heirlooms_lock(start->heirlooms, start->heirloom_count) ? 0 : MOTET__ANEW;
+    if (rc == 0) /* which waits for nobody: the server has answered all that it was asked before */
+        rc = motet__os_send(current->socket, &request, sizeof request, fds, n);
+    motet__heirlooms_unlock();
     motet__os_close(here);
     *asked = rc == 0;
     if (rc == 0)
@@ -518,13 +524,7 @@ static int begin_locked(struct motet__start *start)
     return rc;
 }
 
-static void done(struct motet__start *start)
-{
-    if (start->message >= 0)
-        motet__os_close(start->message);
-}
-
-const struct motet__method motet__server_method = {prepare, begin_locked, done};
+const struct motet__method motet__server_method = {prepare, begin_locked, motet__spawn_unwrite};
 
 /* ---- an end ---- */
 

@@ -154,6 +154,8 @@ int motet__spawn_write(struct motet__start *start)
 
     if (rc == 0)
         rc = motet__os_random(&start->nonce, sizeof start->nonce);
+    if (rc == 0 && start->target) /* the server has none: it would be one that may put */
+        rc = motet__heirlooms_list(&start->heirlooms, &start->heirloom_count);
     if (rc)
         return rc;
     start->arena = arena.fd;
@@ -176,13 +178,15 @@ static int prepare(struct motet__start *start)
 static int *list_descriptors(const struct motet__start *start, int lifeline, size_t *n)
 {
     const motet_process_options *options = start->options;
-    int *list = motet__alloc((options->n_fds + 3) * sizeof *list);
+    int *list = motet__alloc((options->n_fds + start->heirloom_count + 3) * sizeof *list);
 
     if (!list)
         return NULL;
     if (options->n_fds)
         memcpy(list, options->fds, options->n_fds * sizeof *list);
     *n = options->n_fds;
+    for (size_t i = 0; i < start->heirloom_count; i++)
+        list[(*n)++] = start->heirlooms[i].fd;
     list[(*n)++] = start->message;
     list[(*n)++] = lifeline;
     list[(*n)++] = start->arena;
@@ -205,11 +209,17 @@ static int execute(struct motet__start *start, const struct motet__ends *ends)
     if (!keep)
         return ENOMEM;
     motet__luggage_write(start->variable, sizeof start->variable, &luggage, start->nonce);
-    process->pid = motet__os_spawn(
-        &(struct motet__exec){start->path, argv, start->envp, keep, n, ends->childs},
-        &process->pidfd);
-    int rc = process->pid < 0 ? errno : 0;
+    int rc = motet__heirlooms_lock(start->heirlooms, start->heirloom_count) ? 0 : MOTET__ANEW;
+    if (rc == 0) {
+        process->pid = motet__os_spawn(
+            &(struct motet__exec){start->path, argv, start->envp, keep, n, ends->childs},
+            &process->pidfd);
+        rc = process->pid < 0 ? errno : 0;
+    }
+    motet__heirlooms_unlock();
     motet__free(keep);
+    if (rc == MOTET__ANEW)
+        return rc;
     if (rc == EBADF)
         return motet__spawn_not_open();
     if (rc && rc != EAGAIN && rc != ENOMEM && rc != EMFILE && rc != ENFILE)
@@ -234,12 +244,23 @@ static int begin_locked(struct motet__start *start)
     return 0;
 }
 
-static void done(struct motet__start *start)
+void motet__spawn_unwrite(struct motet__start *start)
 {
     if (start->message >= 0)
         motet__os_close(start->message);
+    motet__free(start->heirlooms);
+    start->message = -1;
+    start->heirlooms = NULL;
+    start->heirloom_count = 0;
+}
+
+static void done(struct motet__start *start)
+{
+    motet__spawn_unwrite(start);
     motet__free(start->path);
     motet__free(start->envp);
+    start->path = NULL;
+    start->envp = NULL;
 }
 
 const struct motet__method motet__spawn_method = {prepare, begin_locked, done};
@@ -327,8 +348,23 @@ void motet__main(int argc, char **argv)
     motet__spawn_live(launch, luggage.lifeline);
 }
 
+/* What it executes is not to have them, but children that it starts itself are. */
+static void keep_heirlooms(const struct motet__launch *launch)
+{
+    const int *fds = (const int *)(const void *)motet__launch_text(launch, launch->fds);
+    const uint64_t *ids = (const uint64_t *)(const void *)motet__launch_text(launch, launch->ids);
+    uint32_t others = launch->fd_count - launch->heirloom_count;
+
+    for (uint32_t i = 0; i < launch->heirloom_count; i++) {
+        motet__os_close_on_exec(fds[others + i]);
+        if (motet__heirlooms_keep(&fds[others + i], 1, ids[i]) != 0)
+            refuse(launch, strerror(ENOMEM), "");
+    }
+}
+
 void motet__spawn_live(struct motet__launch *launch, int lifeline)
 {
+    keep_heirlooms(launch);
     motet__live(&(struct motet__life){
         .target = find_target(launch),
         .arg = launch->arg ? (char *)launch + launch->arg : NULL,

@@ -3,6 +3,7 @@
 
 #include "base/atomic.h"
 #include "base/process.h"
+#include "process/heirloom.h"
 
 enum { KNOWN = 64 };
 
@@ -21,9 +22,14 @@ int motet__line_open(struct motet__line *line)
     int ends[2];
     int rc = motet__os_line(ends, &line->id);
 
-    if (rc == 0) {
-        line->gone = ends[0];
-        line->puts = ends[1];
+    if (rc)
+        return rc;
+    line->gone = ends[0];
+    line->puts = ends[1];
+    rc = motet__heirlooms_keep(ends, 2, line->id);
+    if (rc) {
+        motet__os_close(line->gone);
+        motet__os_close(line->puts);
     }
     return rc;
 }
@@ -31,8 +37,7 @@ int motet__line_open(struct motet__line *line)
 void motet__line_close(const struct motet__line *line)
 {
     motet__line_done(line);
-    if (motet__os_line_has(line->gone, line->id))
-        motet__os_close(line->gone);
+    motet__heirloom_close(line->gone, line->id, NULL, NULL);
 }
 
 bool motet__line_puts(const struct motet__line *line)
@@ -46,11 +51,15 @@ bool motet__line_puts(const struct motet__line *line)
     return puts;
 }
 
+static void forget(const void *line)
+{
+    remember(line, false);
+}
+
+/* A child that is forked now has the end and knows that it may put, or has neither. */
 void motet__line_done(const struct motet__line *line)
 {
-    remember(line, false); /* first: one that is forked now must not believe that it may put */
-    if (motet__os_line_has(line->puts, line->id))
-        motet__os_close(line->puts);
+    motet__heirloom_close(line->puts, line->id, forget, line);
 }
 
 bool motet__line_gone(const struct motet__line *line)

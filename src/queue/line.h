@@ -1,9 +1,9 @@
 /* How a getter learns that nobody is left who may put: a pipe, whose writing end each process that may
  * has. The kernel closes it with the process, however that ends.
  *
- * The two numbers are the same in all processes that were forked from one that has them. In others
- * they may mean anything; so the pipe is recognised by its id. What this process has closed is known
- * to the kernel, and remembered in a table, since each put asks.
+ * The two numbers are the same in all processes that descend from one that has them, by whatever method
+ * (process/heirloom.h). In others they may mean anything; so the pipe is recognised by its id. What this
+ * process has closed is known to the kernel, and remembered in a table, since each put asks.
  */
 #ifndef MOTET_QUEUE_LINE_H
 #define MOTET_QUEUE_LINE_H

@@ -572,23 +572,6 @@ static int check_compare(const motet_queue *queue)
         name, name);
 }
 
-/* 0, or ENOTSUP: this process has not the descriptors by which an .eof queue learns who may put. */
-static int check_line(const motet_queue *queue)
-{
-    if (!queue->line.id || !motet__queue_is_foreign(queue))
-        return 0;
-    return motet__explain(ENOTSUP, "a queue with .eof serves the process that opened it and those "
-                                   "made by fork: a child made by spawn or forkserver does not "
-                                   "count as one that may put. Open it without .eof");
-}
-
-static int check_image(const motet_queue *queue)
-{
-    int rc = check_line(queue);
-
-    return rc ? rc : check_compare(queue);
-}
-
 /* Of items of that size, 0: of messages. */
 static inline int check(const motet_queue *queue, const void *items, size_t size, double timeout,
                         int64_t *deadline)
@@ -601,9 +584,9 @@ static inline int check(const motet_queue *queue, const void *items, size_t size
         return EINVAL;
     if (motet__unlikely(size != queue->accepts))
         return EMSGSIZE;
-    if (motet__likely(queue->order != MOTET_PRIORITY && !queue->line.id))
+    if (motet__likely(queue->order != MOTET_PRIORITY))
         return 0;
-    return check_image(queue);
+    return check_compare(queue);
 }
 
 static int wait_for_room(motet_queue *queue, uint32_t away, int64_t deadline, bool *slept)
@@ -934,7 +917,7 @@ int motet_queue_done_putting(motet_queue *queue)
     if (!queue || !queue->line.id)
         return EINVAL;
 
-    int rc = check_image(queue);
+    int rc = check_compare(queue);
     if (rc == 0)
         rc = enter(queue, &queue->body->put.lock, MOTET__NEVER);
     if (rc == 0) {

@@ -17,16 +17,17 @@
  * others of these. The children's functions are called in the opposite order, the innermost first. */
 enum motet__fork_order {
     MOTET__ORDER_FAMILY, /* process; held across every start, and so before all that a fork takes */
-    MOTET__ORDER_PROGRAM,  /* the name of the program (process) */
-    MOTET__ORDER_POOLS,    /* pool: the list of pools, and what is asked of their workers */
-    MOTET__ORDER_EXITS,    /* pool; a fork does not take its lock */
-    MOTET__ORDER_WATCHES,  /* pool */
-    MOTET__ORDER_TIMERS,   /* thread */
-    MOTET__ORDER_LOCALS,   /* thread */
-    MOTET__ORDER_REGISTRY, /* thread */
-    MOTET__ORDER_SIGNALS,  /* thread; it has no lock */
-    MOTET__ORDER_DEPOT,    /* pool: records */
-    MOTET__ORDER_DEBUG,    /* MOTET_DEBUG (sync) */
+    MOTET__ORDER_PROGRAM,   /* the name of the program (process) */
+    MOTET__ORDER_POOLS,     /* pool: the list of pools, and what is asked of their workers */
+    MOTET__ORDER_EXITS,     /* pool; a fork does not take its lock */
+    MOTET__ORDER_WATCHES,   /* pool */
+    MOTET__ORDER_TIMERS,    /* thread */
+    MOTET__ORDER_LOCALS,    /* thread */
+    MOTET__ORDER_REGISTRY,  /* thread */
+    MOTET__ORDER_SIGNALS,   /* thread; it has no lock */
+    MOTET__ORDER_DEPOT,     /* pool: records */
+    MOTET__ORDER_HEIRLOOMS, /* process */
+    MOTET__ORDER_DEBUG,     /* MOTET_DEBUG (sync) */
 };
 
 /* Constant from before main on, but for `kept`. */
