@@ -1,7 +1,9 @@
 /* A getter learns when all who could put are gone: those that said so, ended, or were killed. */
-#include "harness.h"
+#include "between.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -289,4 +291,87 @@ TEST(putters_that_wait_meanwhile)
     CHECK_INT(worker_join(w), 0);
     CHECK_INT(motet_queue_get(q, &item, MOTET_FOREVER), EPIPE);
     motet_queue_free(q);
+}
+
+/* ---- a fork while a process says so ---- */
+
+static struct {
+    motet_queue *q;
+    int writing; /* pipes that were open for writing before there was the queue */
+    struct worker *forker;
+    int turn; /* atomic: 1: it is to fork; 2: it is about to */
+} saying;
+
+static int count_writing_ends(void)
+{
+    int n = 0;
+
+    for (int fd = 3; fd < 256; fd++) {
+        struct stat status;
+        n += fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode) &&
+             (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY;
+    }
+    return n;
+}
+
+/* A child that believes that it may put has the end, and no other holds up the getters. */
+static int fork_and_look(void *arg)
+{
+    int item = 1, status;
+
+    (void)arg;
+    WAIT_UNTIL(__atomic_load_n(&saying.turn, __ATOMIC_SEQ_CST) == 1);
+    __atomic_store_n(&saying.turn, 2, __ATOMIC_SEQ_CST);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        int writing = count_writing_ends() - saying.writing;
+        int rc = motet_queue_put(saying.q, &item, harness_patience());
+        CHECK_INT(writing, rc == 0);
+        CHECK(rc == 0 || rc == EPIPE);
+        _exit(0);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void say_done(void *arg)
+{
+    (void)arg;
+    CHECK_INT(motet_queue_done_putting(saying.q), 0);
+}
+
+/* It is through, child and all, or waits for the one who is stopped; as perhaps its child does. */
+static void fork_beside(void *arg)
+{
+    (void)arg;
+    __atomic_store_n(&saying.turn, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(__atomic_load_n(&saying.turn, __ATOMIC_SEQ_CST) == 2);
+    WAIT_UNTIL(!worker_alive(saying.forker) || worker_waits(saying.forker));
+}
+
+TEST(a_fork_in_the_middle_of_saying_so, .limit = 120)
+{
+    long stride = sweep_stride(3);
+    bool reached = true;
+
+    between_set_up();
+    /* gcc warns of code that it knows nobody to reach: so it is not to know that `stride` is positive. */
+    if (HARNESS_ASAN && stride > 0)
+        SKIP("the sanitizer's allocator does not survive a fork beside other threads");
+
+    saying.writing = count_writing_ends();
+    for (long n = sweep_first(stride); reached; n += stride) {
+        struct between b = {.n = n, .first = say_done, .second = fork_beside};
+        int unused = 0;
+        saying.turn = 0;
+        saying.q = motet_queue_open(.item_size = sizeof(int), .shared = true, .eof = true);
+        CHECK(saying.q != NULL);
+        saying.forker = START(&THREADS, fork_and_look, &unused);
+        between_start(&b);
+        between_join(&b);
+        CHECK_INT(worker_join(saying.forker), 0);
+        reached = b.reached;
+        motet_queue_free(saying.q);
+    }
 }
