@@ -577,6 +577,80 @@ TEST_KINDS(a_callback_may_do_anything_but_stay)
     }
 }
 
+/* ---- a pool that is freed from within ---- */
+
+static bool is_listed(const char *name)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+
+    CHECK(out != NULL);
+    CHECK_INT(motet_dump(out), 0);
+    fclose(out);
+    bool listed = strstr(text, name) != NULL;
+    free(text);
+    return listed;
+}
+
+static motet_pool *doomed;
+
+static int free_its_pool(const void *arg, void *result)
+{
+    (void)result;
+    int rc = pass_gate(arg, NULL);
+    motet_pool_free(doomed);
+    return rc;
+}
+
+static void free_the_pool(motet_future *future, void *arg)
+{
+    (void)arg;
+    CHECK(motet_future_done(future));
+    motet_pool_free(doomed);
+}
+
+TEST_KINDS(a_pool_is_freed_by_one_of_its_tasks)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+    long result = 0;
+
+    doomed = motet_pool_open(.kind = kind->pool, .workers = 1, .name = "doomed");
+    CHECK(doomed && is_listed("pool doomed:"));
+    motet_future *f = motet_pool_submit(doomed, free_its_pool, &gate, 0);
+    motet_future *behind = motet_pool_submit(doomed, square, &(int){3}, sizeof(long));
+    CHECK(f && behind);
+    open_gate(gate);
+    CHECK_INT(motet_future_result(f, NULL, harness_patience()), 0);
+    if (kind->shared) { /* it is not the worker's to free */
+        CHECK_INT(motet_future_result(behind, &result, harness_patience()), 0);
+        CHECK_INT(result, 9);
+        CHECK(is_listed("pool doomed:"));
+        motet_pool_free(doomed);
+    } else {
+        CHECK_INT(motet_future_result(behind, &result, harness_patience()), ECANCELED);
+        WAIT_UNTIL(!is_listed("pool doomed:"));
+    }
+    motet_future_free(f);
+    motet_future_free(behind);
+    kind->free(gate);
+}
+
+TEST_KINDS(a_pool_is_freed_in_a_callback)
+{
+    struct gate *gate = kind->alloc(sizeof *gate);
+
+    doomed = motet_pool_open(.kind = kind->pool, .workers = 2, .name = "doomed");
+    motet_future *f = motet_pool_submit(doomed, pass_gate, &gate, 0);
+    CHECK(doomed && f);
+    CHECK_INT(motet_future_on_done(f, free_the_pool, NULL), 0);
+    open_gate(gate);
+    CHECK_INT(motet_future_result(f, NULL, harness_patience()), 0);
+    WAIT_UNTIL(!is_listed("pool doomed:"));
+    motet_future_free(f);
+    kind->free(gate);
+}
+
 /* ---- the end of the program ---- */
 
 static int exit_at_once(const void *arg, void *result)

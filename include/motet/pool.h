@@ -319,8 +319,9 @@ MOTET_API int motet_pool_join(motet_pool *pool, double timeout);
 MOTET_API int motet_pool_trace(motet_pool *pool, FILE *stream);
 
 /* Frees the pool; one whose workers have not ended is terminated and joined first. Futures stay
- * valid. NULL is fine, and so is a pool that another process opened: nothing is done. Must not be
- * called by one of its tasks. */
+ * valid. NULL is fine, and so is a pool that another process opened: nothing is done. Called by one of its tasks, or
+ * in a callback that one of its threads runs, it does not wait for itself: the pool is terminated, and goes when
+ * all its workers have ended. */
 MOTET_API void motet_pool_free(motet_pool *pool);
 
 #ifdef __cplusplus

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/thread.h"
 #include "motet/shared.h"
 #include "pool/backends.h"
 #include "pool/desk.h"
@@ -176,15 +177,30 @@ motet_pool *motet_pool_open_with(const motet_pool_options *options)
     return NULL;
 }
 
-void motet_pool_free(motet_pool *pool)
+static void *free_when_they_have_ended(void *arg)
 {
-    if (!pool || motet__pool_is_copy(
-                     pool)) /* a copy has nothing of its own but this handle, which others of */
-        return;             /* its threads may use still: it stays */
-    if (motet__load(&pool->left, ACQUIRE) != 0)
-        motet_pool_terminate(pool);
+    motet_pool *pool = arg;
+
     motet__pool_join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
     motet__pools_unlist(pool);
     motet__timeline_stop(pool);
     motet__pool_drop(pool);
+    return NULL;
+}
+
+void motet_pool_free(motet_pool *pool)
+{
+    motet__os_thread thread;
+
+    if (!pool || motet__pool_is_copy(
+                     pool)) /* a copy has nothing of its own but this handle, which others of */
+        return;             /* its threads may use still: it stays */
+    const struct motet__worker *worker = motet__self()->worker;
+    if (motet__load(&pool->left, ACQUIRE) != 0)
+        motet_pool_terminate(pool);
+    if (!worker || worker->crew != pool->crew)
+        free_when_they_have_ended(pool);
+    /* A worker cannot wait for itself. If there is no thread to do it, a pool that has ended is all that is left. */
+    else if (motet__os_thread_start(&thread, free_when_they_have_ended, pool, 0) == 0)
+        motet__os_thread_detach(thread);
 }
