@@ -6,6 +6,7 @@
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -997,4 +998,55 @@ TEST(the_end_is_seen_when_the_child_is_killed)
         expect(a, EPIPE);
         motet_connection_free(a);
     }
+}
+
+/* ---- more than 2 GiB ---- */
+
+struct long_one {
+    motet_connection *connection;
+    const void *data;
+    size_t size;
+};
+
+static int send_long_one(void *arg)
+{
+    struct long_one *one = arg;
+
+    return motet_connection_send(one->connection, one->data, one->size, MOTET_FOREVER);
+}
+
+/* Its length does not fit into the short header, and goes as Python has it: -1, then eight bytes. */
+TEST(a_message_longer_than_a_short_header_says, .limit = 120)
+{
+    enum { PIECE = 1 << 20 };
+    static const unsigned char header[12] = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0x80, 0, 0, 5};
+    motet_connection *in, *out;
+    char *piece = malloc(PIECE);
+    size_t size = (size_t)0x80000005, got = 0;
+
+    if (HARNESS_ASAN || HARNESS_TSAN)
+        SKIP("two gigabytes are too much for a sanitizer");
+    /* Zeroes that are nowhere: reading them takes no memory. */
+    void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(data != MAP_FAILED && piece);
+    CHECK_INT(motet_pipe(&in, &out, false), 0);
+    struct long_one one = {out, data, size};
+    struct worker *w = START(&THREADS, send_long_one, &one);
+    int fd = motet_connection_fileno(in);
+    while (got < sizeof header + size) {
+        CHECK_INT(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1), 1);
+        ssize_t n = read(fd, piece, got ? PIECE : sizeof header);
+        CHECK(n > 0);
+        if (got == 0) {
+            CHECK_INT(n, sizeof header);
+            CHECK(memcmp(piece, header, sizeof header) == 0);
+        }
+        got += (size_t)n;
+    }
+    CHECK_INT(got, sizeof header + size);
+    CHECK_INT(worker_join(w), 0);
+    motet_connection_free(in);
+    motet_connection_free(out);
+    munmap(data, size);
+    free(piece);
 }

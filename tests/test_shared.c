@@ -1,6 +1,7 @@
 /* Shared memory: motet_shared_alloc and motet_shared_free, and the arena behind them. */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
@@ -857,4 +858,37 @@ TEST(a_failure_to_make_the_arena_is_not_for_ever, .cold = true)
     }
     CHECK(!motet__the_arena);
     CHECK_INT(make_arena(NULL), 0);
+}
+
+/* ---- its file ---- */
+
+/* The descriptor of the arena; it has no name by which others could come to it. */
+static int arena_descriptor(void)
+{
+    for (int fd = 3; fd < 1024; fd++) {
+        char path[64], target[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(path, target, sizeof target);
+        if (n >= 13 && memcmp(target, "/memfd:motet ", 13) == 0)
+            return fd;
+    }
+    FAIL("no descriptor of the arena");
+}
+
+/* Else its memory would be SIGBUS for all who have it. */
+TEST(nobody_can_cut_its_file_short)
+{
+    int fd = arena_descriptor();
+    char *p = motet_shared_alloc(1000000);
+
+    CHECK(p != NULL);
+    p[999999] = 5;
+    CHECK(ftruncate(fd, 0) == -1);
+    CHECK_INT(errno, EPERM);
+    CHECK(ftruncate(fd, (off_t)1 << 50) == -1);
+    CHECK_INT(errno, EPERM);
+    CHECK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == -1);
+    CHECK_INT(errno, EPERM);
+    CHECK_INT(p[999999], 5);
+    CHECK_INT(motet_shared_free(p), 0);
 }
