@@ -1,7 +1,6 @@
 /* Killing whoever puts or gets messages and batches, at instructions swept through: a message is there
  * whole, once, or not at all; of a batch the first so many; and no block of shared memory is lost. */
-#include "killstep.h"
-#include "sweep.h"
+#include "kill_sweep.h"
 
 #include "shared/arena.h"
 
@@ -108,15 +107,16 @@ static void check_messages(struct trial *t, int first, bool getting)
 static void sweep_messages(enum motet_queue_order order, bool getting)
 {
     sweep_without_tsan();
-    long stride = sweep_stride(order == MOTET_FIFO ? 149 : 487);
+    long usual = order == MOTET_FIFO ? 149 : 487;
 
     for (size_t s = 0; s < sizeof settings / sizeof *settings; s++) {
         size_t blocks = count_blocks();
-        bool finished = false;
+        struct trial t = {.order = order, .length = settings[s].length};
+        struct kill k = {.run = getting ? get_first : put_last, .arg = &t};
         if (getting && settings[s].first == 0)
             continue;
-        for (long n = sweep_first(stride); !finished; n += stride) {
-            struct trial t = {.order = order, .length = settings[s].length};
+        sweep_begin(&k, usual);
+        do {
             t.q = motet_queue_open(.bytes = true, .maxsize = settings[s].maxsize, .order = order,
                                    .compare = by_length, .shared = true);
             CHECK(t.q != NULL);
@@ -128,7 +128,7 @@ static void sweep_messages(enum motet_queue_order order, bool getting)
             int first = settings[s].first;
             for (int i = 1; i <= first; i++)
                 put_message(t.q, 10 * (size_t)i);
-            finished = killstep(getting ? get_first : put_last, &t, n);
+            kill_at(&k);
             check_messages(&t, first, getting);
             put_message(t.q, 1900); /* it works on */
             put_message(t.q, 7);
@@ -136,7 +136,7 @@ static void sweep_messages(enum motet_queue_order order, bool getting)
             put_message(t.q, 9);
             motet_queue_free(t.q);
             CHECK_INT(count_blocks(), blocks);
-        }
+        } while (sweep_next(&k, usual));
     }
 }
 
@@ -167,45 +167,45 @@ TEST(killed_while_getting_a_message_from_a_pile, .limit = 240)
 TEST(killed_while_getting_a_large_message, .limit = 240)
 {
     sweep_without_tsan();
-    long stride = sweep_stride(149);
     size_t blocks = count_blocks();
-    bool finished = false;
+    struct trial t = {.order = MOTET_FIFO};
+    struct kill k = {.run = get_first, .arg = &t};
 
-    for (long n = sweep_first(stride); !finished; n += stride) {
-        struct trial t = {.order = MOTET_FIFO};
+    sweep_begin(&k, 149);
+    do {
         t.q = motet_queue_open(.bytes = true, .maxsize = 20000, .shared = true);
         put_message(t.q, 1600);
         put_message(t.q, 1700);
-        finished = killstep(get_first, &t, n);
+        kill_at(&k);
         if (motet_queue_size(t.q) == 2)
             CHECK_INT(get_message(t.q), 1600);
         CHECK_INT(get_message(t.q), 1700);
         CHECK_INT(get_message(t.q), -1);
-        if (n % 2)
+        if (k.steps % 2)
             put_message(t.q, 1900);
         motet_queue_free(t.q);
         CHECK_INT(count_blocks(), blocks);
-    }
+    } while (sweep_next(&k, 149));
 }
 
 /* Freed by the next one that comes, not only when the queue goes. */
 TEST(a_dead_getters_message_is_freed_soon, .limit = 240)
 {
     sweep_without_tsan();
-    long stride = sweep_stride(263);
-    bool finished = false;
+    struct trial t = {.order = MOTET_FIFO};
+    struct kill k = {.run = get_first, .arg = &t};
 
-    for (long n = sweep_first(stride); !finished; n += stride) {
-        struct trial t = {.order = MOTET_FIFO};
+    sweep_begin(&k, 263);
+    do {
         t.q = motet_queue_open(.bytes = true, .maxsize = 20000, .shared = true);
         size_t blocks = count_blocks();
         put_message(t.q, 1600);
-        finished = killstep(get_first, &t, n);
+        kill_at(&k);
         while (get_message(t.q) >= 0)
             ;
         CHECK_INT(count_blocks(), blocks);
         motet_queue_free(t.q);
-    }
+    } while (sweep_next(&k, 263));
 }
 
 /* ---- batches ---- */
@@ -266,12 +266,13 @@ static void check_batch(struct trial *t, long before, bool getting)
 static void sweep_batches(enum motet_queue_order order, size_t maxsize, long before, bool getting)
 {
     sweep_without_tsan();
-    long stride = sweep_stride(order == MOTET_FIFO ? 157 : 757);
+    long usual = order == MOTET_FIFO ? 157 : 757, extra = 5;
     size_t blocks = count_blocks();
-    bool finished = false;
+    struct trial t = {.order = order};
+    struct kill k = {.run = getting ? get_batch : put_batch, .arg = &t};
 
-    for (long n = sweep_first(stride); !finished; n += stride) {
-        struct trial t = {.order = order};
+    sweep_begin(&k, usual);
+    do {
         t.q = motet_queue_open(.item_size = sizeof(long), .maxsize = maxsize, .order = order,
                                .compare = by_value, .shared = true);
         for (long i = 0, item; i < 30; i++) { /* so that the ring has been gone round in */
@@ -280,13 +281,13 @@ static void sweep_batches(enum motet_queue_order order, size_t maxsize, long bef
         }
         for (long i = 0; i < before; i++)
             CHECK_INT(motet_queue_put(t.q, &i, 0), 0);
-        finished = killstep(getting ? get_batch : put_batch, &t, n);
+        kill_at(&k);
         check_batch(&t, before, getting);
-        CHECK_INT(motet_queue_put(t.q, &n, 0), 0);
-        CHECK_INT(motet_queue_get(t.q, &n, 0), 0);
+        CHECK_INT(motet_queue_put(t.q, &extra, 0), 0);
+        CHECK_INT(motet_queue_get(t.q, &extra, 0), 0);
         motet_queue_free(t.q);
         CHECK_INT(count_blocks(), blocks);
-    }
+    } while (sweep_next(&k, usual));
 }
 
 static void sweep_all_batches(bool getting)

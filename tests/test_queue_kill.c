@@ -1,7 +1,7 @@
 /* Killing whoever puts, gets, says done or shuts down: at instructions swept through, and at random
  * under load. What was put is there, once, in order; nobody waits for the dead; no memory is lost. */
+#include "kill_sweep.h"
 #include "killstep.h"
-#include "sweep.h"
 
 #include <time.h>
 
@@ -150,20 +150,22 @@ static void sweep(enum motet_queue_order order, const struct setting *settings, 
                   void (*ready)(struct trial *, long), void (*act)(void *),
                   void (*check)(struct trial *))
 {
-    long step = sweep_stride(order == MOTET_FIFO ? 97 : 997);
+    long usual = order == MOTET_FIFO ? 97 : 997;
 
     sweep_without_tsan();
     for (size_t s = 0; s < n_settings; s++) {
         size_t blocks = count_blocks();
-        bool finished = false;
-        for (long n = sweep_first(step); !finished; n += step) {
-            struct trial t = begin(order, &settings[s]);
+        struct trial t;
+        struct kill k = {.run = act, .arg = &t};
+        sweep_begin(&k, usual);
+        do {
+            t = begin(order, &settings[s]);
             if (ready)
-                ready(&t, n);
-            finished = killstep(act, &t, n);
+                ready(&t, k.calls + k.steps);
+            kill_at(&k);
             check(&t);
             end(&t, blocks);
-        }
+        } while (sweep_next(&k, usual));
     }
 }
 
