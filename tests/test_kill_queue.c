@@ -9,7 +9,8 @@ enum {
     VICTIMS = 100 /* the first; the second's from 110 on */,
     MANY = 3,
     LATER = 200,
-    LOG = 4096
+    LOG = 4096,
+    LONGEST = 72 /* message */
 };
 
 struct scene {
@@ -18,6 +19,7 @@ struct scene {
     char name[64];          /* of that, */
     size_t maxsize;         /* and of the queue in it, */
     enum motet_queue_order order;
+    bool bytes; /* each item is a message that has its number */
     motet_event go;
     long added;             /* atomic: how many the survivors have put, numbered from LATER + 1 */
     int logged;             /* atomic: how many of the log are taken */
@@ -44,6 +46,60 @@ static void all_end(struct scene *s, const char *what, long n)
         CHECK_INT(sweep_ends(s->w[--s->n], what, n), 0);
 }
 
+/* ---- items ---- */
+
+static size_t length_of(long item)
+{
+    return sizeof item + (size_t)item % (LONGEST - sizeof item);
+}
+
+static int put_item(const struct scene *s, motet_queue *q, long item, double timeout)
+{
+    unsigned char message[LONGEST];
+
+    if (!s->bytes)
+        return motet_queue_put(q, &item, timeout);
+    memset(message, (int)item, sizeof message);
+    memcpy(message, &item, sizeof item);
+    return motet_queue_put_bytes(q, message, length_of(item), timeout);
+}
+
+/* A message comes whole, or not at all. */
+static int get_item(const struct scene *s, motet_queue *q, long *item, double timeout)
+{
+    unsigned char message[LONGEST];
+    size_t size;
+
+    if (!s->bytes)
+        return motet_queue_get(q, item, timeout);
+    int rc = motet_queue_get_bytes_into(q, message, sizeof message, &size, timeout);
+    if (rc)
+        return rc;
+    CHECK(size >= sizeof *item);
+    memcpy(item, message, sizeof *item);
+    CHECK_INT(size, length_of(*item));
+    for (size_t i = sizeof *item; i < size; i++)
+        CHECK_INT(message[i], *item & 0xff);
+    return 0;
+}
+
+static int lowest_first(const void *a, const void *b)
+{
+    const long *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static int lowest_message_first(const void *a, const void *b)
+{
+    const struct motet_bytes *x = a, *y = b;
+    long numbers[2];
+
+    memcpy(&numbers[0], x->data, sizeof numbers[0]);
+    memcpy(&numbers[1], y->data, sizeof numbers[1]);
+    return lowest_first(&numbers[0], &numbers[1]);
+}
+
 /* ---- what the survivors do ---- */
 
 static void note(struct scene *s, long item)
@@ -58,7 +114,7 @@ static int gets_one(void *arg)
 {
     struct scene *s = *(struct scene **)arg;
     long item;
-    int rc = motet_queue_get(s->q, &item, MOTET_FOREVER);
+    int rc = get_item(s, s->q, &item, MOTET_FOREVER);
 
     if (rc == 0)
         note(s, item);
@@ -76,7 +132,7 @@ static void add(struct scene *s, double timeout)
 {
     long item = LATER + 1 + __atomic_fetch_add(&s->added, 1, __ATOMIC_SEQ_CST);
 
-    CHECK_INT(motet_queue_put(s->q, &item, timeout), 0);
+    CHECK_INT(put_item(s, s->q, item, timeout), 0);
 }
 
 static int puts_one(void *arg)
@@ -88,7 +144,7 @@ static int puts_one(void *arg)
 static int puts_one_or_none(void *arg)
 {
     struct scene *s = *(struct scene **)arg;
-    int rc = motet_queue_put(s->q, &(long){LATER + 1}, MOTET_FOREVER);
+    int rc = put_item(s, s->q, LATER + 1, MOTET_FOREVER);
 
     CHECK(rc == 0 || rc == EPIPE);
     if (rc == 0)
@@ -102,7 +158,7 @@ static int gets_again_and_again(void *arg)
     long item;
 
     while (!motet_event_is_set(&s->go)) {
-        int rc = motet_queue_get(s->q, &item, 0.001);
+        int rc = get_item(s, s->q, &item, 0.001);
         if (rc == 0)
             note(s, item);
         else
@@ -128,9 +184,9 @@ static int turns_them_over(void *arg)
     long item;
 
     while (!motet_event_is_set(&s->go)) {
-        int rc = motet_queue_get(s->q, &item, 0.001);
+        int rc = get_item(s, s->q, &item, 0.001);
         if (rc == 0)
-            rc = motet_queue_put(s->q, &item, MOTET_FOREVER);
+            rc = put_item(s, s->q, item, MOTET_FOREVER);
         CHECK(rc == 0 || rc == ETIMEDOUT);
     }
     return 0;
@@ -153,14 +209,14 @@ static motet_queue *victims(void *scene)
 
 static void puts_item(void *scene)
 {
-    motet_queue_put(victims(scene), &(long){VICTIMS + 10 * sweep_turn}, MOTET_FOREVER);
+    put_item(scene, victims(scene), VICTIMS + 10 * sweep_turn, MOTET_FOREVER);
 }
 
 static void gets_item(void *scene)
 {
     long item;
 
-    motet_queue_get(victims(scene), &item, MOTET_FOREVER);
+    get_item(scene, victims(scene), &item, MOTET_FOREVER);
 }
 
 static void puts_many(void *scene)
@@ -172,12 +228,13 @@ static void puts_many(void *scene)
     motet_queue_put_many(victims(scene), items, MANY, NULL, MOTET_FOREVER);
 }
 
+/* Not for ever: one that died before may have taken along what there was. */
 static void gets_many(void *scene)
 {
     long items[MANY];
     size_t got;
 
-    motet_queue_get_many(victims(scene), items, MANY, &got, MOTET_FOREVER);
+    motet_queue_get_many(victims(scene), items, MANY, &got, 0.05);
 }
 
 static void says_done(void *scene)
@@ -192,13 +249,6 @@ static void shuts_down(void *scene)
 
 /* ---- scenes ---- */
 
-static int lowest_first(const void *a, const void *b)
-{
-    const long *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
 static struct scene *opened(void *scene, size_t maxsize, enum motet_queue_order order, long items)
 {
     struct scene *s = scene;
@@ -207,7 +257,7 @@ static struct scene *opened(void *scene, size_t maxsize, enum motet_queue_order 
                             .compare = lowest_first, .shared = true);
     CHECK(s->q);
     for (long i = 1; i <= items; i++)
-        CHECK_INT(motet_queue_put(s->q, &i, 0), 0);
+        CHECK_INT(put_item(s, s->q, i, 0), 0);
     return s;
 }
 
@@ -218,16 +268,18 @@ static struct scene *segment(void *scene, size_t maxsize)
     s->maxsize = maxsize;
     snprintf(s->name, sizeof s->name, "kill-queue-%d", (int)getpid());
     s->m = motet_shared_memory_create(
-        s->name,
-        motet_queue_memory_size(.item_size = sizeof(long), .maxsize = maxsize, .order = s->order));
+        s->name, motet_queue_memory_size(.item_size = s->bytes ? LONGEST : sizeof(long),
+                                         .maxsize = maxsize, .order = s->order, .bytes = s->bytes));
     CHECK(s->m);
     return s;
 }
 
 static motet_queue *queue_in(const struct scene *s, motet_shared_memory *m)
 {
-    return motet_queue_open(.item_size = sizeof(long), .maxsize = s->maxsize, .order = s->order,
-                            .compare = lowest_first, .memory = motet_shared_memory_data(m),
+    return motet_queue_open(.item_size = s->bytes ? LONGEST : sizeof(long), .maxsize = s->maxsize,
+                            .order = s->order, .bytes = s->bytes,
+                            .compare = s->bytes ? lowest_message_first : lowest_first,
+                            .memory = motet_shared_memory_data(m),
                             .memory_size = motet_shared_memory_size(m));
 }
 
@@ -237,7 +289,7 @@ static struct scene *opened_in_segment(void *scene, size_t maxsize, long items)
 
     CHECK((s->q = queue_in(s, s->m)));
     for (long i = 1; i <= items; i++)
-        CHECK_INT(motet_queue_put(s->q, &i, 0), 0);
+        CHECK_INT(put_item(s, s->q, i, 0), 0);
     return s;
 }
 
@@ -376,6 +428,21 @@ static void full_two_sleep_in_segment(void *scene)
     starts_and_sleeps(s, puts_one);
 }
 
+/* The same with messages. */
+#define WITH_MESSAGES(ready_)                                                                      \
+    static void messages_##ready_(void *scene)                                                     \
+    {                                                                                              \
+        ((struct scene *)scene)->bytes = true;                                                     \
+        ready_(scene);                                                                             \
+    }
+
+WITH_MESSAGES(no_heap_in_segment)
+WITH_MESSAGES(empty_two_sleep_in_segment)
+WITH_MESSAGES(half_full_in_use_in_segment)
+WITH_MESSAGES(half_full_lifo_in_segment)
+WITH_MESSAGES(half_full_priority_in_segment)
+WITH_MESSAGES(full_two_sleep_in_segment)
+
 static void full_and_slept_for_in_segment(void *scene)
 {
     starts_and_sleeps(opened_in_segment(scene, 1, 1), puts_one_or_none);
@@ -386,7 +453,7 @@ static void to_be_done(struct scene *s)
 {
     long item;
 
-    CHECK_INT(motet_queue_get(s->q, &item, 0), 0);
+    CHECK_INT(get_item(s, s->q, &item, 0), 0);
     for (int i = 0; i < 3; i++)
         starts_and_sleeps(s, joins);
 }
@@ -421,7 +488,7 @@ static void count_items(struct scene *s, long items, long victims)
     int times[LATER + LOG] = {0};
     long item;
 
-    while (motet_queue_get(s->q, &item, 0) == 0)
+    while (get_item(s, s->q, &item, 0) == 0)
         note(s, item);
     for (int i = 0; i < s->logged; i++) {
         CHECK(s->log[i] > 0 && s->log[i] < LATER + LOG);
@@ -456,11 +523,11 @@ static void works_and_goes(struct scene *s, long maxsize)
     long item, room = maxsize ? maxsize : 3;
 
     for (long i = 1; i <= room; i++)
-        CHECK_INT(motet_queue_put(s->q, &i, 0), 0);
+        CHECK_INT(put_item(s, s->q, i, 0), 0);
     if (maxsize)
-        CHECK_INT(motet_queue_put(s->q, &(long){1}, 0), ETIMEDOUT);
+        CHECK_INT(put_item(s, s->q, 1, 0), ETIMEDOUT);
     for (long i = 1; i <= room; i++)
-        CHECK_INT(motet_queue_get(s->q, &item, 0), 0);
+        CHECK_INT(get_item(s, s->q, &item, 0), 0);
     CHECK_INT(motet_queue_size(s->q), 0);
     it_goes(s);
 }
@@ -544,7 +611,7 @@ static size_t the_putters_put(struct scene *s, long items, long maxsize, long n)
 
     for (int i = 0; i < s->n; i++)
         while (worker_alive(s->w[i]))
-            if (motet_queue_get(s->q, &item, 0.001) == 0)
+            if (get_item(s, s->q, &item, 0.001) == 0)
                 note(s, item);
     all_end(s, "get", n);
     count_items(s, items, 0);
@@ -572,7 +639,7 @@ static size_t got_from_empty(void *scene, bool whole, long n)
     (void)whole;
     CHECK_INT(motet_event_set(&s->go), 0);
     while (worker_alive(s->w[0])) /* it may want room */
-        if (motet_queue_get(s->q, &item, 0.001) == 0)
+        if (get_item(s, s->q, &item, 0.001) == 0)
             note(s, item);
     all_end(s, "get", n);
     count_items(s, 0, 0);
@@ -615,10 +682,10 @@ static size_t down_or_not(void *scene, bool whole, long n)
         CHECK_INT(motet_queue_shutdown(s->q, false), 0);
     }
     all_end(s, "shutdown", n);
-    CHECK_INT(motet_queue_put(s->q, &(long){1}, 0), EPIPE);
-    while (motet_queue_get(s->q, &item, 0) == 0)
+    CHECK_INT(put_item(s, s->q, 1, 0), EPIPE);
+    while (get_item(s, s->q, &item, 0) == 0)
         ;
-    CHECK_INT(motet_queue_get(s->q, &item, 0), EPIPE);
+    CHECK_INT(get_item(s, s->q, &item, 0), EPIPE);
     it_goes(s);
     return 0;
 }
@@ -704,3 +771,22 @@ SEGMENT_SWEEP(task_done_in_segment, "task_done, in a segment, some join", one_to
               says_done, done_or_not, joins)
 SEGMENT_SWEEP(shutdown_in_segment, "shutdown, in a segment, putters sleep",
               full_and_slept_for_in_segment, shuts_down, down_or_not, puts_one_or_none)
+
+MAKING_SWEEP(make_messages_in_segment, "open, of messages, in zeroed memory",
+             messages_no_heap_in_segment, opens_queue, made_or_not, NULL)
+SEGMENT_SWEEP(put_bytes_in_segment, "put_bytes, in a segment, getters sleep",
+              messages_empty_two_sleep_in_segment, puts_item, the_getters_get, gets_one)
+BUSY_SEGMENT_SWEEP(put_bytes_half_full_in_segment, "put_bytes, in a segment, in use",
+                   messages_half_full_in_use_in_segment, puts_item, put_among_two, NULL)
+SEGMENT_SWEEP(get_bytes_full_in_segment, "get_bytes, in a segment, putters sleep",
+              messages_full_two_sleep_in_segment, gets_item, got_from_full, NULL)
+BUSY_SEGMENT_SWEEP(get_bytes_in_segment, "get_bytes, in a segment, in use",
+                   messages_half_full_in_use_in_segment, gets_item, got_from_two, NULL)
+BUSY_SEGMENT_SWEEP(put_bytes_lifo_in_segment, "put_bytes, LIFO, in a segment, in use",
+                   messages_half_full_lifo_in_segment, puts_item, put_among_two, NULL)
+BUSY_SEGMENT_SWEEP(get_bytes_lifo_in_segment, "get_bytes, LIFO, in a segment, in use",
+                   messages_half_full_lifo_in_segment, gets_item, got_from_two, NULL)
+BUSY_SEGMENT_SWEEP(put_bytes_priority_in_segment, "put_bytes, PRIORITY, in a segment, in use",
+                   messages_half_full_priority_in_segment, puts_item, put_among_two, NULL)
+BUSY_SEGMENT_SWEEP(get_bytes_priority_in_segment, "get_bytes, PRIORITY, in a segment, in use",
+                   messages_half_full_priority_in_segment, gets_item, got_from_two, NULL)
