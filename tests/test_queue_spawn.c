@@ -551,6 +551,35 @@ BY_BOTH(a_child_has_both_ends_and_hands_them_to_no_program)
     CHECK_INT(run(method, executes_nothing_with_them, q), lifeline);
 }
 
+static ssize_t say_done(void *cookie, const char *data, size_t size)
+{
+    (void)data;
+    CHECK_INT(motet_queue_done_putting(cookie), 0);
+    return (ssize_t)size;
+}
+
+/* When the start has been prepared, and flushes stdout. The child has the other ends, and nothing in the
+ * place of that one. */
+BY_BOTH(an_end_is_closed_in_the_middle_of_a_start)
+{
+    motet_queue *q = open_eof(), *other = open_eof();
+    FILE *as_it_was = stdout,
+         *stream = fopencookie(q, "w", (cookie_io_functions_t){.write = say_done});
+    int lifeline = 1;
+
+    CHECK_INT(run(method, return_at_once, q), 0); /* there is a server */
+    CHECK(stream != NULL);
+    fputc('x', stream);
+    stdout = stream;
+    int pipes = run(method, executes_nothing_with_them, q);
+    stdout = as_it_was;
+    fclose(stream);
+    CHECK_INT(motet_queue_put(q, &(int){1}, 0), EPIPE);
+    CHECK_INT(pipes, lifeline + 3);
+    motet_queue_free(q);
+    motet_queue_free(other);
+}
+
 BY_BOTH(more_queues_than_a_server_takes_descriptors)
 {
     enum { MANY = 130 };
@@ -586,7 +615,7 @@ static int open_and_free(void *arg)
     return 0;
 }
 
-/* What is closed in the middle of a start is not to be had, and no reason for it to fail. */
+/* What is closed in the middle of a start is not to be had, no reason for it to fail, and leaves nothing. */
 BY_BOTH(others_open_and_free_while_children_start)
 {
     motet_queue *q = open_eof();
@@ -596,6 +625,7 @@ BY_BOTH(others_open_and_free_while_children_start)
     for (long i = 0; i < stress(50); i++) {
         CHECK_INT(run(method, put_some, q), 0);
         get_some(q, MOTET_FIFO);
+        CHECK(run(method, executes_nothing_with_them, q) >= 1 + 2);
     }
     __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
     for (int i = 0; i < 2; i++)

@@ -72,13 +72,9 @@ struct motet__start {
     int arena;   /* that of the arena, lent */
 };
 
-/* Another thread has closed what the child was to have: all is to be prepared anew. No errno value. */
-enum { MOTET__ANEW = -1 };
-
 /* A way to start. `prepare` makes ready, and finds out beforehand what is missing; `begin_locked` makes
  * the child, and fills in its number, pidfd and lifeline; `done` gives back what the first took, also
- * when that failed. 0 or an errno value, of which motet_last_error may know
- * more; or MOTET__ANEW. */
+ * when that failed. 0 or an errno value, of which motet_last_error may know more. */
 struct motet__method {
     int (*prepare)(struct motet__start *start);
     int (*begin_locked)(struct motet__start *start); /* under family.lock */
@@ -97,7 +93,8 @@ int motet__spawn_check(struct motet__start *start);
 int motet__spawn_write(struct motet__start *start);
 void motet__spawn_unwrite(struct motet__start *start);
 int motet__spawn_not_open(void); /* EBADF, explained */
-_Noreturn void motet__spawn_live(struct motet__launch *launch, int lifeline);
+/* `placed`: it was forked by a server, and has at each number what it was sent. */
+_Noreturn void motet__spawn_live(struct motet__launch *launch, int lifeline, bool placed);
 
 /* How a child of a server has ended, as motet__os_reap tells of others. Under process->lock, as is the
  * next: nobody will ask again. */

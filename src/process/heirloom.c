@@ -18,7 +18,7 @@ static struct {
 
 MOTET__ACROSS_FORKS(heirlooms_fork, .lock = &lock, .order = MOTET__ORDER_HEIRLOOMS);
 
-static bool is_there(const struct motet__heirloom *heirloom)
+bool motet__heirloom_is_there(const struct motet__heirloom *heirloom)
 {
     return motet__os_line_has(heirloom->fd, heirloom->id);
 }
@@ -29,7 +29,7 @@ static void tidy_locked(void)
     size_t n = 0;
 
     for (size_t i = 0; i < all.n; i++)
-        if (is_there(&all.at[i]))
+        if (motet__heirloom_is_there(&all.at[i]))
             all.at[n++] = all.at[i];
     all.n = n;
 }
@@ -70,7 +70,7 @@ void motet__heirloom_close(int fd, uint64_t id, void (*before)(const void *arg),
         before(arg);
     for (size_t i = 0; i < all.n; i++)
         if (all.at[i].fd == fd && all.at[i].id == id) {
-            if (is_there(&all.at[i]))
+            if (motet__heirloom_is_there(&all.at[i]))
                 motet__os_close(fd);
             all.at[i] = all.at[--all.n];
             break;
@@ -99,13 +99,9 @@ int motet__heirlooms_list(struct motet__heirloom **list, size_t *n)
     return rc;
 }
 
-bool motet__heirlooms_lock(const struct motet__heirloom *list, size_t n)
+void motet__heirlooms_lock(void)
 {
     motet__lock(&lock);
-    for (size_t i = 0; i < n; i++)
-        if (!is_there(&list[i]))
-            return false;
-    return true;
 }
 
 void motet__heirlooms_unlock(void)

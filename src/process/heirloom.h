@@ -24,9 +24,10 @@ void motet__heirloom_close(int fd, uint64_t id, void (*before)(const void *arg),
 /* A copy of what there are now, to be given to motet__free: NULL if there are none. 0 or ENOMEM. */
 int motet__heirlooms_list(struct motet__heirloom **list, size_t *n);
 
-/* Locks them: until they are unlocked, none is closed. Says whether those of the list are still there. Forks
- * have them locked, and so must whoever hands them on otherwise. */
-bool motet__heirlooms_lock(const struct motet__heirloom *list, size_t n);
+/* Until they are unlocked, none is closed. Forks have them locked, and so must whoever hands them on
+ * otherwise, and then looks which of the list are still there. */
+void motet__heirlooms_lock(void);
 void motet__heirlooms_unlock(void);
+bool motet__heirloom_is_there(const struct motet__heirloom *heirloom);
 
 #endif

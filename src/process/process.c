@@ -431,13 +431,10 @@ static int start_one(struct motet__start *start)
     start->process = new_child(start->options);
     if (!start->process)
         return ENOMEM;
-    int rc;
-    do {
-        rc = method->prepare(start);
-        if (rc == 0)
-            rc = begin(method, start);
-        method->done(start);
-    } while (rc == MOTET__ANEW);
+    int rc = method->prepare(start);
+    if (rc == 0)
+        rc = begin(method, start);
+    method->done(start);
     if (rc) {
         motet__free(start->process->name);
         motet__free(start->process);

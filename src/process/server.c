@@ -162,7 +162,7 @@ _Noreturn static void be_child(const struct request *request, int *fds, size_t n
         if (i != LIFELINE && i != WORD)
             motet__os_close(fds[i]);
     motet__os_default(SIGINT);
-    motet__spawn_live(launch, lifeline);
+    motet__spawn_live(launch, lifeline, true);
 }
 
 /* The server's own descriptors, which are not its children's. */
@@ -455,11 +455,12 @@ static int ask_locked(struct motet__start *start, const struct motet__ends *ends
         fds[request.error = (int)n++] = 2;
     for (size_t i = 0; i < start->options->n_fds; i++)
         fds[n++] = start->options->fds[i];
-    for (size_t i = 0; i < start->heirloom_count; i++)
-        fds[n++] = start->heirlooms[i].fd;
-    int rc = motet__heirlooms_lock(start->heirlooms, start->heirloom_count) ? 0 : MOTET__ANEW;
-    if (rc == 0) /* which waits for nobody: the server has answered all that it was asked before */
-        rc = motet__os_send(current->socket, &request, sizeof request, fds, n);
+    motet__heirlooms_lock();
+    for (size_t i = 0; i < start->heirloom_count;
+         i++) /* one that was closed has another in its place */
+        fds[n++] = motet__heirloom_is_there(&start->heirlooms[i]) ? start->heirlooms[i].fd : here;
+    /* This waits for nobody: the server has answered all that it was asked before. */
+    int rc = motet__os_send(current->socket, &request, sizeof request, fds, n);
     motet__heirlooms_unlock();
     motet__os_close(here);
     *asked = rc == 0;

@@ -174,7 +174,8 @@ static int prepare(struct motet__start *start)
     return rc ? rc : motet__spawn_write(start);
 }
 
-/* The descriptors that stay open in the child: the user's, and ours at the end. */
+/* The descriptors that stay open in the child: the user's, the heirlooms, which are locked, and ours at
+ * the end. */
 static int *list_descriptors(const struct motet__start *start, int lifeline, size_t *n)
 {
     const motet_process_options *options = start->options;
@@ -186,7 +187,8 @@ static int *list_descriptors(const struct motet__start *start, int lifeline, siz
         memcpy(list, options->fds, options->n_fds * sizeof *list);
     *n = options->n_fds;
     for (size_t i = 0; i < start->heirloom_count; i++)
-        list[(*n)++] = start->heirlooms[i].fd;
+        if (motet__heirloom_is_there(&start->heirlooms[i]))
+            list[(*n)++] = start->heirlooms[i].fd;
     list[(*n)++] = start->message;
     list[(*n)++] = lifeline;
     list[(*n)++] = start->arena;
@@ -198,6 +200,7 @@ int motet__spawn_not_open(void)
     return motet__explain(EBADF, "one of the descriptors that the child is to have is not open");
 }
 
+/* Under family.lock, and with the heirlooms locked. */
 static int execute(struct motet__start *start, const struct motet__ends *ends)
 {
     struct motet_process *process = start->process;
@@ -209,17 +212,11 @@ static int execute(struct motet__start *start, const struct motet__ends *ends)
     if (!keep)
         return ENOMEM;
     motet__luggage_write(start->variable, sizeof start->variable, &luggage, start->nonce);
-    int rc = motet__heirlooms_lock(start->heirlooms, start->heirloom_count) ? 0 : MOTET__ANEW;
-    if (rc == 0) {
-        process->pid = motet__os_spawn(
-            &(struct motet__exec){start->path, argv, start->envp, keep, n, ends->childs},
-            &process->pidfd);
-        rc = process->pid < 0 ? errno : 0;
-    }
-    motet__heirlooms_unlock();
+    process->pid = motet__os_spawn(
+        &(struct motet__exec){start->path, argv, start->envp, keep, n, ends->childs},
+        &process->pidfd);
+    int rc = process->pid < 0 ? errno : 0;
     motet__free(keep);
-    if (rc == MOTET__ANEW)
-        return rc;
     if (rc == EBADF)
         return motet__spawn_not_open();
     if (rc && rc != EAGAIN && rc != ENOMEM && rc != EMFILE && rc != ENFILE)
@@ -234,7 +231,9 @@ static int begin_locked(struct motet__start *start)
 
     if (rc)
         return rc;
+    motet__heirlooms_lock();
     rc = execute(start, &ends);
+    motet__heirlooms_unlock();
     if (rc) {
         motet__os_ends_close(&ends);
         return rc;
@@ -345,26 +344,33 @@ void motet__main(int argc, char **argv)
     motet__os_close_on_exec(luggage.arena);
     motet__os_close(luggage.message);
     attach_arena(launch, luggage.arena);
-    motet__spawn_live(launch, luggage.lifeline);
+    motet__spawn_live(launch, luggage.lifeline, false);
 }
 
-/* What it executes is not to have them, but children that it starts itself are. */
-static void keep_heirlooms(const struct motet__launch *launch)
+/* What it executes is not to have them, but children that it starts itself are. One that was closed while it
+ * was started is none, and where it would be is nothing, or what a server was sent in its place. */
+static void keep_heirlooms(const struct motet__launch *launch, bool placed)
 {
     const int *fds = (const int *)(const void *)motet__launch_text(launch, launch->fds);
     const uint64_t *ids = (const uint64_t *)(const void *)motet__launch_text(launch, launch->ids);
     uint32_t others = launch->fd_count - launch->heirloom_count;
 
     for (uint32_t i = 0; i < launch->heirloom_count; i++) {
-        motet__os_close_on_exec(fds[others + i]);
-        if (motet__heirlooms_keep(&fds[others + i], 1, ids[i]) != 0)
+        struct motet__heirloom heirloom = {ids[i], fds[others + i]};
+        if (!motet__heirloom_is_there(&heirloom)) {
+            if (placed)
+                motet__os_close(heirloom.fd);
+            continue;
+        }
+        motet__os_close_on_exec(heirloom.fd);
+        if (motet__heirlooms_keep(&heirloom.fd, 1, heirloom.id) != 0)
             refuse(launch, strerror(ENOMEM), "");
     }
 }
 
-void motet__spawn_live(struct motet__launch *launch, int lifeline)
+void motet__spawn_live(struct motet__launch *launch, int lifeline, bool placed)
 {
-    keep_heirlooms(launch);
+    keep_heirlooms(launch, placed);
     motet__live(&(struct motet__life){
         .target = find_target(launch),
         .arg = launch->arg ? (char *)launch + launch->arg : NULL,
