@@ -79,6 +79,7 @@ typedef struct motet_submit_options {
                        asked to end, as by motet_future_cancel, and its error is ETIMEDOUT if it does; a
                        worker process that has not ended it a second later is killed. So is that of a task
                        with a limit, whatever it is, that was cancelled */
+    int priority; /* of tasks that no worker has taken yet, the highest is begun first: see motet_pool_submit */
     int retries;    /* so many further attempts are made, as long as it fails: see below */
     double backoff; /* seconds of pause before the second attempt; 0: it is made at once */
 } motet_submit_options;
@@ -112,7 +113,17 @@ MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
  * cancels the task; while it runs, that attempt is the last. A pool that is closed makes all attempts, and motet_pool_join waits for
  * them; in one that is terminated, or shut down with cancel_futures, no more is begun.
  *
- * EINVAL also for a negative number of them, or what is no time. Python: Executor.submit, Pool.apply_async;
+ * With .priority = n, which is 0 if it is not set, tasks do not take their turn. Among those that no worker has taken a
+ * worker that wants one begins one of the highest priority, and of several of the same the one that was submitted first:
+ * those above 0 before all ordinary ones, also before those that it has laid aside for itself, and those below 0
+ * when there is no other. (Ordinary ones it begins in about their order, as ever.) What runs is not disturbed; and
+ * who waits in a task for another of its pool that nobody has begun runs that one, whatever its priority. A further
+ * attempt has the same. Those below 0 may wait for ever, if there is always something else.
+ *
+ *     motet_pool_submit(pool, render, &thumbnail, 0, .priority = 10);     // somebody looks at the screen
+ *     motet_pool_submit(pool, tidy, NULL, 0, .priority = -1);             // when there is nothing to do
+ *
+ * EINVAL also for a negative number of retries, or what is no time. Python: Executor.submit, Pool.apply_async;
  * for retries it has nothing. */
 #ifndef __cplusplus
 #define motet_pool_submit(pool, task, arg, ...)                                                    \
@@ -195,7 +206,8 @@ MOTET_API int motet_pool_map_with(motet_pool *pool, motet_task task, const void 
  * that run asked, in the process that called this; elsewhere it is EPERM. The future is put together in that
  * process, and does not end if that does before. A pool that is closed meanwhile does what is left.
  * A future that the caller frees, or NULL with errno as from motet_pool_submit, or EOVERFLOW; EINVAL also for
- * .timeout, .retries and .backoff, as an item of a piece has no time and no attempts of its own. Python:
+ * .timeout, .retries and .backoff, as an item of a piece has no time and no attempts of its own. It may have a
+ * .priority. Python:
  * Pool.map_async; callbacks by motet_future_on_done. */
 #ifndef __cplusplus
 #define motet_pool_map_async(pool, task, args, n, ...)                                             \
@@ -233,6 +245,7 @@ typedef struct motet_imap_options {
     motet_generator *generator; /* makes the arguments, at most n of them; args is a null pointer of
                                    their type, such as (int *)NULL */
     void *state;                /* the generator's */
+    int priority;               /* of all its tasks: see motet_pool_submit */
     const char *name; /* what error texts call the tasks; not copied; NULL: the function's name */
     const char *function; /* set by the macro */
 } motet_imap_options;

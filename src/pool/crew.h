@@ -24,6 +24,14 @@ enum { MOTET__CREW_IDLE, MOTET__CREW_WANTED, MOTET__CREW_HIRED };
 struct motet__trace;
 struct motet__tray;
 
+/* What the queues of tasks with priorities hold. */
+struct motet__ranked {
+    struct motet_future *task;
+    int64_t priority;
+};
+
+enum { MOTET__RANKS = 2 };
+
 struct motet__worker {
     /* What one worker writes, several times a task, is this far from what others use. */
     char apart[64];
@@ -43,8 +51,10 @@ struct motet__worker {
 
 /* What the workers of a pool share. */
 struct motet__crew {
-    struct motet__later later;  /* of one in shared memory, when the pool is freed: see open.c */
-    motet_queue *queue;         /* of tasks; for threads, those from outside; constant */
+    struct motet__later later; /* of one in shared memory, when the pool is freed: see open.c */
+    motet_queue *queue;        /* of tasks; for threads, those from outside; constant */
+    motet_queue *ranks[MOTET__RANKS]; /* of those with a priority: see priority.h; constant */
+    uint32_t ranked;            /* atomic: a bit for each of these in which there ever was one */
     struct motet__desks *desks; /* of threads: see desk.h; else NULL; constant */
     struct motet__tray *trays;  /* of processes: see tray.h, one for each; else NULL; constant */
     struct motet__cells *cells; /* of processes: see cells.h; else NULL; constant */

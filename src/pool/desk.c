@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "pool/pauses.h"
+#include "pool/priority.h"
 #include "queue/queue.h"
 #include "wait/note.h"
 #include "wait/spin.h"
@@ -135,6 +136,13 @@ int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
     return 0;
 }
 
+/* SEQ_CST: see priority.h. */
+void motet__desks_brought(struct motet__desks *desks)
+{
+    if (motet__load(&desks->searching, SEQ_CST) == 0)
+        motet__ec_notify(&desks->idle, 1, MOTET__PRIVATE);
+}
+
 void motet__desks_wake(struct motet__desks *desks)
 {
     motet__ec_notify(&desks->idle, UINT32_MAX, MOTET__PRIVATE);
@@ -216,12 +224,28 @@ static struct motet_future *take_from_others(struct motet__worker *worker)
     return task ? task : take_among(desks, 0, worker->number - 1);
 }
 
+/* A task whose pause is over. One with a priority waits with its like, unless there is no room. */
+static struct motet_future *take_due(struct motet__crew *crew)
+{
+    struct motet_future *task;
+
+    while ((task = motet__pauses_next(crew))) {
+        int priority = motet__task_priority(task);
+        if (priority == 0 || motet__priority_put(crew, task, priority) != 0)
+            break;
+        motet__desks_brought(crew->desks);
+    }
+    return task;
+}
+
 /* What is to be done next, if there is anything. */
 static struct motet_future *look(struct motet__worker *worker)
 {
     struct motet__desk *desk = desk_of(worker);
-    struct motet_future *task = motet__pauses_next(worker->crew);
+    struct motet_future *task = take_due(worker->crew);
 
+    if (!task)
+        task = motet__priority_next(worker->crew, MOTET__ABOVE, NULL);
     if (motet__unlikely(task != NULL))
         return task;
     /* Or a task that always submits the next would keep all others waiting for ever. */
@@ -233,7 +257,9 @@ static struct motet_future *look(struct motet__worker *worker)
         task = relieve(worker);
     if (!task)
         task = take_from_queue(worker);
-    return task ? task : take_from_others(worker);
+    if (!task)
+        task = take_from_others(worker);
+    return task ? task : motet__priority_next(worker->crew, MOTET__BELOW, NULL);
 }
 
 /* ---- searching and sleeping ------------------------------------------------------------------- */
@@ -241,7 +267,8 @@ static struct motet_future *look(struct motet__worker *worker)
 /* One who has found something wakes another if there is more: while it searched, nobody else did. */
 static void pass_on(struct motet__crew *crew)
 {
-    if (!motet_queue_empty(crew->queue) || motet__desks_size(crew->desks))
+    if (!motet_queue_empty(crew->queue) || motet__desks_size(crew->desks) ||
+        motet__priority_size(crew))
         motet__ec_notify(&crew->desks->idle, 1, MOTET__PRIVATE);
 }
 
@@ -284,6 +311,7 @@ struct motet_future *motet__desk_next(struct motet__worker *worker)
             if ((task = search(worker))) {
                 if (motet__sub(&desks->searching, 1, SEQ_CST) == 1) {
                     motet__queue_touch(crew->queue);
+                    motet__priority_touch(crew);
                     pass_on(crew);
                 }
                 return task;
@@ -293,6 +321,7 @@ struct motet_future *motet__desk_next(struct motet__worker *worker)
         if (counted)
             motet__sub(&desks->searching, 1, SEQ_CST);
         motet__queue_touch(crew->queue);
+        motet__priority_touch(crew);
         /* Before the look: then all are in. SEQ_CST, both: whoever pauses a task that is due first changes these,
          * and then wakes all; who takes the last one out of the heap, and does not run it, too. */
         uint32_t pauses = motet__load(&crew->pauses, SEQ_CST);

@@ -62,6 +62,9 @@ void motet__desks_free(struct motet__desks *desks);
 /* Brings a task, from any thread: 0, EPIPE, ENOMEM. */
 int motet__desks_put(struct motet__crew *crew, struct motet_future *task);
 
+/* A task was brought elsewhere, where a worker looks: one that sleeps is woken, if nobody searches. */
+void motet__desks_brought(struct motet__desks *desks);
+
 /* A task that the worker is to do, or NULL: it is to end. Waits. */
 struct motet_future *motet__desk_next(struct motet__worker *worker);
 

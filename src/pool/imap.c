@@ -122,7 +122,7 @@ static int submit(struct stream *it, struct place *place, const char *args, size
     if (!future)
         return ENOMEM;
     motet__task_lot(future)->one_error = true;
-    int rc = motet__pool_queue(it->pool, future);
+    int rc = motet__pool_queue_with(it->pool, future, &it->options);
     if (rc)
         return rc;
     if (it->set && (rc = motet__set_add(it->set, i, future)) != 0) {
@@ -310,6 +310,7 @@ static struct stream *new_stream(motet_pool *pool, size_t arg_size, bool ordered
         it->chunk = 1;
     it->options = (motet_submit_options){
         .result_size = options->result_size,
+        .priority = options->priority,
         .function = options->name ? options->name : options->function}; /* which is not copied */
     it->iterator = (struct motet_iterator){
         .next = next_result, .end = end_stream, .size = options->result_size};

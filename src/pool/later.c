@@ -20,6 +20,7 @@ static void look_at(struct motet_future *task, void *arg)
     if ((motet__load(&task->state, ACQUIRE) & MOTET__PHASE) != MOTET__LATER)
         return;
     int64_t due = motet__load(&task->due, RELAXED);
+    int priority = motet__task_priority(task); /* now: afterwards it may be gone */
     if (due > look->now) {
         if (due < look->next)
             look->next = due;
@@ -29,7 +30,7 @@ static void look_at(struct motet_future *task, void *arg)
         return;
     if (before & MOTET__SLEEPERS) /* a worker that waits for it may run it */
         motet__wake(&task->state, INT32_MAX, MOTET__SHARED);
-    if (motet__crew_put(look->crew, task) == 0)
+    if (motet__crew_put(look->crew, task, priority) == 0)
         return;
     /* Memory is out, for now. If nobody has begun it, `due` is what it was. */
     motet__task_pass(task, MOTET__QUEUED, MOTET__LATER, &none);

@@ -87,7 +87,7 @@ static int submit(struct piece *piece)
         lot->args ? lot->args + piece->begin * lot->arg_size : NULL, lot->arg_size,
         piece->end - piece->begin,
         lot->results ? lot->results + piece->begin * lot->result_size : NULL, true, &map->options);
-    int rc = future ? motet__pool_queue(map->pool, future) : ENOMEM;
+    int rc = future ? motet__pool_queue_with(map->pool, future, &map->options) : ENOMEM;
 
     if (rc)
         return rc;
@@ -236,7 +236,8 @@ static motet_future *start(motet_pool *pool, struct motet_future *whole, struct 
 {
     map->whole = whole;
     map->options = (motet_submit_options){.function = whole->name, /* which the pieces outlive: */
-                                          .result_size = options->result_size};
+                                          .result_size = options->result_size,
+                                          .priority = options->priority};
     motet__task_extra(whole)->map = map;
     motet__pool_hold(pool);
     int rc = begin(map);

@@ -10,6 +10,7 @@
 #include "pool/desk.h"
 #include "pool/list.h"
 #include "pool/open.h"
+#include "pool/priority.h"
 #include "pool/timeline.h"
 #include "pool/trace.h"
 #include "pool/tray.h"
@@ -64,6 +65,7 @@ static void free_shared_crew(void *block)
     struct motet__crew *crew = block;
 
     motet_queue_free(crew->queue);
+    motet__priority_close(crew);
     motet__trace_free(crew, MOTET__SHARED);
     motet_shared_free(crew->trays);
     motet__cells_end(crew->cells);
@@ -73,6 +75,7 @@ static void free_shared_crew(void *block)
 static void free_private_crew(struct motet__crew *crew)
 {
     motet_queue_free(crew->queue);
+    motet__priority_close(crew);
     motet__trace_free(crew, MOTET__PRIVATE);
     motet__desks_free(crew->desks);
     motet__free(crew);
@@ -127,6 +130,9 @@ static int furnish(motet_pool *pool, const motet_pool_options *options, uint32_t
         !(pool->crew->queue =
               motet_queue_open(.item_size = sizeof(struct motet_future *), .shared = shared)))
         return ENOMEM;
+    int error = motet__priority_open(pool->crew, shared);
+    if (error)
+        return error;
     if (shared && (!(pool->crew->trays = motet__trays_new(workers)) ||
                    motet__cells_new(&pool->crew->cells) != 0))
         return ENOMEM;

@@ -65,8 +65,9 @@ static int put_cell(motet_pool *pool, struct motet_future *task, uint32_t flags)
 {
     if (motet__unlikely(flags)) /* relaxed: released by the next */
         motet__store(&pool->crew->again, 1, RELAXED);
+    int priority = motet__task_priority(task);
     motet__store(&task->state, MOTET__QUEUED | flags, RELEASE);
-    int rc = motet__crew_put(pool->crew, task);
+    int rc = motet__crew_put(pool->crew, task, priority);
     /* If it was begun, or the pool's end was quicker, the future says what became of it. */
     if (rc && !motet__task_leave_queue(task, MOTET__CANCELLED, 0))
         rc = 0;
@@ -91,7 +92,8 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task)
     }
     int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
-        rc = shared ? put_cell(pool, task, flags) : motet__crew_put(pool->crew, task);
+        rc = shared ? put_cell(pool, task, flags)
+                    : motet__crew_put(pool->crew, task, motet__task_priority(task));
     if (rc == EPIPE) /* meanwhile */
         rc = refusal(pool);
     if (rc) {
@@ -107,18 +109,27 @@ static int add_options(struct motet_future *task, const motet_submit_options *op
 {
     struct motet__extra *extra;
 
-    if (motet__likely(options->timeout == 0 && options->retries == 0))
+    if (motet__likely(options->timeout == 0 && options->retries == 0 && options->priority == 0))
         return 0;
     if (!(extra = motet__task_extra(task))) {
         motet_future_free(task);
         return ENOMEM;
     }
     extra->limit = motet__limit_ms(options->timeout);
+    extra->priority = options->priority;
     if (options->retries) {
         extra->attempts_most = (uint32_t)options->retries + 1;
         extra->backoff = options->backoff;
     }
     return 0;
+}
+
+int motet__pool_queue_with(motet_pool *pool, struct motet_future *task,
+                           const motet_submit_options *options)
+{
+    int rc = add_options(task, options);
+
+    return rc ? rc : motet__pool_queue(pool, task);
 }
 
 static bool make_sense(const motet_pool *pool, bool has_task, bool has_arg, size_t arg_size,
@@ -132,10 +143,8 @@ static bool make_sense(const motet_pool *pool, bool has_task, bool has_arg, size
 static motet_future *submit(motet_pool *pool, struct motet_future *task,
                             const motet_submit_options *options)
 {
-    int rc = task ? add_options(task, options) : ENOMEM;
+    int rc = task ? motet__pool_queue_with(pool, task, options) : ENOMEM;
 
-    if (rc == 0)
-        rc = motet__pool_queue(pool, task);
     if (rc == 0)
         return task;
     errno = rc;
@@ -213,8 +222,7 @@ static void shut_queue(motet_pool *pool)
 {
     int64_t deadline = pool->shelf.cells ? MOTET__AT_ONCE : MOTET__NEVER;
 
-    if (!motet_queue_is_shutdown(pool->crew->queue))
-        motet__queue_shutdown(pool->crew->queue, false, deadline);
+    motet__crew_shut(pool->crew, deadline);
 }
 
 /* Nobody submits any more. A worker process may have to be given a task again: then the monitor looks once more. */

@@ -73,6 +73,10 @@ void motet__pool_worker_name(const motet_pool *pool, uint32_t number, char name[
 /* Waits until all workers have ended, and has the backend finish. 0, ETIMEDOUT, ECANCELED. */
 int motet__pool_join(motet_pool *pool, int64_t deadline, unsigned how);
 
+/* The next, for one with these options. */
+int motet__pool_queue_with(motet_pool *pool, struct motet_future *task,
+                           const motet_submit_options *options);
+
 /* motet_pool_submit, for a record that is made already; takes its reference over. The caller gets
  * one more. 0; else EPIPE, ENOMEM, or what the workers could not be started for, and the record is
  * gone. */

@@ -80,6 +80,7 @@ struct motet__extra {
     uint32_t attempts;      /* the runner's: how many it has begun; of one with retries */
     uint32_t attempts_most; /* 0: it has no retries; constant after submit, as the next */
     double backoff;         /* seconds, before the second attempt */
+    int priority;           /* constant after submit */
     struct motet_future *child, *next,
         *previous; /* LATER, of a record in private memory: see pauses.h; under the lock of ask.h */
     const struct motet__composed *composed; /* NULL, or the task is one; constant, as the next */
@@ -217,6 +218,13 @@ void motet__task_drop(struct motet_future *task);
 
 /* How an ended task ended: 0 or its error. */
 int motet__task_outcome(const struct motet_future *task);
+
+static inline int motet__task_priority(const struct motet_future *task)
+{
+    const struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
+
+    return motet__unlikely(extra != NULL) ? extra->priority : 0;
+}
 
 /* How many attempts may be made, if it has retries; else 0. */
 static inline uint32_t motet__task_attempts(const struct motet_future *task)

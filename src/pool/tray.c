@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "motet/shared.h"
+#include "pool/priority.h"
 #include "queue/queue.h"
 
 struct motet__tray *motet__trays_new(uint32_t count)
@@ -30,7 +31,7 @@ static uint32_t end_of(const struct motet__tray *tray)
 {
     uint32_t count = motet__load(&tray->count, RELAXED);
 
-    return count < MOTET__TRAY ? count : MOTET__TRAY;
+    return count < MOTET__TRAY + 1 ? count : MOTET__TRAY + 1;
 }
 
 /* The first on it that nobody has begun, or NULL. By anybody. */
@@ -98,9 +99,24 @@ static uint32_t share(const struct motet__crew *crew, uint32_t most)
     return n < 1 ? 1 : n < most ? (uint32_t)n : most;
 }
 
-static bool others_have_some(void *worker)
+/* Looks whether there is something that does not come by the crew's own queue. */
+static bool others_have_some(void *arg)
 {
-    return find_on_others(worker) != NULL;
+    const struct motet__worker *worker = arg;
+
+    motet__priority_touch(worker->crew);
+    return motet__priority_size(worker->crew) || find_on_others(worker) != NULL;
+}
+
+/* One with a priority, that nobody has begun. */
+static struct motet_future *take_ranked(struct motet__worker *worker, uint32_t which)
+{
+    struct motet_future *task;
+
+    do
+        task = motet__priority_next(worker->crew, which, &tray_of(worker)->given);
+    while (motet__unlikely(task && !is_queued(task)));
+    return task;
 }
 
 /* Fills the empty tray. 0; EAGAIN: there is something on another; EPIPE. */
@@ -125,13 +141,16 @@ struct motet_future *motet__tray_next(struct motet__worker *worker, uint32_t mos
     struct motet__tray *mine = tray_of(worker);
 
     for (;;) {
-        struct motet_future *task = take_own(mine);
+        struct motet_future *task = take_ranked(worker, MOTET__ABOVE);
+        if (!task)
+            task = take_own(mine);
         if (!task)
             task = relieve(worker);
         if (task)
             return task;
         int rc = fill(worker, most);
-        if (rc && (task = find_on_others(worker)))
+        if (rc && ((task = take_ranked(worker, MOTET__ABOVE)) || (task = find_on_others(worker)) ||
+                   (task = take_ranked(worker, MOTET__BELOW))))
             return task;
         if (rc == EPIPE)
             return NULL;
@@ -142,7 +161,8 @@ void motet__tray_look_again(struct motet__worker *worker)
 {
     struct motet__tray *tray = tray_of(worker);
 
-    motet__store(&tray->count, MOTET__TRAY, RELAXED);
+    motet__store(&tray->slot[MOTET__TRAY], tray->given.task, RELAXED);
+    motet__store(&tray->count, MOTET__TRAY + 1, RELAXED);
     motet__store(&tray->next, 0, RELAXED);
 }
 

@@ -27,9 +27,11 @@ struct motet__tray {
     /* The worker's own, read by others; RELAXED but for what the queue orders. */
     _Alignas(64) uint32_t next,
         count; /* atomic: those from `next` on, below `count`, it has not begun */
-    struct motet_future *slot[MOTET__TRAY]; /* atomic; NULL or a cell of the pool */
-    /* The worker's own. */
-    uint32_t suspect;      /* whose tray it watches */
+    struct motet_future *slot[MOTET__TRAY + 1]; /* atomic; NULL or a cell of the pool */
+    /* The worker's own; what it got last of those with a priority. After a death that is an entry too: in the last
+     * slot, which has no other. */
+    struct motet__ranked given;
+    uint32_t suspect;      /* the worker's own: whose tray it watches */
     uint32_t suspect_next; /* what that one's `next` was */
 };
 

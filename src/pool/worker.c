@@ -7,21 +7,40 @@
 #include "pool/bytes.h"
 #include "pool/desk.h"
 #include "pool/limit.h"
+#include "pool/priority.h"
 #include "pool/retry.h"
 #include "pool/state.h"
 #include "pool/trace.h"
 #include "pool/tray.h"
+#include "queue/queue.h"
 
-int motet__crew_put(struct motet__crew *crew, struct motet_future *task)
+int motet__crew_put(struct motet__crew *crew, struct motet_future *task, int priority)
 {
-    return crew->desks ? motet__desks_put(crew, task)
-                       : motet_queue_put(crew->queue, &task, MOTET_FOREVER);
+    if (motet__likely(priority == 0))
+        return crew->desks ? motet__desks_put(crew, task)
+                           : motet_queue_put(crew->queue, &task, MOTET_FOREVER);
+    int rc = motet__priority_put(crew, task, priority);
+    if (rc == 0 && crew->desks)
+        motet__desks_brought(crew->desks);
+    else if (rc == 0)
+        motet__queue_notify(crew->queue);
+    return rc;
+}
+
+/* The crew's own queue last: see priority.h. */
+void motet__crew_shut(struct motet__crew *crew, int64_t deadline)
+{
+    if (!motet_queue_is_shutdown(crew->queue) && motet__priority_shut(crew, deadline) == 0)
+        motet__queue_shutdown(crew->queue, false, deadline);
 }
 
 struct motet_future *motet__crew_take(struct motet__crew *crew)
 {
     struct motet_future *task;
 
+    for (uint32_t i = 0; i < MOTET__RANKS; i++)
+        if ((task = motet__priority_next(crew, i, NULL)))
+            return task;
     if (motet_queue_get(crew->queue, &task, 0) == 0)
         return task;
     return crew->desks ? motet__desks_take(crew->desks) : NULL;
@@ -29,7 +48,7 @@ struct motet_future *motet__crew_take(struct motet__crew *crew)
 
 size_t motet__crew_size(const struct motet__crew *crew)
 {
-    return motet_queue_size(crew->queue) +
+    return motet_queue_size(crew->queue) + motet__priority_size(crew) +
            (crew->desks ? motet__desks_size(crew->desks) : motet__trays_size(crew));
 }
 

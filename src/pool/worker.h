@@ -4,8 +4,12 @@
 
 #include "pool/crew.h"
 
-/* Brings a task to the workers: 0, EPIPE after the queue was shut down, ENOMEM. */
-int motet__crew_put(struct motet__crew *crew, struct motet_future *task);
+/* Brings a task to the workers: 0, EPIPE after the queue was shut down, ENOMEM. Of one in shared memory its record may
+ * not be looked into any more. */
+int motet__crew_put(struct motet__crew *crew, struct motet_future *task, int priority);
+
+/* Nothing is brought any more. A process that is stopped while it brings something is waited for until then. */
+void motet__crew_shut(struct motet__crew *crew, int64_t deadline);
 
 /* Takes a task that no worker has taken yet, or NULL. */
 struct motet_future *motet__crew_take(struct motet__crew *crew);

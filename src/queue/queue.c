@@ -896,6 +896,11 @@ void motet__queue_touch(motet_queue *queue)
     motet__lock_touch(&queue->body->put.lock);
 }
 
+void motet__queue_notify(motet_queue *queue)
+{
+    motet__ec_notify(&queue->body->getters, 1, queue->scope);
+}
+
 bool motet_queue_is_shutdown(const motet_queue *queue)
 {
     return queue && motet__load(&queue->body->shutdown, ACQUIRE) != MOTET__OPEN;

@@ -10,13 +10,17 @@
  * those puts that did not see, once they returned, what the caller did before. */
 void motet__queue_touch(motet_queue *queue);
 
+/* Wakes one who waits in motet__queue_get_some_or, if one does, after also() has become true for him. */
+void motet__queue_notify(motet_queue *queue);
+
 /* motet_queue_shutdown, by one who does not wait for ever for a process that is stopped in the middle of a
  * put. */
 int motet__queue_shutdown(motet_queue *queue, bool immediate, int64_t deadline);
 
 /* Gets up to n pointers, those that are there, from a queue of pointers; waits until there is one, or
  * also(arg) is true. Who changes what that looks at tells nobody, and needs not to, if it is made true by
- * nothing but the taking of an item: who took one took it for a queue that had told of it. What the getter
+ * nothing but the taking of an item: who took one took it for a queue that had told of it; else by
+ * motet__queue_notify. What the getter
  * wrote before is seen by then. Each pointer is stored in one piece, before it is out of the queue: after a death it may be in
  * both places. 0, with *got >= 1; EAGAIN: also(arg); EPIPE. */
 int motet__queue_get_some_or(motet_queue *queue, void **items, size_t n, size_t *got,

@@ -182,7 +182,7 @@ static void close_crew(int tasks)
 
 static void bring(int i)
 {
-    CHECK_INT(motet__crew_put(crew, task[i]), 0);
+    CHECK_INT(motet__crew_put(crew, task[i], 0), 0);
 }
 
 static void shut_down(void)

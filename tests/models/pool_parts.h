@@ -8,6 +8,7 @@
 #include "pool/ask.h"
 #include "pool/desk.h"
 #include "pool/list.h"
+#include "pool/priority.h"
 #include "pool/worker.h"
 
 static motet_pool *pool;
@@ -44,6 +45,7 @@ static void open_pool(uint32_t workers)
     crew->queue = motet_queue_open(.item_size = sizeof(struct motet_future *));
     crew->desks = motet__desks_new(workers);
     CHECK(crew->queue && crew->desks);
+    CHECK_INT(motet__priority_open(crew, false), 0);
     for (uint32_t i = 0; i < workers; i++) {
         crew->workers[i].crew = crew;
         crew->workers[i].number = i + 1;
@@ -81,6 +83,7 @@ static void free_pool(void)
     motet__pools_unlist(pool);
     motet__desks_free(pool->crew->desks);
     motet_queue_free(pool->crew->queue);
+    motet__priority_close(pool->crew);
 }
 
 #endif
