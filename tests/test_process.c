@@ -622,6 +622,26 @@ TEST(the_host_waits_for_any_child)
     CHECK_INT(worker_join(thief), 0);
 }
 
+/* Not even where it is asked in the moment in which another waits. */
+TEST(what_the_kernel_remembers_is_not_lost)
+{
+    int code = 3;
+    motet_process *p = motet_process_start(return_it, &code, sizeof code);
+
+    CHECK_INT(waitpid(motet_process_pid(p), NULL, 0), motet_process_pid(p));
+    if (motet_process_exitcode(p) == MOTET_EXITCODE_LOST)
+        SKIP("this kernel does not remember how those have ended whom others waited for");
+    CHECK_INT(motet_process_exitcode(p), 3);
+    motet_process_free(p);
+    struct worker *thief = THREADS.start(steal_children, NULL, 0);
+    for (long i = 0; i < stress(1000); i++) {
+        code = (int)(i % 256);
+        CHECK_INT(run(return_it, &code, sizeof code), code);
+    }
+    __atomic_store_n(&stop_stealing, 1, __ATOMIC_SEQ_CST);
+    CHECK_INT(worker_join(thief), 0);
+}
+
 TEST(the_host_ignores_sigchld)
 {
     signal(SIGCHLD, SIG_IGN);

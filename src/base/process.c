@@ -150,7 +150,8 @@ int motet__os_pidfd(int pid)
     return motet__os_move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
 }
 
-/* Since Linux 6.15 a pidfd remembers how its process ended, whoever waited for it. EAGAIN: nobody has yet. */
+/* Since Linux 6.15 a pidfd remembers how its process ended, whoever waited for it. EAGAIN: nobody has yet; ESRCH:
+ * it does not, or somebody is at it. */
 static int ask_pidfd(int pidfd, int *exit_code)
 {
     struct {
@@ -176,6 +177,10 @@ static enum motet__ending inquire(int pidfd, int *status)
         motet__os_poll_events(&gone, 1, motet__now() + MOTET__SECOND / 2);
         rc = ask_pidfd(pidfd, &code);
     }
+    /* The kernel looks whether it remembers, and then for the number of the process: ESRCH, if that was taken
+     * away in between. Then it remembers by now. */
+    if (rc == ESRCH)
+        rc = ask_pidfd(pidfd, &code);
     if (rc)
         return MOTET__LOST;
     *status = WIFSIGNALED(code) ? WTERMSIG(code) : WEXITSTATUS(code);
