@@ -125,6 +125,7 @@ TEST(many_at_once)
         CHECK_INT(objects[i].ready, i == 7 || i == 199);
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){100, 4096});
     CHECK_INT(motet_wait_ready(objects, MANY, 0), EINVAL); /* as poll() has it */
+    CHECK_INT(motet_wait_ready(objects, SIZE_MAX / 2, 0), EINVAL);
     for (int i = 0; i < MANY; i++) {
         motet_connection_free(ends[i][0]);
         motet_connection_free(ends[i][1]);

@@ -128,7 +128,7 @@ int motet_wait_ready(motet_ready *objects, size_t n, double timeout)
     int64_t deadline;
     int rc = motet__deadline(timeout, &deadline);
 
-    if (rc || (!objects && n))
+    if (rc || (!objects && n) || n > PTRDIFF_MAX / sizeof *objects)
         return EINVAL;
     for (size_t i = 0; i < n; i++)
         objects[i].ready = false;
