@@ -205,6 +205,7 @@ TEST(modes_are_exact)
         CHECK_INT(stat_.st_mode & 07777, modes[i]);
         remove_it(m);
     }
+    CHECK(!motet_shared_memory_create(name_of("a"), 1, .mode = 010600) && errno == EINVAL);
 }
 
 /* ---- whom to trust ---- */

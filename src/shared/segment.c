@@ -111,7 +111,8 @@ static motet_shared_memory *finish(motet_shared_memory *memory, bool made, bool 
 motet_shared_memory *motet_shared_memory_create_with(const motet_shared_memory_options *options)
 {
     const char *name = options ? options->name : NULL;
-    motet_shared_memory *memory = new_handle(&name, !options || options->size == 0 ? EINVAL : 0);
+    bool sane = options && options->size && options->mode <= 07777;
+    motet_shared_memory *memory = new_handle(&name, sane ? 0 : EINVAL);
     int rc;
 
     if (!memory)
@@ -120,7 +121,7 @@ motet_shared_memory *motet_shared_memory_create_with(const motet_shared_memory_o
         if (!name)
             make_name(memory->name, sizeof memory->name);
         rc = motet__segment_create(&memory->segment, memory->name, options->size,
-                                   options->mode ? options->mode & 07777 : 0600);
+                                   options->mode ? options->mode : 0600);
     } while (!name && rc == EEXIST);
     return finish(memory, true, true, rc);
 }
