@@ -431,6 +431,10 @@ TEST(what_cannot_be_is_refused)
     refused(motet_queue_open(.item_size = 8, .maxsize = 10, .order = MOTET_LIFO, .memory = data,
                              .memory_size = 2 * size),
             EINVAL, ".order");
+    size_t there = motet_shared_memory_size(m);
+    refused(try_in(data, there + 4096, 8, 10), EINVAL, "not all in shared memory");
+    refused(try_in(data, SIZE_MAX, 8, 10), EINVAL, "not all in shared memory");
+    motet_queue_free(try_in(data, there, 8, 10));
     remove_it(m);
 }
 

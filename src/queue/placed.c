@@ -125,7 +125,9 @@ static int check_memory(const motet_queue_options *options)
     if ((uintptr_t)memory % ALIGNMENT)
         return motet__explain(EINVAL, "%p is not a multiple of %d", (const void *)memory,
                               ALIGNMENT);
-    if (motet__scope(memory) != MOTET__SHARED || motet__scope(memory + size - 1) != MOTET__SHARED)
+    size = options->memory_size; /* what is there must be there, though not all may be needed */
+    if (motet__scope(memory) != MOTET__SHARED || size > UINTPTR_MAX - (uintptr_t)memory ||
+        motet__scope(memory + size - 1) != MOTET__SHARED)
         return motet__explain(EINVAL,
                               "%p and the %zu bytes behind it are not all in shared memory "
                               "that can be written: a named segment, one that was adopted, "
