@@ -210,7 +210,7 @@ MOTET_API bool motet_queue_empty(const motet_queue *queue);
 MOTET_API bool motet_queue_full(const motet_queue *queue);
 
 /* Changes the maxsize: to less than it holds, and puts wait until enough has been got; not to more
- * than at the opening, and 0 is what it was then. 0, or EINVAL. Python: assigning to Queue.maxsize. */
+ * than it was opened with, which 0 brings back. 0, or EINVAL. Python: assigning to Queue.maxsize. */
 MOTET_API int motet_queue_set_maxsize(motet_queue *queue, size_t maxsize);
 
 /* Says that an item that was got has been worked on. 0; EINVAL when called more often than items
