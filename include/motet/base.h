@@ -37,7 +37,8 @@
  *   EALREADY    too late: the timer's target has been called, or is being called
  *   EBUSY       not yet: the pool to join is still open; you hold a lock in the memory to close;
  *               or the memory's addresses were adopted and never disowned
- *   ENOTSUP     not here: the system lacks what it takes, or the memory is shared with strangers
+ *   ENOTSUP     not here: the system lacks what it takes, or the memory is shared with strangers (on
+ *               Linux the same number as EOPNOTSUPP)
  *   ENOTRECOVERABLE  the records of shared memory have been written over
  *   EOWNERDEAD  you hold the lock now; its last holder died holding it
  *   ECHILD      the worker process that ran the task died (motet_future_error says how); or the

@@ -48,6 +48,7 @@
  *     rest is kept, and goes before whatever is sent next, or with motet_connection_flush. It must not
  *     be sent again. Closing the connection drops the rest; the receiver gets EPROTO.
  *   - A cancelled thread gets ECANCELED, and the same holds for the message.
+ * A timeout is one of waiting: what can go, or be copied, without waiting goes, however long that takes.
  *
  * EPIPE is the end of the stream, between two messages. EPROTO is a torn stream: it ended in the middle of
  * a message (its sender was killed, or closed), or what came is no message. A message that is not

@@ -35,7 +35,9 @@
  *     }
  *
  * EOWNERDEAD is reported once, to the next holder, and needs no further step: the lock is an
- * ordinary lock again. Memory that holds a locked shared lock must not be freed.
+ * ordinary lock again. Of a thread that dies with more than 2048 shared locks the kernel hands on the
+ * 2048 that it acquired last, and the others stay held. Memory that holds a locked shared lock must
+ * not be freed.
  */
 #ifndef MOTET_LOCK_H
 #define MOTET_LOCK_H
