@@ -67,7 +67,7 @@ static inline __attribute__((always_inline)) struct motet_future *new_record(
         return NULL;
     *at = (char *)(future + 1) + behind;
     if (shelf->cells && all > MOTET__CELL_ROOM && !(*at = motet__cell_extend(future, size))) {
-        motet_future_free(future);
+        motet__cell_drop_handle(future);
         return NULL;
     }
     future->task = task;
