@@ -71,7 +71,7 @@ void kill_hold_workers(bool still)
     }
 }
 
-enum { MOST_AREAS = 256, LARGE = 16 << 20 };
+enum { MOST_AREAS = 256, MOST_THEIRS = 16, LARGE = 16 << 20, BEGINNING = 64 << 10 };
 
 /* Memory that the victim shares with us, as it was at the last look. */
 struct area {
@@ -80,6 +80,9 @@ struct area {
 };
 static struct area areas[MOST_AREAS];
 static size_t area_count;
+static struct area theirs[MOST_THEIRS]; /* what the victim shares with others, and not with us */
+static char *their_now[MOST_THEIRS];    /* room for another look at each */
+static size_t their_count;
 static uintptr_t robust[3]; /* the victim's head of the list by which the kernel finds its locks */
 
 static void add_area(struct area *list, size_t *n, char *at, size_t size)
@@ -97,26 +100,95 @@ static void add_arena(struct area *list, size_t *n, const struct motet__inherita
     }
 }
 
-/* The others: what is mapped, shared and can be written. They do not change while a victim is followed. */
+/* A line of /proc/PID/maps: whether it is of memory that is shared and can be written. */
+static bool read_mapping(const char *line, struct area *area, unsigned long *inode)
+{
+    char mode[5];
+    unsigned long from, to;
+
+    if (sscanf(line, "%lx-%lx %4s %*s %*s %lu", &from, &to, mode, inode) != 4)
+        return false;
+    *area = (struct area){(char *)from, NULL, to - from};
+    return mode[1] == 'w' && mode[3] == 's';
+}
+
+/* What else is mapped. It does not change while a victim is followed. */
 static void add_mappings(struct area *list, size_t *n)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
-    char line[4400], mode[5];
-    unsigned long from, to;
+    char line[4400];
+    struct area area;
+    unsigned long inode;
 
     CHECK(maps);
     while (fgets(line, sizeof line, maps))
-        if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) == 3 && mode[1] == 'w' &&
-            mode[3] == 's' && to - from <= LARGE)
-            add_area(list, n, (char *)from, to - from);
+        if (read_mapping(line, &area, &inode) && area.size <= LARGE)
+            add_area(list, n, area.at, area.size);
     fclose(maps);
+}
+
+static bool is_ours(unsigned long wanted)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[4400];
+    struct area area;
+    unsigned long inode;
+    bool found = false;
+
+    while (maps && !found && fgets(line, sizeof line, maps))
+        found = read_mapping(line, &area, &inode) && inode == wanted;
+    if (maps)
+        fclose(maps);
+    return found;
+}
+
+/* What the victim has mapped so and we have not, such as the board of a fork server, which is large, and of
+ * which only the beginning is in use. */
+static void find_theirs(pid_t victim)
+{
+    char path[64], line[4400];
+    struct area area;
+    unsigned long inode;
+
+    snprintf(path, sizeof path, "/proc/%d/maps", victim);
+    FILE *maps = fopen(path, "re");
+    while (maps && fgets(line, sizeof line, maps))
+        if (read_mapping(line, &area, &inode) && area.size <= LARGE && !is_ours(inode)) {
+            CHECK(their_count < MOST_THEIRS);
+            area.size = area.size < BEGINNING ? area.size : BEGINNING;
+            CHECK((area.copy = calloc(1, area.size)));
+            CHECK((their_now[their_count] = calloc(1, area.size)));
+            theirs[their_count++] = area;
+        }
+    if (maps)
+        fclose(maps);
+}
+
+static bool theirs_changed(pid_t victim)
+{
+    pid_t process = their_count ? kill_process_of(victim) : 0;
+    bool changed = false;
+
+    for (size_t i = 0; i < their_count; i++) {
+        struct iovec here = {their_now[i], theirs[i].size}, there = {theirs[i].at, theirs[i].size};
+        process_vm_readv(process, &here, 1, &there, 1, 0);
+        if (memcmp(their_now[i], theirs[i].copy, theirs[i].size) == 0)
+            continue;
+        changed = true;
+        memcpy(theirs[i].copy, their_now[i], theirs[i].size);
+    }
+    return changed;
 }
 
 void kill_forget_changes(void)
 {
     for (size_t i = 0; i < area_count; i++)
         free(areas[i].copy);
-    area_count = 0;
+    for (size_t i = 0; i < their_count; i++) {
+        free(theirs[i].copy);
+        free(their_now[i]);
+    }
+    area_count = their_count = 0;
 }
 
 /* Whether the areas are no longer these, or not what they were; keeps what they are now. */
@@ -129,7 +201,8 @@ static bool areas_changed(const struct area *list, size_t n)
                memcmp(list[i].at, areas[i].copy, list[i].size) == 0;
     if (same)
         return false;
-    kill_forget_changes();
+    for (size_t i = 0; i < area_count; i++)
+        free(areas[i].copy);
     for (size_t i = 0; i < n; i++) {
         areas[i] = list[i];
         CHECK((areas[i].copy = malloc(list[i].size)));
@@ -165,11 +238,12 @@ bool kill_changed(pid_t victim)
     if (area_count == 0) {
         mapped = 0;
         add_mappings(mappings, &mapped);
+        find_theirs(victim);
     }
     for (; n < mapped; n++)
         list[n] = mappings[n];
     if (motet__arena_hand_down(&arena) == 0)
         add_arena(list, &n, &arena);
-    bool locks = robust_changed(victim);
-    return areas_changed(list, n) || locks;
+    bool locks = robust_changed(victim), elsewhere = theirs_changed(victim);
+    return areas_changed(list, n) || locks || elsewhere;
 }

@@ -1,5 +1,5 @@
 /* For kill.c: what a death of a process that is traced would leave to others. That is the memory that it shares
- * with us, and what the kernel is to do with the locks that it holds. One victim at a time. */
+ * with us or with others, and what the kernel is to do with the locks that it holds. One victim at a time. */
 #ifndef KILL_CHANGES_H
 #define KILL_CHANGES_H
 

@@ -3,6 +3,7 @@
 #include "sweep.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -477,6 +478,36 @@ TEST(the_changes_of_others_do_not_count)
     worker_kill(other);
     CHECK_INT(worker_join(other), -SIGKILL);
     PROCESSES.free(t);
+}
+
+static long *own;
+
+__attribute__((noinline)) static void counts_on_its_own(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < ROUNDS; i++)
+        add(own);
+}
+
+static void shares_with_its_own(void *arg)
+{
+    own = mmap(NULL, sizeof *own, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(own != MAP_FAILED);
+    counts_on_its_own(arg);
+}
+
+/* What it shares with children of its own, and not with us. */
+TEST(memory_that_others_share_counts)
+{
+    struct kill k = {.run = shares_with_its_own, .at = counts_on_its_own, .changes = true};
+    long deaths = 0;
+
+    do {
+        kill_at(&k);
+        CHECK(k.found);
+        deaths += !k.finished;
+    } while (kill_next(&k));
+    CHECK_INT(deaths, ROUNDS + 1);
 }
 
 __attribute__((noinline)) static void reads_one(void *arg)
