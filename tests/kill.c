@@ -49,12 +49,13 @@ struct chase {
     struct meeting *meeting;
     pid_t child, victim; /* the second is a thread's number */
     enum phase phase;
-    long entries;          /* that must pass */
-    long calls;            /* system calls of the victim that have returned */
-    long stops;            /* of all who are traced */
-    double last_stop;      /* when that was */
-    bool executed;         /* somebody has executed something: images may lie elsewhere */
-    uintptr_t moved;       /* how far the victim's image lies from ours */
+    long entries;     /* that must pass */
+    long calls;       /* system calls of the victim that have returned */
+    long in_vain;     /* instructions of its that have changed nothing, since the last that did */
+    long stops;       /* of all who are traced */
+    double last_stop; /* when that was */
+    bool executed;    /* somebody has executed something: images may lie elsewhere */
+    uintptr_t moved;  /* how far the victim's image lies from ours */
     uintptr_t back, frame; /* where the function returns to, and its stack pointer when it began */
     uintptr_t vdso, vdso_end;
     bool inside; /* the victim goes in steps through the vDSO, which it was not seen to enter */
@@ -346,12 +347,14 @@ static void step_to_change(struct chase *c)
 {
     struct kill *k = c->k;
 
-    k->taken += kill_changed(c->victim);
+    bool changed = kill_changed(c->victim);
+    c->in_vain = changed ? 0 : c->in_vain + 1;
+    k->taken += changed;
     if (k->taken == k->steps) {
         hit(c);
         return;
     }
-    if (before_call(c->victim))
+    if (before_call(c->victim) || c->in_vain > (k->most ? k->most : 200000))
         finish(c, false);
     go_on(c, c->victim, 0);
 }

@@ -18,9 +18,10 @@
  * With .changes, `steps` does not count instructions, but those of them that change what a death leaves: shared
  * memory, and what the kernel is to do with the locks that the victim holds. A death after any other
  * instruction is like one before it. The third that changes something is to make a system call: `calls` of
- * these pass at full speed, and if the victim is not hit before it makes another, it is let go on. While
- * it goes in steps all others stand still: who is traced, and the processes that the test has started through
- * motet. So what changes is its doing, and they go on when it is dead.
+ * these pass at full speed, and if the victim is not hit before it makes another, it is let go on; as it is
+ * when it has changed nothing in `most` instructions: the dynamic linker, with a sanitizer's libraries,
+ * takes millions. While it goes in steps all others stand still: who is traced, and the processes that the
+ * test has started through motet. So what changes is its doing, and they go on when it is dead.
  *
  *     struct kill k = {.run = deposit, .arg = &account, .changes = true};
  *     do {
@@ -56,7 +57,8 @@ struct kill {
     long steps;
     bool changes;
     long calls;                       /* for changes, */
-    int doubts;                       /* likewise: see kill_next */
+    int doubts;                       /* likewise: see kill_next; */
+    long most;                        /* and: so many instructions without a change; 0: 200,000 */
     bool (*now)(void *context);       /* instead of steps: asked before each instruction */
     void (*meanwhile)(void *context); /* instead of a kill: the victim stands still for it */
     void *context;

@@ -496,6 +496,34 @@ static void shares_with_its_own(void *arg)
     counts_on_its_own(arg);
 }
 
+__attribute__((noinline)) static void idles(void *arg)
+{
+    for (volatile int i = 0; i < 1000; i++)
+        ;
+    add(&((struct told *)arg)->count);
+}
+
+static long deaths_while_idle(struct told *t, long most)
+{
+    struct kill k = {.run = idles, .arg = t, .changes = true, .most = most};
+    long deaths = 0;
+
+    do
+        deaths += !kill_at(&k);
+    while (kill_next(&k));
+    return deaths;
+}
+
+TEST(one_who_changes_nothing_for_long_is_let_go_on)
+{
+    sweep_without_tsan();
+    struct told *t = told();
+    long all = deaths_while_idle(t, 0);
+
+    CHECK_INT(deaths_while_idle(t, 500), all - 1);
+    PROCESSES.free(t);
+}
+
 /* What it shares with children of its own, and not with us. */
 TEST(memory_that_others_share_counts)
 {
