@@ -333,7 +333,7 @@ TEST(a_failure, .hidden = true)
 }
 
 /* Has it fail in a program of its own, and returns what that says. */
-static const char *run_hidden(const char *name)
+static const char *run_hidden(const char *name, const char *patience)
 {
     static char text[65536];
     FILE *output = tmpfile();
@@ -342,7 +342,8 @@ static const char *run_hidden(const char *name)
     CHECK(output);
     pid_t pid = fork();
     if (pid == 0) {
-        setenv("MOTET_KILL_PATIENCE", "1", 1);
+        if (patience)
+            setenv("MOTET_KILL_PATIENCE", patience, 1);
         dup2(fileno(output), STDOUT_FILENO);
         execl(harness_self(), harness_self(), name, (char *)NULL);
         _exit(77);
@@ -357,12 +358,12 @@ static const char *run_hidden(const char *name)
 
 TEST(orphans_and_failures_are_found)
 {
-    const char *text = run_hidden("an_orphan");
+    const char *text = run_hidden("an_orphan", "4");
 
     CHECK_CONTAINS(text, "somebody goes on for ever");
     CHECK_CONTAINS(text, "the victim has been hit, or let go on");
     CHECK_CONTAINS(text, "was S (sleeping), and is at 0x"); /* the orphan */
-    CHECK_CONTAINS(run_hidden("a_failure"), "the child ended with status");
+    CHECK_CONTAINS(run_hidden("a_failure", NULL), "the child ended with status");
 }
 
 /* ---- the clock ---- */
