@@ -472,7 +472,16 @@ TEST(functions_of_one_name_in_two_files)
     CHECK(motet__function_named("twin", NULL, MOTET__TARGET) == NULL);
     CHECK(motet__function_named("twin", "a.c", MOTET__TARGET) == a.fn);
     CHECK(motet__function_named("twin", "b.c", MOTET__TARGET) == b.fn);
+    uint64_t key = motet__function_key(&a);
+    CHECK(key != motet__function_key(&b));
+    CHECK(motet__function_keyed(key, MOTET__TARGET) == a.fn);
+    CHECK(motet__function_keyed(key, MOTET__TASK) == NULL);
+    CHECK(motet__function_keyed(motet__function_key(&b), MOTET__TARGET) == b.fn);
+    b.file = a.file; /* two that cannot be told apart */
+    CHECK(motet__function_keyed(key, MOTET__TARGET) == NULL);
+    b.file = "b.c";
     motet__function_remove(&a);
+    CHECK(motet__function_keyed(key, MOTET__TARGET) == NULL);
     CHECK(motet__function_named("twin", NULL, MOTET__TARGET) == b.fn);
     CHECK(motet__function_named("twin", "a.c", MOTET__TARGET) == NULL);
     motet__function_remove(&b);

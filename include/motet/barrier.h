@@ -22,6 +22,9 @@
  * others are told within about half a second. (One that died before it came cannot be missed by the
  * barrier: give a timeout.) In a named segment a barrier needs places: see motet_barrier_init_places.
  *
+ * Children made by spawn or forkserver may use one in shared memory too; they have its action by its name, so
+ * `MOTET_TASK(action);` goes with it.
+ *
  * A barrier is plain memory, readied by motet_barrier_init; zeroed it is one of no parties, and every
  * wait is EINVAL. It needs no destruction: its memory may be freed when no call on it is under way.
  */
@@ -44,6 +47,7 @@ typedef struct motet_barrier {
     struct motet__waiter *first;
     int (*action)(void *arg);
     void *arg;
+    uint64_t image, key;
 } motet_barrier;
 
 /* Where a thread waits for a barrier in a named segment. */
@@ -81,7 +85,9 @@ MOTET_API int motet_barrier_init_places(motet_barrier *barrier, int parties,
  * 0; EPIPE when the barrier is broken, or breaks meanwhile; ETIMEDOUT and ECANCELED, which break it;
  * for the last one, what the action returned; EDEADLK from within the action; ENOMEM (shared: as
  * motet_condition_wait; in a named segment: no place is free); EINVAL, in a named segment also when it was not made
- * ready there, or has been written over. Only with 0 is *index written.
+ * ready there, or has been written over; in a process with another image of the program than that of the one who
+ * made it ready, when its action is not known here by MOTET_TASK, as motet_last_error says. Only with 0 is
+ * *index written.
  * Who comes while the action runs waits for its end, whatever the timeout; so do those whose time is
  * up meanwhile. In a named segment, as in the next two calls, it is ETIMEDOUT when somebody who has the
  * barrier's lock stands still for a second: that breaks nothing. Python: Barrier.wait. */

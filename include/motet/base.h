@@ -84,7 +84,7 @@ typedef int (*motet_task)(const void *arg, void *result);
 
 /* Makes a function known by its name, so that another process may be told to call it: a target that
  * is to run in a process made by spawn or forkserver, where it lies at another address, or the compare of
- * a queue that is used there. Written once, at file scope, in the file that defines the function:
+ * a queue, or the action of a barrier, that is used there. Written once, at file scope, in the file that defines the function:
  *
  *     static int download(void *arg) { ... }
  *     MOTET_TASK(download);

@@ -117,6 +117,37 @@ motet__any_function motet__function_named(const char *name, const char *file, in
     return several && !file ? NULL : fn;
 }
 
+/* FNV-1a, of the name and the file with the zero between them. */
+uint64_t motet__function_key(const struct motet__function *function)
+{
+    const char *texts[] = {function->name, function->file};
+    uint64_t key = UINT64_C(0xcbf29ce484222325);
+
+    for (int i = 0; i < 2; i++)
+        for (const char *at = texts[i];; at++) {
+            key = (key ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+            if (!*at)
+                break;
+        }
+    return key ? key : 1;
+}
+
+motet__any_function motet__function_keyed(uint64_t key, int kind)
+{
+    motet__any_function fn = NULL;
+    bool several = false;
+
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < LISTS; i++)
+        for (struct motet__function *at = by_name[i]; at; at = at->next_name)
+            if (at->kind == kind && motet__function_key(at) == key) {
+                several = several || (fn && fn != at->fn);
+                fn = at->fn;
+            }
+    pthread_mutex_unlock(&lock);
+    return several ? NULL : fn;
+}
+
 void motet__function_object(motet__any_function fn, char *path, size_t size)
 {
     struct link_map *map = NULL;

@@ -5,6 +5,7 @@
 #define MOTET_BASE_REGISTRY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "motet/base.h"
 
@@ -17,6 +18,13 @@ const struct motet__function *motet__function_of(motet__any_function fn, int kin
 /* The function of that name and kind that the source file `file` registered, or NULL. Where `file` is
  * NULL: the only one of that name, NULL also if there are several. */
 motet__any_function motet__function_named(const char *name, const char *file, int kind);
+
+/* A number to find a function by again where there is no room for its name: of the same name and file it is the
+ * same in all programs. Never 0. */
+uint64_t motet__function_key(const struct motet__function *function);
+
+/* The function of that key and kind, or NULL; NULL also if there are several. */
+motet__any_function motet__function_keyed(uint64_t key, int kind);
 
 /* Writes the file of the loaded object that the function is in; "" for the program itself, and where the
  * loader does not say. */

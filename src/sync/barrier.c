@@ -18,6 +18,9 @@
  * out, `places`, which the arena has no use for, has its number: after a death it may be out of the list, and say
  * that it waits here, and then nobody could have it again.
  *
+ * Other images of the program have the action at another address. They find it by a key, made of the name by
+ * which MOTET_TASK has it; who does not know it may not wait, as he might be the last.
+ *
  * In foreign memory the line is an array of places (places.h). And there the word of the lock may be
  * anything: nobody who wants to wait no longer waits for it longer than a second. Who is in line then, and
  * cannot break the barrier, gives its place up as if it had died, and leaves it to those who look.
@@ -28,6 +31,8 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/process.h"
+#include "base/registry.h"
 #include "sync/lock.h"
 #include "sync/places.h"
 #include "sync/waiter.h"
@@ -39,6 +44,7 @@ enum { FILLING, RELEASING, BROKEN };
 struct meeting {
     motet_barrier *barrier;
     struct motet__places places;
+    int (*action)(void *arg); /* where it is in this process; NULL: there is none */
     unsigned scope;
 };
 
@@ -54,7 +60,13 @@ int motet_barrier_init(motet_barrier *barrier, int parties, int (*action)(void *
     if (is_foreign(barrier))
         return motet__explain(ENOTSUP, "a barrier in a named segment needs places to wait at, and "
                                        "runs no action: use motet_barrier_init_places");
-    *barrier = (motet_barrier){.parties = (uint32_t)parties, .action = action, .arg = arg};
+    const struct motet__function *known =
+        action ? motet__function_of((motet__any_function)action, MOTET__TARGET) : NULL;
+    *barrier = (motet_barrier){.parties = (uint32_t)parties,
+                               .action = action,
+                               .arg = arg,
+                               .image = motet__os_image(),
+                               .key = known ? motet__function_key(known) : 0};
     return 0;
 }
 
@@ -302,7 +314,7 @@ static int complete(const struct meeting *m)
         look_for_dead(m);
     if (barrier->state == BROKEN)
         return EPIPE;
-    int rc = barrier->action && !m->places.place ? barrier->action(barrier->arg) : 0;
+    int rc = m->action ? m->action(barrier->arg) : 0;
     if (rc)
         break_line(m);
     else
@@ -368,6 +380,26 @@ static int find(motet_barrier *barrier, struct meeting *m)
     return rc ? rc : motet__lock_mine(&barrier->lock) ? EDEADLK : 0;
 }
 
+/* The action, as this process has it. 0, or EINVAL where it is not known. */
+static int find_action(struct meeting *m)
+{
+    const motet_barrier *barrier = m->barrier;
+
+    m->action = m->places.place ? NULL : barrier->action;
+    if (!m->action || m->scope != MOTET__SHARED || barrier->image == motet__os_image())
+        return 0;
+    m->action = NULL;
+    if (barrier->key)
+        m->action = (motet_target)motet__function_keyed(barrier->key, MOTET__TARGET);
+    if (m->action)
+        return 0;
+    return motet__explain(
+        EINVAL,
+        "the barrier was made ready by a process with another image of the program, and its "
+        "action is not known by name here: write MOTET_TASK(action); after its definition, "
+        "at file scope");
+}
+
 int motet_barrier_wait(motet_barrier *barrier, int *index, double timeout)
 {
     struct meeting meeting;
@@ -376,6 +408,8 @@ int motet_barrier_wait(motet_barrier *barrier, int *index, double timeout)
 
     if (rc == 0)
         rc = find(barrier, &meeting);
+    if (rc == 0)
+        rc = find_action(&meeting);
     return rc ? rc : arrive(&meeting, index, deadline);
 }
 
