@@ -29,11 +29,26 @@ for cc in gcc clang; do
     done
 done
 
-# The functions without the macros, from C++.
+# The functions without the macros, from C++, and those macros that it has.
 for cxx in g++ clang++; do
-    try "calls from $cxx" sh -c "$cxx -std=c++17 $warnings -Iinclude -fsyntax-only -x c++ - <<'EOF'
+    for std in c++11 c++17 c++20; do
+        try "calls from $cxx -std=$std" sh -c "$cxx -std=$std $warnings -Wold-style-cast -Iinclude \
+            -fsyntax-only -x c++ - <<'EOF'
 #include <motet.h>
+namespace work {
+static int first(void *) { return 1; }
+MOTET_TASK(first);
+static int second(void *) { return 2; }
+MOTET_TASK(second);
+namespace {
+int third(const void *, void *) { return 3; }
+MOTET_TASK(third);
+int fourth(const void *, const void *) { return 4; }
+MOTET_TASK(fourth);
+}
+}
 static int target(void *arg) { return arg ? 1 : 0; }
+MOTET_TASK(target);
 static int task(const void *arg, void *result)
 {
     *static_cast<long *>(result) = *static_cast<const int *>(arg);
@@ -70,6 +85,7 @@ int main()
     return motet_semaphore_acquire(&semaphore, MOTET_FOREVER);
 }
 EOF"
+    done
 done
 
 # Every macro that a header offers is used in the program above.

@@ -95,7 +95,8 @@ typedef int (*motet_task)(const void *arg, void *result);
 /* clang-format off */
 #define MOTET_TASK(function)                                                                       \
     static struct motet__function motet__function_##function = {                                   \
-        #function, __FILE__, (void (*)(void))(function), MOTET__KIND(function), NULL, NULL};       \
+        #function, __FILE__, MOTET__CAST(void (*)(void), function), MOTET__KIND(function), NULL,   \
+        NULL};                                                                                     \
     __attribute__((constructor)) static void motet__add_##function(void)                           \
     {                                                                                              \
         motet__function_add(&motet__function_##function);                                          \
@@ -104,7 +105,16 @@ typedef int (*motet_task)(const void *arg, void *result);
     {                                                                                              \
         motet__function_remove(&motet__function_##function);                                       \
     }                                                                                              \
-    struct motet__function /* which the semicolon ends */
+    MOTET__SEMICOLON
+
+/* Ends with the semicolon, and declares nothing, which in C++ would be of the namespace it stands in. */
+#ifdef __cplusplus
+#define MOTET__CAST(type, function) reinterpret_cast<type>(function)
+#define MOTET__SEMICOLON static_assert(true, "")
+#else
+#define MOTET__CAST(type, function) ((type)(function))
+#define MOTET__SEMICOLON _Static_assert(1, "")
+#endif
 /* clang-format on */
 
 /* What MOTET_TASK leaves in the program. */

@@ -34,7 +34,11 @@ typedef struct motet_semaphore {
 
 /* From 0 to MOTET_SEMAPHORE_MAX; an initialiser cannot look, motet_semaphore_init does. */
 /* clang-format off */
+#ifdef __cplusplus
+#define MOTET_SEMAPHORE_INIT(permits) { static_cast<uint32_t>(permits), 0, 0 }
+#else
 #define MOTET_SEMAPHORE_INIT(permits) { (uint32_t)(permits), 0, 0 }
+#endif
 /* clang-format on */
 
 /* Makes *semaphore ready with that many permits. A bounded one refuses to be released above them.
