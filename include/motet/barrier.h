@@ -22,8 +22,8 @@
  * others are told within about half a second. (One that died before it came cannot be missed by the
  * barrier: give a timeout.) In a named segment a barrier needs places: see motet_barrier_init_places.
  *
- * Children made by spawn or forkserver may use one in shared memory too; they have its action by its name, so
- * `MOTET_TASK(action);` goes with it.
+ * Children made by spawn or forkserver may use one in shared memory too; they have its action by
+ * its name, so `MOTET_TASK(action);` goes with it.
  *
  * A barrier is plain memory, readied by motet_barrier_init; zeroed it is one of no parties, and every
  * wait is EINVAL. It needs no destruction: its memory may be freed when no call on it is under way.
@@ -63,34 +63,34 @@ typedef struct motet_barrier_place {
 MOTET_API int motet_barrier_init(motet_barrier *barrier, int parties, int (*action)(void *arg),
                                  void *arg);
 
-/* The same in a named segment, for programs that are no relatives. One of them does it, before the others
- * come:
+/* The same in a named segment, for programs that are no relatives. One of them does it, before the
+ * others come:
  *
  *     struct board { motet_event ready; motet_barrier start; motet_barrier_place places[4]; };
  *
  *     motet_barrier_init_places(&board->start, 4, board->places, 4);
  *     motet_event_set(&board->ready);
  *
- * Who waits has a place, by which the others learn of its death. `places` is an array of n in the same
- * segment, which the barrier has from now on: as many as there are threads that use it, at least as many as
- * there are parties. There is no action, which would be a function of one of the programs: the one who gets
- * the last index may do what is to be done, and all meet once more.
- * 0; EINVAL (parties < 1, n < parties, NULL, places elsewhere). In other memory it is motet_barrier_init
- * without an action. Python has nothing like it. */
+ * Who waits has a place, by which the others learn of its death. `places` is an array of n in the
+ * same segment, which the barrier has from now on: as many as there are threads that use it, at
+ * least as many as there are parties. There is no action, which would be a function of one of the
+ * programs: the one who gets the last index may do what is to be done, and all meet once more.
+ * 0; EINVAL (parties < 1, n < parties, NULL, places elsewhere). In other memory it is
+ * motet_barrier_init without an action. Python has nothing like it. */
 MOTET_API int motet_barrier_init_places(motet_barrier *barrier, int parties,
                                         motet_barrier_place *places, int n);
 
 /* Waits until all parties have come. *index, unless NULL, receives the number of the caller in order
  * of arrival, 0 to parties - 1: a way to choose one of them.
- * 0; EPIPE when the barrier is broken, or breaks meanwhile; ETIMEDOUT and ECANCELED, which break it;
- * for the last one, what the action returned; EDEADLK from within the action; ENOMEM (shared: as
- * motet_condition_wait; in a named segment: no place is free); EINVAL, in a named segment also when it was not made
- * ready there, or has been written over; in a process with another image of the program than that of the one who
- * made it ready, when its action is not known here by MOTET_TASK, as motet_last_error says. Only with 0 is
- * *index written.
- * Who comes while the action runs waits for its end, whatever the timeout; so do those whose time is
- * up meanwhile. In a named segment, as in the next two calls, it is ETIMEDOUT when somebody who has the
- * barrier's lock stands still for a second: that breaks nothing. Python: Barrier.wait. */
+ * 0; EPIPE when the barrier is broken, or breaks meanwhile; ETIMEDOUT and ECANCELED, which break
+ * it; for the last one, what the action returned; EDEADLK from within the action; ENOMEM (shared:
+ * as motet_condition_wait; in a named segment: no place is free); EINVAL, in a named segment also
+ * when it was not made ready there, or has been written over; in a process with another image of
+ * the program than that of the one who made it ready, when its action is not known here by
+ * MOTET_TASK, as motet_last_error says. Only with 0 is *index written.
+ * Who comes while the action runs waits for its end, whatever the timeout; so do those whose time
+ * is up meanwhile. In a named segment, as in the next two calls, it is ETIMEDOUT when somebody who
+ * has the barrier's lock stands still for a second: that breaks nothing. Python: Barrier.wait. */
 MOTET_API int motet_barrier_wait(motet_barrier *barrier, int *index, double timeout);
 
 /* Makes the barrier usable again, broken or not. Those that wait get EPIPE.

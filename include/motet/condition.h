@@ -32,10 +32,11 @@
  * right: a third thread may take the work between the notify and the return of wait.)
  *
  * In shared memory a waiter that is killed is skipped by later notifies, and a notifier that is
- * killed leaves the lock to the next one with EOWNERDEAD. A shared condition must have a shared lock
- * (wait: EINVAL); a private one may have either. In a named segment a notify wakes all, whatever the
- * number; a lock beside the condition lies in the same segment, and is given by motet_condition_init or
- * motet_condition_init_rlock, once, by one of the programs (see <motet/shared_memory.h>).
+ * killed leaves the lock to the next one with EOWNERDEAD. A shared condition must have a shared
+ * lock (wait: EINVAL); a private one may have either. In a named segment a notify wakes all,
+ * whatever the number; a lock beside the condition lies in the same segment, and is given by
+ * motet_condition_init or motet_condition_init_rlock, once, by one of the programs (see
+ * <motet/shared_memory.h>).
  */
 #ifndef MOTET_CONDITION_H
 #define MOTET_CONDITION_H
@@ -62,10 +63,10 @@ typedef struct motet_condition {
 #define MOTET_CONDITION_ZERO MOTET_CONDITION_INIT(0)
 /* clang-format on */
 
-/* Make *condition ready, to be used with that lock, which may be taken by its own calls too and must
- * stay as long as the condition; NULL: with a recursive lock of its own. 0; EINVAL, also of a condition in
- * a named segment whose lock lies elsewhere, which motet_last_error tells more of. (Every call on a condition
- * there is EINVAL that these have not made ready, and is not zeroed.)
+/* Make *condition ready, to be used with that lock, which may be taken by its own calls too and
+ * must stay as long as the condition; NULL: with a recursive lock of its own. 0; EINVAL, also of a
+ * condition in a named segment whose lock lies elsewhere, which motet_last_error tells more of.
+ * (Every call on a condition there is EINVAL that these have not made ready, and is not zeroed.)
  * Python: Condition(lock=None), with a Lock or an RLock. */
 MOTET_API int motet_condition_init(motet_condition *condition, motet_lock *lock);
 MOTET_API int motet_condition_init_rlock(motet_condition *condition, motet_rlock *rlock);

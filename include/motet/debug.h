@@ -25,9 +25,10 @@
  *    with motet_lock_acquire_all cannot be part of it; nor can locks that are always taken under
  *    one and the same other lock, nor what one thread does alone.
  *
- * (A private lock that one thread takes and another releases is a signal: nobody knows who will release
- * it. Once that has been seen it is left alone; before, two threads that wait for each other's signals
- * may be reported. One that waits for a lock that it has itself is never reported; motet_dump shows it.)
+ * (A private lock that one thread takes and another releases is a signal: nobody knows who will
+ * release it. Once that has been seen it is left alone; before, two threads that wait for each
+ * other's signals may be reported. One that waits for a lock that it has itself is never reported;
+ * motet_dump shows it.)
  *
  * A report is made once. It goes to the standard error, or to motet_debug_on_report. Cycles that
  * go through another process are not seen. Only locks and rlocks, those of conditions too, and
@@ -51,8 +52,8 @@ extern "C" {
 MOTET_API int motet_dump(FILE *stream);
 
 /* Has reports of MOTET_DEBUG given to `hook`, with `arg`, instead of printed; NULL: printed again.
- * The hook is called in the thread that found it, maybe with locks held: it must not use motet, and the
- * text is valid until it returns. 0. */
+ * The hook is called in the thread that found it, maybe with locks held: it must not use motet, and
+ * the text is valid until it returns. 0. */
 MOTET_API int motet_debug_on_report(void (*hook)(const char *text, void *arg), void *arg);
 
 #ifdef __cplusplus

@@ -19,10 +19,10 @@ extern "C" {
 
 typedef struct motet_iterator motet_iterator;
 
-/* Waits for the next and copies it to *result (the macro passes sizeof *result along; NULL when nobody
- * wants it). 0; EPIPE when there is no more; ETIMEDOUT and ECANCELED, after which one may ask again;
- * EMSGSIZE when it has another size; EINVAL; and what is said where the iterator is made.
- * Python: next(iterator), IMapIterator.next(timeout). */
+/* Waits for the next and copies it to *result (the macro passes sizeof *result along; NULL when
+ * nobody wants it). 0; EPIPE when there is no more; ETIMEDOUT and ECANCELED, after which one may
+ * ask again; EMSGSIZE when it has another size; EINVAL; and what is said where the iterator is
+ * made. Python: next(iterator), IMapIterator.next(timeout). */
 #ifndef __cplusplus
 #define motet_iterator_next(iterator, result, timeout)                                             \
     motet_iterator_next_with((iterator), (result), MOTET_SIZE_OF(result), (timeout))

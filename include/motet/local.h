@@ -25,9 +25,10 @@
  * NULL: {.size = 100} is a whole one. It serves the threads of one process, and must not be in shared
  * memory.
  *
- * A block is destroyed when its thread ends, however it ends, whoever started it; not when the process
- * ends before. What `destroy` touches anew is destroyed in turn, a few times over. In the child of a
- * fork the thread that forked keeps its block; those of the others are freed there, without `destroy`.
+ * A block is destroyed when its thread ends, however it ends, whoever started it; not when the
+ * process ends before. What `destroy` touches anew is destroyed in turn, a few times over. In the
+ * child of a fork the thread that forked keeps its block; those of the others are freed there,
+ * without `destroy`.
  */
 #ifndef MOTET_LOCAL_H
 #define MOTET_LOCAL_H

@@ -32,16 +32,18 @@
  *         rc = motet_pool_reduce(pool, 0, n, 0, sum, add, &sines, &total, MOTET_FOREVER);
  *
  * The numbers from `begin` up to and without `end` are cut into pieces of `grain`, the last may be
- * shorter; a `grain` of 0 makes eight pieces for each worker. Each piece is one call and one task: large
- * enough that the some hundred nanoseconds of a task (of a process, some microseconds) do not count,
- * and enough of them that nobody has much to do when all others are done.
+ * shorter; a `grain` of 0 makes eight pieces for each worker. Each piece is one call and one task:
+ * large enough that the some hundred nanoseconds of a task (of a process, some microseconds) do not
+ * count, and enough of them that nobody has much to do when all others are done.
  *
  * *arg is copied for each piece, as the argument of any task. What it points to is for threads any
- * memory; for processes shared memory, or what is only read and was there when the pool got its first task.
+ * memory; for processes shared memory, or what is only read and was there when the pool got its
+ * first task.
  *
- * The pieces run on the workers, and only there: of a pool of two no more than two run at a time. In
- * a task of the same pool the caller is one of them, and runs what nobody else has begun: loops in loops work with
- * any number of workers. A range of any length takes the memory of a thousand pieces at most.
+ * The pieces run on the workers, and only there: of a pool of two no more than two run at a time.
+ * In a task of the same pool the caller is one of them, and runs what nobody else has begun: loops
+ * in loops work with any number of workers. A range of any length takes the memory of a thousand
+ * pieces at most.
  */
 #ifndef MOTET_LOOP_H
 #define MOTET_LOOP_H
@@ -61,15 +63,16 @@ typedef int (*motet_range_value)(size_t begin, size_t end, const void *arg, void
 /* Puts what *right has behind what *left has, into *left: 0 or an errno value. */
 typedef int (*motet_combine)(void *left, const void *right, const void *arg);
 
-/* Calls fn(from, to, arg) for all pieces of the range on the workers of the pool, and waits for them. The
- * macro passes sizeof *arg along; NULL for none. A range that is empty, also when end is less than begin, is 0 calls.
- * 0; the error of the first piece, by number, that failed, after all others have run: ECHILD when its
- * worker process died; ETIMEDOUT or ECANCELED (the calling thread or task): no more pieces begin, those
- * that run are cancelled as by motet_future_cancel, and the call returns when these have ended: afterwards
- * nobody uses what *arg points to; ECANCELED: the pool was terminated, or shut down
+/* Calls fn(from, to, arg) for all pieces of the range on the workers of the pool, and waits for
+ * them. The macro passes sizeof *arg along; NULL for none. A range that is empty, also when end is
+ * less than begin, is 0 calls. 0; the error of the first piece, by number, that failed, after all
+ * others have run: ECHILD when its worker process died; ETIMEDOUT or ECANCELED (the calling thread
+ * or task): no more pieces begin, those that run are cancelled as by motet_future_cancel, and the
+ * call returns when these have ended: afterwards nobody uses what *arg points to; ECANCELED: the
+ * pool was terminated, or shut down
  * with cancel_futures; EPIPE: it is closed (one that is
- * closed meanwhile does what is left, but for a loop in a child of its opener); ENOMEM; EINVAL; and what
- * submit fails with. */
+ * closed meanwhile does what is left, but for a loop in a child of its opener); ENOMEM; EINVAL; and
+ * what submit fails with. */
 #ifndef __cplusplus
 #define motet_parallel_for(pool, begin, end, grain, fn, arg, timeout)                              \
     motet_parallel_for_with((pool), (begin), (end), (grain), (fn), (arg), MOTET_SIZE_OF(arg),      \
@@ -80,10 +83,10 @@ MOTET_API int motet_parallel_for_with(motet_pool *pool, size_t begin, size_t end
                                       double timeout);
 
 /* Has fn find the value of each piece, and combines them in the order of the range: *result, which
- * the caller has set, with the first, that with the second, and so on. So combine must be associative and need not
- * be commutative, and with a grain that is not 0 the result is the same, to the last bit of a float, whatever
- * the pool is and whoever was faster. combine is called in the calling thread. The macro passes
- * the sizes of *arg and *result along.
+ * the caller has set, with the first, that with the second, and so on. So combine must be
+ * associative and need not be commutative, and with a grain that is not 0 the result is the same,
+ * to the last bit of a float, whatever the pool is and whoever was faster. combine is called in the
+ * calling thread. The macro passes the sizes of *arg and *result along.
  * 0, or what motet_parallel_for returns, or the first error of combine; *result is untouched then. */
 #ifndef __cplusplus
 #define motet_pool_reduce(pool, begin, end, grain, fn, combine, arg, result, timeout)              \

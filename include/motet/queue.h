@@ -32,10 +32,11 @@
  * With .shared = true the queue lies in shared memory and serves this process and its children.
  * There a process may be killed in the middle of any call: what was put is still there, once, and
  * the others go on. Children made by spawn or forkserver may use it too, by the same pointer; they
- * have the compare of a queue with MOTET_PRIORITY by its name, so `MOTET_TASK(by_number);` goes with it.
+ * have the compare of a queue with MOTET_PRIORITY by its name, so `MOTET_TASK(by_number);` goes
+ * with it.
  *
- * With .memory it lies in memory of the caller's: in a named segment, where programs that are no relatives
- * put and get. See motet_queue_memory_size.
+ * With .memory it lies in memory of the caller's: in a named segment, where programs that are no
+ * relatives put and get. See motet_queue_memory_size.
  *
  * A queue without a maxsize is what Python calls a SimpleQueue: a put never waits.
  *
@@ -81,17 +82,17 @@ typedef struct motet_queue_options {
 
 /* Opens a queue: motet_queue_open(.item_size = …, .maxsize = …, .order = …, .shared = …).
  * A handle, or NULL with errno EINVAL (no item size, or one and .bytes; .eof without .shared; no
- * compare, no such order), EMFILE or ENFILE (with .eof, which takes two descriptors), EOVERFLOW (item_size
- * × maxsize is too large to count) or ENOMEM; with .memory also ENOTSUP and ETIMEDOUT, see
- * motet_queue_memory_size. Python: Queue(maxsize), LifoQueue, PriorityQueue. */
+ * compare, no such order), EMFILE or ENFILE (with .eof, which takes two descriptors), EOVERFLOW
+ * (item_size × maxsize is too large to count) or ENOMEM; with .memory also ENOTSUP and ETIMEDOUT,
+ * see motet_queue_memory_size. Python: Queue(maxsize), LifoQueue, PriorityQueue. */
 #ifndef __cplusplus
 #define motet_queue_open(...) motet_queue_open_with(&(motet_queue_options){__VA_ARGS__})
 #endif
 MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options);
 
 /* How many bytes a queue with these options takes in memory of the caller's, for use as .memory:
- * motet_queue_memory_size(.item_size = …, .maxsize = …, .order = …, .bytes = …). 0 with errno EINVAL (no
- * item size, no maxsize, no such order) or EOVERFLOW. Python has nothing like it.
+ * motet_queue_memory_size(.item_size = …, .maxsize = …, .order = …, .bytes = …). 0 with errno
+ * EINVAL (no item size, no maxsize, no such order) or EOVERFLOW. Python has nothing like it.
  *
  *     struct order { int number; char what[60]; };
  *
@@ -110,23 +111,24 @@ MOTET_API motet_queue *motet_queue_open_with(const motet_queue_options *options)
  *     motet_queue_free(q);                                // the handle; the queue stays
  *     motet_shared_memory_close(m);
  *
- * Each program that has the segment open does this, in any order, at any time: the first finds zeroed memory
- * and makes the queue, the others find it. It has all that there is to a queue, for whoever opens it, and
- * whoever of them is killed at whatever instruction. It goes with the memory, and freeing the handle
- * frees the handle: before the segment is closed.
+ * Each program that has the segment open does this, in any order, at any time: the first finds
+ * zeroed memory and makes the queue, the others find it. It has all that there is to a queue, for
+ * whoever opens it, and whoever of them is killed at whatever instruction. It goes with the memory,
+ * and freeing the handle frees the handle: before the segment is closed.
  *
- * The memory begins at a multiple of 64, and may be a part of a segment, have another queue right behind
- * it, be a mapping that was adopted (motet_shared_adopt), or come from motet_shared_alloc; private
- * memory will not do. The handle serves this process and those that it forks; others open the queue by
- * themselves. With MOTET_PRIORITY each of them gives its .compare, which all must answer alike. With .bytes it
- * carries messages of up to .item_size bytes (longer ones are EMSGSIZE), for each of which there is as much
- * room. There is always a maxsize (else EINVAL), and no .eof (ENOTSUP). EINVAL: the memory is too small, is
- * not shared, or is neither zeroed nor such a queue. ETIMEDOUT: whoever is making the queue there stands
- * still, or it was not zeroed. Each time motet_last_error says more.
+ * The memory begins at a multiple of 64, and may be a part of a segment, have another queue right
+ * behind it, be a mapping that was adopted (motet_shared_adopt), or come from motet_shared_alloc;
+ * private memory will not do. The handle serves this process and those that it forks; others open
+ * the queue by themselves. With MOTET_PRIORITY each of them gives its .compare, which all must
+ * answer alike. With .bytes it carries messages of up to .item_size bytes (longer ones are
+ * EMSGSIZE), for each of which there is as much room. There is always a maxsize (else EINVAL), and
+ * no .eof (ENOTSUP). EINVAL: the memory is too small, is not shared, or is neither zeroed nor such
+ * a queue. ETIMEDOUT: whoever is making the queue there stands still, or it was not zeroed. Each
+ * time motet_last_error says more.
  *
- * What others write over the queue may lose items or make calls fail, shutdown too with ETIMEDOUT; it
- * leads no call out of the memory, unless it is the links of a lock that is held meanwhile. So what was
- * said of segments and whom to trust holds here as well. */
+ * What others write over the queue may lose items or make calls fail, shutdown too with ETIMEDOUT;
+ * it leads no call out of the memory, unless it is the links of a lock that is held meanwhile. So
+ * what was said of segments and whom to trust holds here as well. */
 #ifndef __cplusplus
 #define motet_queue_memory_size(...)                                                               \
     motet_queue_memory_size_with(&(motet_queue_options){__VA_ARGS__})
@@ -136,8 +138,8 @@ MOTET_API size_t motet_queue_memory_size_with(const motet_queue_options *options
 /* Copies *item in, waiting while the queue is full. The macro passes sizeof *item along.
  * 0; ETIMEDOUT; ECANCELED; EPIPE when shut down; EMSGSIZE when the item has not the queue's item
  * size; ENOMEM (the item is not in it; never in a bounded queue of up to 1 MiB of items); EINVAL.
- * In a process with another image of the program than the opener's EINVAL too when the queue's compare is
- * not known by MOTET_TASK, as of gets and shutdown; motet_last_error tells more of that.
+ * In a process with another image of the program than the opener's EINVAL too when the queue's
+ * compare is not known by MOTET_TASK, as of gets and shutdown; motet_last_error tells more of that.
  * Python: Queue.put, put_nowait. */
 #ifndef __cplusplus
 #define motet_queue_put(queue, item, timeout)                                                      \
@@ -189,8 +191,9 @@ MOTET_API int motet_queue_get_many_with(motet_queue *queue, void *items, size_t 
  *         free(data);
  *     }
  *
- * Puts a copy of `size` bytes in; data may be NULL when it is 0. Errors as of put; EMSGSIZE in a queue
- * of items, as for put and get in one of messages, and where it is too long for .memory. ENOMEM: it is not in it. Python: Queue.put(bytes). */
+ * Puts a copy of `size` bytes in; data may be NULL when it is 0. Errors as of put; EMSGSIZE in a
+ * queue of items, as for put and get in one of messages, and where it is too long for .memory.
+ * ENOMEM: it is not in it. Python: Queue.put(bytes). */
 MOTET_API int motet_queue_put_bytes(motet_queue *queue, const void *data, size_t size,
                                     double timeout);
 
@@ -231,9 +234,9 @@ MOTET_API int motet_queue_join(motet_queue *queue, double timeout);
 MOTET_API int motet_queue_shutdown(motet_queue *queue, bool immediate);
 MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
 
-/* Says that this process puts no more: from now on its puts say EPIPE. Once all have said so that have
- * a queue opened with .eof = true, or have freed it, or ended in whatever way, and it is empty, gets say
- * EPIPE in place of waiting on; those that wait notice within a second.
+/* Says that this process puts no more: from now on its puts say EPIPE. Once all have said so that
+ * have a queue opened with .eof = true, or have freed it, or ended in whatever way, and it is
+ * empty, gets say EPIPE in place of waiting on; those that wait notice within a second.
  *
  *     motet_queue *q = motet_queue_open(.item_size = sizeof(int), .shared = true, .eof = true);
  *     for (int i = 0; i < 4; i++)
@@ -242,21 +245,23 @@ MOTET_API bool motet_queue_is_shutdown(const motet_queue *queue);
  *     while (motet_queue_get(q, &number, MOTET_FOREVER) == 0)
  *         use(number);                                // until the last producer has ended
  *
- * It is as with the writing end of a pipe: the process that opened the queue has it, and all that are
- * started by one that has it, by whatever method and whatever they are for. One that was started before it
- * was opened, or after its parent said so, has it not, and its puts say EPIPE. So whoever only gets says so at
- * the beginning. Saying it again is fine.
+ * It is as with the writing end of a pipe: the process that opened the queue has it, and all that
+ * are started by one that has it, by whatever method and whatever they are for. One that was
+ * started before it was opened, or after its parent said so, has it not, and its puts say EPIPE. So
+ * whoever only gets says so at the beginning. Saying it again is fine.
  * 0; EINVAL for a queue without .eof. Python has nothing like it. */
 MOTET_API int motet_queue_done_putting(motet_queue *queue);
 
 /* Gives up the handle. Nobody in this process may use it any more, or be waiting in it. NULL is fine.
  *
- * The memory of a shared queue goes when one of two processes has freed it, the one that opened it or the
- * one that started that, and the children that it had then have ended. So who passes a queue to its
- * parent may end, or be killed: the parent frees it. Others may free it too, and give up their handle by
- * it. A queue that neither of the two frees goes with the last process of the family.
+ * The memory of a shared queue goes when one of two processes has freed it, the one that opened it
+ * or the one that started that, and the children that it had then have ended. So who passes a queue
+ * to its parent may end, or be killed: the parent frees it. Others may free it too, and give up
+ * their handle by it. A queue that neither of the two frees goes with the last process of the
+ * family.
  *
- * A queue in memory of the caller's stays there, and each process that has the handle frees its own. */
+ * A queue in memory of the caller's stays there, and each process that has the handle frees its
+ * own. */
 MOTET_API void motet_queue_free(motet_queue *queue);
 
 #ifdef __cplusplus

@@ -31,7 +31,8 @@ extern "C" {
 
 /* `size` bytes of zeroed shared memory, aligned for any type; from 4 KiB on, to a page. NULL with
  * errno EINVAL (size 0) or ENOMEM: the memory is set aside now, so that using it later cannot fail;
- * or ENOTRECOVERABLE: somebody has written over what is not his, and nothing can be found any more. */
+ * or ENOTRECOVERABLE: somebody has written over what is not his, and nothing can be found any
+ * more. */
 MOTET_API void *motet_shared_alloc(size_t size);
 
 /* Gives it back, from any process of the family. Large blocks go back to the system at once. NULL is
@@ -39,11 +40,11 @@ MOTET_API void *motet_shared_alloc(size_t size);
  * free already; 0 otherwise. */
 MOTET_API int motet_shared_free(void *pointer);
 
-/* A mapping of the caller's own serves processes too: from now on locks, conditions and the like that
- * lie in it work between all processes that have it mapped at that address, which are those that are
- * forked from now on. It must be mapped MAP_SHARED, readable and writable, and begin at a page. A file
- * that has a name may be mapped by programs that are no relatives, at other addresses: there the
- * limits of a named segment hold (see <motet/shared_memory.h>).
+/* A mapping of the caller's own serves processes too: from now on locks, conditions and the like
+ * that lie in it work between all processes that have it mapped at that address, which are those
+ * that are forked from now on. It must be mapped MAP_SHARED, readable and writable, and begin at a
+ * page. A file that has a name may be mapped by programs that are no relatives, at other addresses:
+ * there the limits of a named segment hold (see <motet/shared_memory.h>).
  * 0; EINVAL when it is not so mapped; EEXIST when part of it is shared memory already; ENOMEM. */
 MOTET_API int motet_shared_adopt(void *base, size_t size);
 

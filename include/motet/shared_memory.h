@@ -13,21 +13,21 @@
  *         board->visitors++;
  *     motet_shared_memory_close(m);                      // the memory stays, until its name goes
  *
- * A segment is a file in /dev/shm that holds nothing but the memory. It begins as zeroes, all its memory
- * is set aside when it is created, and it has its name only when it is whole: who opens it never finds
- * it half made, and who is killed while creating it leaves nothing.
+ * A segment is a file in /dev/shm that holds nothing but the memory. It begins as zeroes, all its
+ * memory is set aside when it is created, and it has its name only when it is whole: who opens it
+ * never finds it half made, and who is killed while creating it leaves nothing.
  *
- * It stays, with its name, until somebody unlinks it, whoever ends; after that, until the last who has
- * it open closes it or ends. What should go with its makers is better allocated with
+ * It stays, with its name, until somebody unlinks it, whoever ends; after that, until the last who
+ * has it open closes it or ends. What should go with its makers is better allocated with
  * motet_shared_alloc, which leaves nothing behind.
  *
- * Each program has a segment at an address of its own, so that pointers into it do not belong in it:
- * write offsets. Of motet's objects these work in it, between all programs of one process namespace
- * that have it open: locks and rlocks, which outlive their holder as in other shared memory; events;
- * semaphores; conditions, whose notify wakes all that wait, whatever the number (so look again at what
- * you wait for), and whose lock, if it is not their own, lies in the same segment; barriers that are given
- * places there, see motet_barrier_init_places; and queues, see motet_queue_memory_size in
- * <motet/queue.h>.
+ * Each program has a segment at an address of its own, so that pointers into it do not belong in
+ * it: write offsets. Of motet's objects these work in it, between all programs of one process
+ * namespace that have it open: locks and rlocks, which outlive their holder as in other shared
+ * memory; events; semaphores; conditions, whose notify wakes all that wait, whatever the number (so
+ * look again at what you wait for), and whose lock, if it is not their own, lies in the same
+ * segment; barriers that are given places there, see motet_barrier_init_places; and queues, see
+ * motet_queue_memory_size in <motet/queue.h>.
  *
  * Whoever may write the file can also cut it short, and then using the memory is SIGBUS. So a segment
  * of another user, or one that others may write, is opened only when that is asked for.
@@ -55,9 +55,9 @@ typedef struct motet_shared_memory_options {
 
 /* Creates a segment: motet_shared_memory_create(name, size, .mode = …). A handle that the caller
  * closes, or NULL with errno EEXIST (there is one with that name); ENOSPC (/dev/shm is too full) or
- * ENOMEM; EINVAL (size 0, a wrong name), ENAMETOOLONG; EFBIG (ulimit -f); ENOTSUP (no /dev/shm), EROFS,
- * EACCES; EMFILE; EBUSY (it came to lie where memory was adopted that has been unmapped since, without
- * motet_shared_disown). Python: SharedMemory(name, create=True, size=size). */
+ * ENOMEM; EINVAL (size 0, a wrong name), ENAMETOOLONG; EFBIG (ulimit -f); ENOTSUP (no /dev/shm),
+ * EROFS, EACCES; EMFILE; EBUSY (it came to lie where memory was adopted that has been unmapped
+ * since, without motet_shared_disown). Python: SharedMemory(name, create=True, size=size). */
 #ifndef __cplusplus
 #define motet_shared_memory_create(name_, ...)                                                     \
     motet_shared_memory_create_with(                                                               \
@@ -67,10 +67,11 @@ MOTET_API motet_shared_memory *motet_shared_memory_create_with(
     const motet_shared_memory_options *options);
 
 /* Opens a segment that is there: motet_shared_memory_open(name, .read_only = …, .foreign = …). A
- * handle that the caller closes, or NULL with errno ENOENT (none has that name, or its maker, another
- * library, has not given it a size yet); EPERM (it is foreign), EACCES; EINVAL (a wrong name, or
- * no file); ENOSPC or ENOMEM; EMFILE; EBUSY (as above). A segment with holes, as other libraries make, is filled: that it
- * can be used is no promise otherwise. Python: SharedMemory(name). */
+ * handle that the caller closes, or NULL with errno ENOENT (none has that name, or its maker,
+ * another library, has not given it a size yet); EPERM (it is foreign), EACCES; EINVAL (a wrong
+ * name, or no file); ENOSPC or ENOMEM; EMFILE; EBUSY (as above). A segment with holes, as other
+ * libraries make, is filled: that it can be used is no promise otherwise. Python:
+ * SharedMemory(name). */
 #ifndef __cplusplus
 #define motet_shared_memory_open(...)                                                              \
     motet_shared_memory_open_with(&(motet_shared_memory_options){.name = __VA_ARGS__})

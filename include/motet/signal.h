@@ -17,10 +17,10 @@
  * takes back the lock of a condition, handlers wait.) At exit the main thread still runs handlers
  * while it waits for threads.
  *
- * A signal that comes several times before its handler runs is one. Several are handled in the order
- * of their numbers. A handler is interrupted by another only where it waits itself, and never by the same:
- * if its own signal comes while it runs, it runs once more after it. It must return: longjmp() out of
- * it is not allowed.
+ * A signal that comes several times before its handler runs is one. Several are handled in the
+ * order of their numbers. A handler is interrupted by another only where it waits itself, and never
+ * by the same: if its own signal comes while it runs, it runs once more after it. It must return:
+ * longjmp() out of it is not allowed.
  *
  * The main thread's own system calls, such as read(), return EINTR when a signal hits it; then is the
  * time for motet_check_signals.

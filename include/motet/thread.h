@@ -122,8 +122,9 @@ MOTET_API int motet_thread_exitcode(const motet_thread *thread);
 
 /* Ends the calling thread as if its target had returned that exit code; in the main thread it is
  * exit(exitcode). First the clean-up handlers of pthread_cleanup_push run, the destructors of C++
- * objects, and, in C that was compiled with -fexceptions, what __attribute__((cleanup)) names: without
- * it, motet_with releases nothing on this way out. It is no error for motet_thread_on_error.
+ * objects, and, in C that was compiled with -fexceptions, what __attribute__((cleanup)) names:
+ * without it, motet_with releases nothing on this way out. It is no error for
+ * motet_thread_on_error.
  * A thread that motet did not start ends too. Python: sys.exit in a thread, _thread.exit. */
 __attribute__((noreturn)) MOTET_API void motet_thread_exit(int exitcode);
 
@@ -133,9 +134,10 @@ __attribute__((noreturn)) MOTET_API void motet_thread_exit(int exitcode);
 MOTET_API uint64_t motet_start_new_thread(motet_target target, void *arg);
 
 /* Has hook(thread, exitcode, arg) called in each thread whose target returns something else than 0,
- * before it ends; not when a cancelled one returns ECANCELED, which is what it was asked to do. There
- * is one hook in a process; NULL, as at first: none. motet_thread_print_error is one: it prints a line
- * to the FILE * that is its arg, or to stderr for NULL. Python: threading.excepthook. */
+ * before it ends; not when a cancelled one returns ECANCELED, which is what it was asked to do.
+ * There is one hook in a process; NULL, as at first: none. motet_thread_print_error is one: it
+ * prints a line to the FILE * that is its arg, or to stderr for NULL. Python:
+ * threading.excepthook. */
 typedef void motet_thread_hook(motet_thread *thread, int exitcode, void *arg);
 MOTET_API void motet_thread_on_error(motet_thread_hook *hook, void *arg);
 MOTET_API void motet_thread_print_error(motet_thread *thread, int exitcode, void *file);

@@ -17,8 +17,8 @@
  * Timers are called in the order of their times, those of the same time in the order of their starts.
  * A million of them take a million times the memory of one, and one thread.
  *
- * The process waits at exit for timers that are not daemons, those not yet called too. In the child of
- * a fork there are none of its parent's.
+ * The process waits at exit for timers that are not daemons, those not yet called too. In the child
+ * of a fork there are none of its parent's.
  */
 #ifndef MOTET_TIMER_H
 #define MOTET_TIMER_H

@@ -11,13 +11,14 @@
  * goto, break. `break` and `continue` leave the block, not a loop around it. longjmp and
  * thread exit are no ways out.
  *
- * A lock, rlock or condition is waited for also by a thread that is cancelled, so that a block that puts
- * things in order (users--) is never left out. A semaphore, which may never be released, is not.
+ * A lock, rlock or condition is waited for also by a thread that is cancelled, so that a block that
+ * puts things in order (users--) is never left out. A semaphore, which may never be released, is
+ * not.
  *
- * The block runs only if the object was acquired. It is skipped when acquire fails: the object is NULL,
- * the caller holds the shared lock already, the calling thread is cancelled and would have to wait for
- * a semaphore. It runs after EOWNERDEAD. Where any of this matters, call the object's acquire yourself
- * and look.
+ * The block runs only if the object was acquired. It is skipped when acquire fails: the object is
+ * NULL, the caller holds the shared lock already, the calling thread is cancelled and would have to
+ * wait for a semaphore. It runs after EOWNERDEAD. Where any of this matters, call the object's
+ * acquire yourself and look.
  *
  * For C with the GNU extensions that gcc and clang share. In C++ use std::unique_lock with a class of
  * three lines around the calls.
