@@ -7,7 +7,11 @@ static motet_pool *pool;
 
 /* ---- order ---- */
 
-static int order[64];
+enum {
+    MANY = 300
+}; /* more than a worker takes from the queue at once, and does before it looks there again */
+
+static int order[MANY + 4];
 static int n_order; /* atomic */
 
 static int note(const void *arg, void *result)
@@ -42,14 +46,14 @@ TEST(one_worker_keeps_the_order)
     motet_future *f = motet_pool_submit(pool, note_and_submit, &first, 0);
     CHECK_INT(motet_future_wait(f, harness_patience()), 0);
     motet_future_free(f);
-    for (int i = 2; i < 20; i++)
+    for (int i = 2; i < MANY; i++)
         submit_note(i);
     close_pool(pool);
-    CHECK_INT(n_order, 24);
+    CHECK_INT(n_order, MANY + 4);
     CHECK_INT(order[0], 1);
     for (int i = 0; i < 5; i++)
         CHECK_INT(order[1 + i], 100 + i);
-    for (int i = 2; i < 20; i++)
+    for (int i = 2; i < MANY; i++)
         CHECK_INT(order[4 + i], i);
 }
 

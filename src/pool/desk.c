@@ -170,7 +170,7 @@ static size_t share(const struct motet__crew *crew)
     return n < BATCH ? n : BATCH;
 }
 
-/* Lays some tasks from the queue on the desk, and returns the first. */
+/* Lays some tasks from the queue on the desk, behind what lies there, and returns the oldest. */
 static struct motet_future *take_from_queue(struct motet__worker *worker)
 {
     struct motet__deque *deque = &desk_of(worker)->deque;
@@ -179,19 +179,21 @@ static struct motet_future *take_from_queue(struct motet__worker *worker)
 
     if (n == 0)
         return NULL;
-    if (!motet__deque_make_room(deque, n))
+    bool room = motet__deque_make_room(deque, n);
+    if (!room)
         n = 1;
     if (motet_queue_get_many(worker->crew->queue, tasks, n, &got, 0) != 0)
         return NULL;
-    if (got > 1) {
+    bool first = !room || motet__deque_size(deque) == 0; /* there is nothing before the first */
+    if (got > first) {
         struct motet__desks *desks = worker->crew->desks;
         mark(worker);
-        motet__deque_push(deque, tasks + 1, got - 1);
+        motet__deque_push(deque, tasks + first, got - first);
         /* As one who brings them: in between they were nowhere, and whoever looked then sleeps. */
         if (motet__load(&desks->searching, SEQ_CST) == 0)
             motet__ec_notify(&desks->idle, 1, MOTET__PRIVATE);
     }
-    return tasks[0];
+    return first ? tasks[0] : take_own(desk_of(worker));
 }
 
 /* Whoever is at a long task keeps what lies on its desk waiting, while others go on with younger tasks
