@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -206,6 +208,103 @@ static int wait_then_return(void *arg)
     return 6;
 }
 MOTET_TASK(wait_then_return);
+
+enum { MOST_PLACES = 8 };
+
+struct numbered {
+    int n, fds[MOST_PLACES];
+    ino_t files[MOST_PLACES]; /* what is at that number */
+};
+
+static int has_them(void *arg)
+{
+    const struct numbered *all = arg;
+    struct stat status;
+
+    for (int i = 0; i < all->n; i++) {
+        CHECK_INT(fstat(all->fds[i], &status), 0);
+        CHECK_INT(status.st_ino, all->files[i]);
+    }
+    return 7;
+}
+MOTET_TASK(has_them);
+
+/* Opens a file at each of those numbers. */
+static struct numbered open_at(const int *numbers, int n)
+{
+    struct numbered all = {.n = n};
+    struct stat status;
+
+    for (int i = 0; i < n; i++) {
+        int fd = memfd_create("numbered", MFD_CLOEXEC);
+        all.fds[i] = numbers[i];
+        CHECK_INT(dup2(fd, numbers[i]), numbers[i]);
+        if (fd != numbers[i])
+            close(fd);
+        CHECK_INT(fstat(numbers[i], &status), 0);
+        all.files[i] = status.st_ino;
+    }
+    return all;
+}
+
+static void close_them(const struct numbered *all)
+{
+    for (int i = 0; i < all->n; i++)
+        close(all->fds[i]);
+}
+
+static void limit_descriptors(rlim_t soft)
+{
+    struct rlimit limit;
+
+    CHECK_INT(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = soft;
+    CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* The server's own descriptors are at low numbers. */
+SERVED(descriptors_have_all_numbers_that_the_limit_allows)
+{
+    enum { LIMIT = 64 };
+    static const int highest[] = {LIMIT - 1, LIMIT - 2, LIMIT - 3, LIMIT - 4,
+                                  LIMIT - 5, LIMIT - 6, LIMIT - 7, LIMIT - 8};
+
+    limit_descriptors(LIMIT);
+    server_pid();
+    for (int n = 1; n <= MOST_PLACES; n++) {
+        struct numbered all = open_at(highest, n);
+        CHECK_INT(end(START_NEW(has_them, &all, sizeof all, .fds = all.fds, .n_fds = (size_t)n)),
+                  7);
+        close_them(&all);
+    }
+    for (int low = 20; low < 36; low++) { /* ours have such numbers, too */
+        int numbers[] = {low + 2, LIMIT - 1, low, low + 1};
+        struct numbered all = open_at(numbers, 4);
+        CHECK_INT(end(START_NEW(has_them, &all, sizeof all, .fds = all.fds, .n_fds = 4)), 7);
+        close_them(&all);
+    }
+}
+
+/* The child has the limit that the server had at its start. */
+SERVED(a_child_whose_descriptors_have_no_place_says_so)
+{
+    int number = 100, saved = dup(2), said = memfd_create("stderr", MFD_CLOEXEC);
+    char text[200] = "";
+
+    limit_descriptors(64);
+    server_pid();
+    limit_descriptors(128);
+    struct numbered all = open_at(&number, 1);
+    CHECK_INT(dup2(said, 2), 2);
+    motet_process *p = START_NEW(has_them, &all, sizeof all, .fds = &number, .n_fds = 1);
+    CHECK_INT(end(p), 127);
+    CHECK_INT(dup2(saved, 2), 2);
+    CHECK(pread(said, text, sizeof text - 1, 0) > 0);
+    CHECK_CONTAINS(text, "cannot begin: its descriptors");
+    close_them(&all);
+    close(saved);
+    close(said);
+}
 
 SERVED(children_outlive_a_server_that_is_killed)
 {

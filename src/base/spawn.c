@@ -287,6 +287,33 @@ int motet__os_move_above(int fd, int least)
     return moved;
 }
 
+static bool is_place(int fd, const int *places, size_t n)
+{
+    bool found = fd <= 2;
+
+    for (size_t i = 0; i < n && !found; i++)
+        found = places[i] == fd;
+    return found;
+}
+
+int motet__os_move_off(int *fd, const int *places, size_t n)
+{
+    MOTET__NO_CANCEL;
+    int moved = *fd;
+
+    for (int least = 3; is_place(moved, places, n); least = moved + 1) {
+        if (moved != *fd)
+            close(moved);
+        moved = fcntl(*fd, F_DUPFD_CLOEXEC, least);
+        if (moved < 0)
+            return errno == EINVAL ? EMFILE : errno; /* `least` is the limit */
+    }
+    if (moved != *fd)
+        close(*fd);
+    *fd = moved;
+    return 0;
+}
+
 /* ---- messages with descriptors ---- */
 
 int motet__os_mailbox(int ends[2])

@@ -93,6 +93,9 @@ int motet__spawn_check(struct motet__start *start);
 int motet__spawn_write(struct motet__start *start);
 void motet__spawn_unwrite(struct motet__start *start);
 int motet__spawn_not_open(void); /* EBADF, explained */
+/* In the child: says on stderr that it cannot begin, and why, and ends. */
+_Noreturn void motet__spawn_refuse(const struct motet__launch *launch, const char *why,
+                                   const char *what);
 /* `placed`: it was forked by a server, and has at each number what it was sent. */
 _Noreturn void motet__spawn_live(struct motet__launch *launch, int lifeline, bool placed);
 

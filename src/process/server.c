@@ -122,23 +122,18 @@ static void close_all(const int *fds, size_t n)
         motet__os_close(fds[i]);
 }
 
-/* Puts each descriptor at its number. All of ours lie above these. */
+/* Puts each descriptor at its number. Ours that lie at such numbers go elsewhere first: not above all of
+ * them, as the highest may be the last that the limit allows. */
 static int place(const struct request *request, const struct motet__launch *launch, int *fds,
                  size_t n)
 {
     const int *numbers = (const int *)(const void *)motet__launch_text(launch, launch->fds);
-    int places[2] = {request->out, request->error}, most = 2, rc = 0;
+    int places[2] = {request->out, request->error};
+    int rc = motet__arena_move_off(numbers, launch->fd_count);
 
-    for (uint32_t i = 0; i < launch->fd_count; i++)
-        if (numbers[i] > most)
-            most = numbers[i];
-    rc = motet__arena_move_above(most + 1);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        if (i == WORD)
-            continue;
-        fds[i] = motet__os_move_above(fds[i], most + 1);
-        rc = fds[i] < 0 ? errno : 0;
-    }
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (i != WORD)
+            rc = motet__os_move_off(&fds[i], numbers, launch->fd_count);
     for (int i = 0; i < 2 && rc == 0; i++) {
         if (places[i])
             rc = motet__os_move(fds[places[i]], i + 1);
@@ -154,8 +149,14 @@ _Noreturn static void be_child(const struct request *request, int *fds, size_t n
 {
     struct motet__launch *launch = motet__launch_read(fds[MESSAGE], request->nonce);
 
-    if (!launch || launch->fd_count > n - OURS || place(request, launch, fds, n) != 0)
+    if (!launch || launch->fd_count > n - OURS)
         motet__os_exit(MOTET__CANNOT_BEGIN);
+    int rc = place(request, launch, fds, n);
+    if (rc) {
+        if (request->error)
+            motet__os_move(fds[request->error], 2);
+        motet__spawn_refuse(launch, "its descriptors cannot have their numbers: ", strerror(rc));
+    }
     motet__os_go(fds[HERE]);
     int lifeline = fds[LIFELINE];
     for (size_t i = 0; i < n; i++)
@@ -227,10 +228,12 @@ static int serve(void *arg)
         int rc = motet__os_receive(own_fds[0], &request, sizeof request, fds, &n);
         if (rc == EPIPE)
             return 0;
-        if (rc == 0 && n >= OURS && request.word < WORDS)
+        if (rc == 0 && (n < OURS || request.word >= WORDS))
+            rc = EBADMSG;
+        if (rc == 0)
             serve_one(&request, fds, n);
-        else
-            motet__os_send(own_fds[0], &(struct answer){.error = rc ? rc : EPROTO},
+        else /* what there was no number for is missing */
+            motet__os_send(own_fds[0], &(struct answer){.error = rc == EPROTO ? EMFILE : rc},
                            sizeof(struct answer), NULL, 0);
         close_all(fds, n);
     }

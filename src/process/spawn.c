@@ -277,7 +277,8 @@ static struct motet__launch *find_launch(struct motet__luggage *luggage)
     return motet__launch_read(luggage->message, nonce);
 }
 
-_Noreturn static void refuse(const struct motet__launch *launch, const char *why, const char *what)
+_Noreturn void motet__spawn_refuse(const struct motet__launch *launch, const char *why,
+                                   const char *what)
 {
     fprintf(stderr, "motet: %s (%d) cannot begin: %s%s\n", motet__launch_text(launch, launch->name),
             motet__os_pid(), why, what);
@@ -290,10 +291,11 @@ void motet__spawn_guard(void)
     const struct motet__launch *launch = main_passed ? NULL : find_launch(&luggage);
 
     if (launch)
-        refuse(launch,
-               "it starts processes before it has come to MOTET_MAIN(argc, argv), which must "
-               "be the first statement of main()",
-               "");
+        motet__spawn_refuse(
+            launch,
+            "it starts processes before it has come to MOTET_MAIN(argc, argv), which must "
+            "be the first statement of main()",
+            "");
 }
 
 static void attach_arena(const struct motet__launch *launch, int fd)
@@ -302,15 +304,16 @@ static void attach_arena(const struct motet__launch *launch, int fd)
                                        (size_t)launch->arena_size};
 
     if (motet__load(&motet__the_arena, ACQUIRE))
-        refuse(launch,
-               "it has used shared memory before MOTET_MAIN(argc, argv), which must be the "
-               "first statement of main()",
-               "");
+        motet__spawn_refuse(
+            launch,
+            "it has used shared memory before MOTET_MAIN(argc, argv), which must be the "
+            "first statement of main()",
+            "");
     int rc = motet__arena_inherit(&arena);
     if (rc == EEXIST)
-        refuse(launch, "something else lies where its shared memory must be", "");
+        motet__spawn_refuse(launch, "something else lies where its shared memory must be", "");
     if (rc)
-        refuse(launch, "its shared memory is not to be had: ", strerror(rc));
+        motet__spawn_refuse(launch, "its shared memory is not to be had: ", strerror(rc));
 }
 
 static motet_target find_target(const struct motet__launch *launch)
@@ -325,7 +328,7 @@ static motet_target find_target(const struct motet__launch *launch)
         fn = motet__function_named(name, file, MOTET__TARGET);
     }
     if (!fn)
-        refuse(launch, "this program does not know its target by MOTET_TASK: ", name);
+        motet__spawn_refuse(launch, "this program does not know its target by MOTET_TASK: ", name);
     return (motet_target)fn;
 }
 
@@ -364,7 +367,7 @@ static void keep_heirlooms(const struct motet__launch *launch, bool placed)
         }
         motet__os_close_on_exec(heirloom.fd);
         if (motet__heirlooms_keep(&heirloom.fd, 1, heirloom.id) != 0)
-            refuse(launch, strerror(ENOMEM), "");
+            motet__spawn_refuse(launch, strerror(ENOMEM), "");
     }
 }
 

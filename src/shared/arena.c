@@ -178,12 +178,7 @@ int motet__arena_inherit(const struct motet__inheritance *inherited)
     return 0;
 }
 
-int motet__arena_move_above(int least)
+int motet__arena_move_off(const int *places, size_t n)
 {
-    int fd = motet__os_move_above(file.fd, least);
-
-    if (fd < 0 && file.fd >= 0)
-        return errno;
-    file.fd = fd;
-    return 0;
+    return file.fd < 0 ? 0 : motet__os_move_off(&file.fd, places, n);
 }

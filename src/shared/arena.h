@@ -50,8 +50,8 @@ int motet__arena_hand_down(struct motet__inheritance *arena);
  * address; EBADF: it is not one; ENOMEM; ENOTSUP. The descriptor is the arena's from here on. */
 int motet__arena_inherit(const struct motet__inheritance *arena);
 
-/* Moves its descriptor to some number from `least` on, before there are threads. 0, EMFILE. */
-int motet__arena_move_above(int least);
+/* Moves its descriptor to a number that is none of those n, before there are threads. 0, EMFILE. */
+int motet__arena_move_off(const int *places, size_t n);
 
 /* Allocates zeroed memory and stores its address in *where, which lies in the arena. 0, or with
  * *where as it was: EINVAL or an error of motet__arena. Killed at any instruction it leaves *where as
