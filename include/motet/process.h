@@ -86,10 +86,11 @@ typedef struct motet_process_options {
  * errno
  *   EINVAL   wrong arguments; or the target, for another method than fork, is not known by MOTET_TASK;
  *            or there are more descriptors than a server can pass on, some 240
- *   ENOTSUP  the program does not begin with MOTET_MAIN, or cannot execute itself
+ *   ENOTSUP  the program does not begin with MOTET_MAIN, or cannot execute itself; or there is no
+ *            pidfd_open: in Linux before 5.3, under valgrind before 3.20
  *   EBADF    one of .fds is not open
  *   ENOMEM, EAGAIN, EMFILE; or why the program cannot be executed: ENOENT, EACCES, …
- * motet_last_error tells more of those that fork does not have.
+ * motet_last_error tells more of ENOTSUP and of those that fork does not have.
  * Python: Process(target=…, args=…, name=…, daemon=…).start(). */
 #ifndef __cplusplus
 #define motet_process_start(target, arg, ...)                                                      \

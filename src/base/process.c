@@ -20,6 +20,7 @@
 
 #include "base/atomic.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/futex.h"
 #include "base/nocancel.h"
 
@@ -147,7 +148,18 @@ int motet__os_fork(struct motet__ends *ends, int *pidfd)
 
 int motet__os_pidfd(int pid)
 {
-    return motet__os_move_up((int)syscall(SYS_pidfd_open, pid, 0)); /* close-on-exec by itself */
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+
+    if (pidfd < 0 && errno == ENOSYS)
+        errno = motet__os_no_pidfd();
+    return motet__os_move_up(pidfd);
+}
+
+int motet__os_no_pidfd(void)
+{
+    return motet__explain(
+        ENOTSUP, "the system does not know pidfd_open(), which processes take: Linux has it "
+                 "from 5.3 on, and valgrind from 3.20 on");
 }
 
 /* Since Linux 6.15 a pidfd remembers how its process ended, whoever waited for it. EAGAIN: nobody has yet; ESRCH:

@@ -40,8 +40,10 @@ void motet__os_ends_begin(struct motet__ends *ends);
  * then, and blocks no signal. Where the other end is in another process, `parents` is -1. */
 int motet__os_fork(struct motet__ends *ends, int *pidfd);
 
-/* The pidfd of a process that cannot end without us seeing it, or -1 with errno. */
+/* The pidfd of a process that cannot end without us seeing it, or -1 with errno; ENOTSUP, explained, where
+ * there are none. */
 int motet__os_pidfd(int pid);
+int motet__os_no_pidfd(void); /* that ENOTSUP */
 
 enum motet__ending { MOTET__RUNNING, MOTET__EXITED, MOTET__KILLED, MOTET__LOST };
 

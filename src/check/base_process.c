@@ -57,8 +57,13 @@ int motet__os_fork(struct motet__ends *ends, int *pidfd)
 int motet__os_pidfd(int pid)
 {
     (void)pid;
-    errno = ENOSYS;
+    errno = motet__os_no_pidfd();
     return -1;
+}
+
+int motet__os_no_pidfd(void)
+{
+    return ENOTSUP;
 }
 
 enum motet__ending motet__os_reap(int pidfd, int *status)

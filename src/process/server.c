@@ -519,9 +519,12 @@ static int begin_locked(struct motet__start *start)
             give_up_locked();
         rc = try_locked(start);
     }
+    bool asked = current;
     motet__unlock(&lock);
     if (rc == EBADF)
         return motet__spawn_not_open();
+    if (rc == ENOTSUP && asked) /* the server's error, which has told only itself more of it */
+        return motet__os_no_pidfd();
     if (rc == EPIPE)
         return motet__explain(ECHILD, "the server that starts children dies at once: see what it "
                                       "says on stderr");
