@@ -186,6 +186,32 @@ TEST(only_the_descriptors_that_are_listed)
     close(leaked);
 }
 
+static int has_no_input(void *arg)
+{
+    struct stat input, null;
+
+    (void)arg;
+    CHECK_INT(fstat(0, &input), 0);
+    CHECK_INT(stat("/dev/null", &null), 0);
+    CHECK_INT(input.st_rdev, null.st_rdev);
+    return 0;
+}
+MOTET_TASK(has_no_input);
+
+TEST(standard_input_is_none_though_it_is_listed)
+{
+    int ends[2], input = 0, closed;
+
+    CHECK_INT(pipe(ends), 0);
+    CHECK_INT(dup2(ends[0], 0), 0);
+    closed = ends[0];
+    close(ends[0]);
+    close(ends[1]);
+    CHECK_INT(end(START_NEW(has_no_input, NULL, 0, .fds = &input, .n_fds = 1)), 0);
+    /* which fork does not look at */
+    CHECK_INT(end(motet_process_start(has_no_input, NULL, 0, .fds = &closed, .n_fds = 1)), 0);
+}
+
 static int check_surroundings(void *arg)
 {
     sigset_t mask;
@@ -533,6 +559,8 @@ TEST(a_program_that_is_not_motets)
 {
     CHECK_INT(motet_set_executable("/bin/false"), 0);
     CHECK_INT(run(live_on, NULL, 0), 1);
+    CHECK_INT(motet_set_executable("/bin/true"), 0);
+    CHECK_INT(run(live_on, NULL, 0), 0);
 }
 
 TEST(shared_memory_whose_descriptor_was_closed, .allow = LEFT_FILES)

@@ -12,7 +12,8 @@
  * .method says how the child begins; all else is the same.
  *
  * MOTET_FORK, the default, needs nothing: by fork() the child starts with a copy of everything, all
- * descriptors included, and has one thread. What another thread held at that moment stays held in the
+ * descriptors included, and has one thread, which blocks no signal whatever its parent blocks; what the
+ * signals do is copied too. What another thread held at that moment stays held in the
  * child: private locks, but none of motet's own.
  *
  * MOTET_SPAWN executes the program anew in the child: it starts with nothing but its argument, shared
@@ -38,7 +39,8 @@
  * start; a new one is started when it is killed, which does its children no harm: they end with this process, as all
  * do. It ends with this process too.
  *
- * In all three, stdout and stderr are flushed before the start, and in the child standard input is /dev/null.
+ * In all three, stdout and stderr are flushed before the start, and in the child standard input is /dev/null,
+ * though 0 be among .fds. Fork, by which the child has all of them, does not look at .fds.
  * When the target returns, the child waits for its own threads and
  * children that are not daemons, flushes stdout and stderr, and ends with the target's return value
  * (its low 8 bits) without running atexit functions; a stream that the child opened is the child's to
@@ -47,8 +49,8 @@
  * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have not
  * ended a second later, and waits for all its children.
  * When a process is killed its children are killed with it, and theirs: none outlives its parent,
- * whatever happens to the thread that started it. (A child that closes descriptors it does not know
- * gives up this protection.)
+ * whatever happens to the thread that started it. (A child that executes another program, or closes
+ * descriptors it does not know, gives up this protection.)
  *
  * Host programs may call waitpid(-1), or ignore SIGCHLD: the exit codes are still found where the
  * kernel can tell (Linux 6.15 and later), else they read as MOTET_EXITCODE_LOST.
@@ -107,8 +109,9 @@ MOTET_API motet_process *motet_process_start_with(motet_target target, const voi
 MOTET_API void motet__main(int argc, char **argv);
 
 /* Has MOTET_SPAWN execute that file; copied. NULL, as at first: the one that this process executes. It must
- * begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same names. For
- * programs that cannot find themselves: where /proc is not mounted, or started by ld.so.
+ * begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same names. (A program
+ * that does not begin with MOTET_MAIN runs as it would, and the exit code is its own: 0 of one that ends well,
+ * though the target was never called.) For programs that cannot find themselves: where /proc is not mounted, or started by ld.so.
  * 0, EINVAL for "", ENOMEM. Python: multiprocessing.set_executable. */
 MOTET_API int motet_set_executable(const char *path);
 
@@ -135,9 +138,11 @@ MOTET_API int motet_process_join(motet_process *process, double timeout);
 MOTET_API void motet_process_free(motet_process *process);
 
 /* 0 to 255 as it exited, -N when signal N ended it, MOTET_NO_EXITCODE while it runs,
- * MOTET_EXITCODE_LOST. Python: Process.exitcode. */
+ * MOTET_EXITCODE_LOST. MOTET_NO_EXITCODE too for NULL, and in a process that it is no child of, which cannot
+ * know. Python: Process.exitcode. */
 MOTET_API int motet_process_exitcode(motet_process *process);
 
+/* In a process that it is no child of, is_alive is false, unless it is the current one or the parent. */
 MOTET_API int motet_process_pid(const motet_process *process);          /* Process.pid */
 MOTET_API bool motet_process_is_alive(motet_process *process);          /* Process.is_alive */
 MOTET_API const char *motet_process_name(const motet_process *process); /* Process.name */
