@@ -255,6 +255,34 @@ TEST(where_it_crashed)
     close_pool(pool);
 }
 
+static int raise_it(const void *arg, void *result)
+{
+    (void)result;
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    return raise(*(const int *)arg);
+}
+
+/* Those that an instruction gets are not lost when somebody sends them, and say no place then. */
+TEST(a_crash_that_is_sent)
+{
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+
+    if (HARNESS_ASAN)
+        SKIP("the sanitizer has handlers of its own");
+    motet_pool *pool = open_pool(&PROCESSES, 1);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        char text[64];
+        motet_future *f = motet_pool_submit(pool, raise_it, &signals[i], 0);
+        CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+        snprintf(text, sizeof text, "killed by SIG%s", sigabbrev_np(signals[i]));
+        CHECK_CONTAINS(motet_future_error(f), text);
+        CHECK(!strstr(motet_future_error(f), " at "));
+        motet_future_free(f);
+        check_pool(pool);
+    }
+    close_pool(pool);
+}
+
 TEST(a_task_that_ends_its_process)
 {
     static const char *const texts[] = {"exited with status 3", "exited with status 0",

@@ -21,12 +21,16 @@ int motet__os_on_signal(int signum, void (*handler)(int))
 
 static void (*tell_crash)(uintptr_t place); /* constant before the first */
 
-/* The signal is at its default again: the instruction, done once more, ends the process. */
+/* The signal is at its default again: the instruction, done once more, ends the process. One that somebody has sent is
+ * of no instruction, and so sent once more. */
 static void crash(int signum, siginfo_t *info, void *context)
 {
     const ucontext_t *at = context;
 
-    (void)signum, (void)info;
+    if (info->si_code <= 0) {
+        syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), signum);
+        return;
+    }
 #if defined(__x86_64__)
     tell_crash((uintptr_t)at->uc_mcontext.gregs[REG_RIP]);
 #elif defined(__aarch64__)
