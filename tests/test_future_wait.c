@@ -109,6 +109,9 @@ TEST_KINDS(wrong_arguments_get_an_error)
     CHECK_INT(motet_wait(NULL, 0, MOTET_FIRST_COMPLETED, 0), 0);
     CHECK_INT(motet_wait(NULL, 0, MOTET_FIRST_FAILED, 0), 0);
     CHECK(motet_as_completed(f, 2) == NULL);
+    CHECK(motet_as_completed(NULL, 2) == NULL && errno == EINVAL);
+    for (int until = MOTET_ALL_COMPLETED; until <= MOTET_FIRST_FAILED; until++)
+        CHECK_INT(motet_wait(NULL, 2, (motet_wait_until)until, 0), EINVAL);
     CHECK_INT(errno, EINVAL);
     CHECK_INT(motet_future_on_done(NULL, (motet_callback *)1, NULL), EINVAL);
     CHECK_INT(motet_future_on_done(f[0], NULL, NULL), EINVAL);

@@ -7,10 +7,12 @@
 
 static bool all_there(motet_future *const futures[], size_t n)
 {
+    if (!futures)
+        return n == 0;
     for (size_t i = 0; i < n; i++)
         if (!futures[i])
             return false;
-    return n == 0 || futures;
+    return true;
 }
 
 static int wait_for_all(motet_future *const futures[], size_t n, int64_t deadline)
