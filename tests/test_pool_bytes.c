@@ -94,6 +94,25 @@ TEST_KINDS(of_every_length)
     close_pool(pool);
 }
 
+static int says_a_size_alone(const void *data, size_t size, void **result, size_t *result_size)
+{
+    (void)data, (void)size, (void)result;
+    *result_size = 1000;
+    return 0;
+}
+
+TEST_KINDS(a_result_of_nothing_with_a_size_is_an_error)
+{
+    motet_pool *pool = open_pool(kind, 1);
+    motet_future *f = motet_pool_submit_bytes(pool, says_a_size_alone, "", 0);
+    void *data;
+    size_t size;
+
+    CHECK_INT(motet_future_result_bytes(f, &data, &size, harness_patience()), EFAULT);
+    motet_future_free(f);
+    close_pool(pool);
+}
+
 TEST_KINDS(errors_and_empty_ones)
 {
     motet_pool *pool = open_pool(kind, 1);

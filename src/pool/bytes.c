@@ -2,6 +2,7 @@
  * process it is copied into shared memory, unless it is there already. */
 #include "pool/bytes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,8 @@ int motet__bytes_run(struct motet_future *task)
     if (bytes->data) /* of one that was killed at this */
         free_block(task->scope, (void *)(uintptr_t)bytes->data);
     bytes->data = NULL;
+    if (!error && size && !data)
+        error = EFAULT;
     if (error)
         size = 0;
     int rc = keep(task->scope, bytes, data, size);
