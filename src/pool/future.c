@@ -31,7 +31,10 @@ int motet_future_result_with(motet_future *future, void *result, size_t size, do
 {
     int64_t deadline;
 
-    if (motet__deadline(timeout, &deadline) != 0 || !future || (result && size == 0))
+    if (motet__deadline(timeout, &deadline) != 0 || !future)
+        return EINVAL;
+    if (result && size == 0 &&
+        !motet__task_is_composed(future)) /* else it is of a map of nothing */
         return EINVAL;
     const struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
     if (result && (size != size_of_results(future) || (extra && extra->has_bytes)))
