@@ -86,6 +86,28 @@ static void run_one(motet_pool *pool, const char *name, int error)
     motet_future_free(f);
 }
 
+static int stay_until_asked(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    return motet_sleep(MOTET_FOREVER);
+}
+
+TEST_KINDS(a_task_that_took_too_long_has_its_futures_outcome)
+{
+    motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 1, .name = "P");
+    FILE *stream = new_file();
+
+    CHECK_INT(motet_pool_trace(pool, stream), 0);
+    motet_future *f = motet_pool_submit(pool, stay_until_asked, NULL, 0, .timeout = 0.01);
+    CHECK_INT(motet_future_wait(f, harness_patience()), 0);
+    CHECK_INT(motet_future_result(f, NULL, 0), ETIMEDOUT);
+    motet_future_free(f);
+    CHECK_INT(motet_pool_trace(pool, NULL), 0);
+    CHECK_CONTAINS(summary(stream, false), "stay_until_asked ETIMEDOUT");
+    fclose(stream);
+    motet_pool_free(pool);
+}
+
 TEST_KINDS(each_task_with_its_outcome)
 {
     motet_pool *pool = motet_pool_open(.kind = kind->pool, .workers = 2, .name = "Ants \"1\"");

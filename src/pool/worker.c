@@ -136,14 +136,12 @@ static void run_lot(struct motet_future *task)
 
 static void run(struct motet_future *task)
 {
-    motet__trace_task(task, MOTET__TRACE_BEGIN);
     if (motet__likely(!task->is_lot))
         task->error = task->task(motet__task_arg(task), motet__task_result(task));
     else if (motet__task_lot(task)->is_bytes)
         task->error = motet__bytes_run(task);
     else
         run_lot(task);
-    motet__trace_task(task, MOTET__TRACE_END);
     motet__writes(&task->error);
 }
 
@@ -168,10 +166,12 @@ static void run_once(struct motet__worker *worker, struct motet_future *task)
 
     if (motet__unlikely(extra && extra->attempts_most))
         motet__retry_begin(task);
+    motet__trace_task(task, MOTET__TRACE_BEGIN);
     if (motet__unlikely(extra && extra->limit))
         run_limited(worker, task);
     else
         run(task);
+    motet__trace_task(task, MOTET__TRACE_END);
 }
 
 static void run_claimed(struct motet__worker *worker, struct motet_future *task)
