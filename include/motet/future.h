@@ -30,7 +30,9 @@ typedef struct motet_future motet_future;
  * was terminated first, or the calling thread was cancelled; ETIMEDOUT; EDEADLK when a task waits
  * for itself; EMSGSIZE when the result has another size; EINVAL. *result is untouched when it
  * fails. Called by a task for another task of its own pool that nobody has begun, it runs that task
- * in place: a pool of one worker serves nested tasks to any depth. Python: Future.result. */
+ * in place: a pool of one worker serves nested tasks to any depth. Once begun it is run to its end,
+ * whatever the timeout, here and wherever else a task waits for tasks of its own pool (a .timeout of
+ * that task's own holds). Python: Future.result. */
 #ifndef __cplusplus
 #define motet_future_result(future, result, timeout)                                               \
     motet_future_result_with((future), (result), MOTET_SIZE_OF(result), (timeout))

@@ -143,8 +143,8 @@ MOTET_API motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task
 
 /* A task whose argument and result are bytes, each of its own length: reads `size` bytes at data
  * (NULL when that is 0), and returns 0 with *result and *result_size, or an errno value. *result is
- * NULL at first; what it is then, from malloc() or, in a worker process, also from
- * motet_shared_alloc, is the library's. */
+ * NULL at first (and if it still is, and *result_size not 0, the task has failed with EFAULT); what
+ * it is then, from malloc() or, in a worker process, also from motet_shared_alloc, is the library's. */
 typedef int (*motet_bytes_task)(const void *data, size_t size, void **result, size_t *result_size);
 
 /* Queues such a task: motet_pool_submit_bytes(pool, task, data, size, .name = …). The bytes are
@@ -326,7 +326,8 @@ MOTET_API int motet_pool_shutdown(motet_pool *pool, bool cancel_futures);
  * returns. Does not wait. 0; EINVAL. Python: Pool.terminate. */
 MOTET_API int motet_pool_terminate(motet_pool *pool);
 
-/* Waits until all workers have ended. 0; EBUSY when the pool is open; EDEADLK when called by one of
+/* Waits until all workers have ended, and so until all is done: an iterator of motet_pool_imap has
+ * more to be done until it has given out all, or is freed. 0; EBUSY when the pool is open; EDEADLK when called by one of
  * its tasks; ECHILD in a process that did not open it; ETIMEDOUT; ECANCELED; EINVAL.
  * Python: Pool.join. */
 MOTET_API int motet_pool_join(motet_pool *pool, double timeout);
