@@ -109,9 +109,10 @@ MOTET_API motet_process *motet_process_start_with(motet_target target, const voi
 MOTET_API void motet__main(int argc, char **argv);
 
 /* Has MOTET_SPAWN execute that file; copied. NULL, as at first: the one that this process executes. It must
- * begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same names. (A program
- * that does not begin with MOTET_MAIN runs as it would, and the exit code is its own: 0 of one that ends well,
- * though the target was never called.) For programs that cannot find themselves: where /proc is not mounted, or started by ld.so.
+ * begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same names. (A
+ * program that does not begin with MOTET_MAIN runs as it would, and the exit code is its own: 0 of
+ * one that ends well, though the target was never called.) For programs that cannot find themselves:
+ * where /proc is not mounted, or started by ld.so.
  * 0, EINVAL for "", ENOMEM. Python: multiprocessing.set_executable. */
 MOTET_API int motet_set_executable(const char *path);
 

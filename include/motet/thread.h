@@ -116,8 +116,8 @@ MOTET_API bool motet_thread_is_alive(const motet_thread *thread);
 /* Whether it was started as a daemon. Python: Thread.daemon. */
 MOTET_API bool motet_thread_daemon(const motet_thread *thread);
 
-/* What its target returned, or MOTET_NO_EXITCODE while it runs and for NULL. ECANCELED when the thread was
- * ended by pthread_exit or pthread_cancel. */
+/* What its target returned, or MOTET_NO_EXITCODE while it runs and for NULL. ECANCELED when the
+ * thread was ended by pthread_exit or pthread_cancel. */
 MOTET_API int motet_thread_exitcode(const motet_thread *thread);
 
 /* Ends the calling thread as if its target had returned that exit code; in the main thread it is
