@@ -45,10 +45,11 @@
  *               process, or the pool's workers, are not children of the calling process
  *
  * Threads: every call may be made from any thread at any time unless it says otherwise.
- * Signals: none ends a wait or shortens it. A handler that sigaction() was given may call motet_event_set and
- * motet_interrupt_main, nothing else (those of motet_signal are called outside it, and may do
- * anything). A handler of sigaction() may leave a wait by siglongjmp(), the wait then being as if never made; but
- * not one that stands in a line: a condition's, a barrier's, a banker's.
+ * Signals: none ends a wait or shortens it. A handler that sigaction() was given may call
+ * motet_event_set and motet_interrupt_main, nothing else (those of motet_signal are called outside
+ * it, and may do anything). A handler of sigaction() may leave a wait by siglongjmp(), the wait
+ * then being as if never made; but not one that stands in a line: a condition's, a barrier's, a
+ * banker's.
  * No call is a cancellation point of pthread_cancel(), and asynchronous cancellation of a thread that
  * is in one is not allowed: motet_thread_cancel is what ends waits.
  * After fork() a child may use all shared objects; private objects it finds as fork() left them.
@@ -83,15 +84,16 @@ typedef int (*motet_target)(void *arg);
 typedef int (*motet_task)(const void *arg, void *result);
 
 /* Makes a function known by its name, so that another process may be told to call it: a target that
- * is to run in a process made by spawn or forkserver, where it lies at another address, or the compare of
- * a queue, or the action of a barrier, that is used there. Written once, at file scope, in the file that defines the function:
+ * is to run in a process made by spawn or forkserver, where it lies at another address, or the
+ * compare of a queue, or the action of a barrier, that is used there. Written once, at file scope,
+ * in the file that defines the function:
  *
  *     static int download(void *arg) { ... }
  *     MOTET_TASK(download);
  *
- * It may be static, a target, a task, or of any other type; in C++ it is named without `::`, within its
- * namespace. Two files may each have one of the same name. A function in an object that was loaded by
- * dlopen() is known as long as that stays. Python finds them by module and name. */
+ * It may be static, a target, a task, or of any other type; in C++ it is named without `::`, within
+ * its namespace. Two files may each have one of the same name. A function in an object that was
+ * loaded by dlopen() is known as long as that stays. Python finds them by module and name. */
 /* clang-format off */
 #define MOTET_TASK(function)                                                                       \
     static struct motet__function motet__function_##function = {                                   \

@@ -12,14 +12,14 @@
  * .method says how the child begins; all else is the same.
  *
  * MOTET_FORK, the default, needs nothing: by fork() the child starts with a copy of everything, all
- * descriptors included, and has one thread, which blocks no signal whatever its parent blocks; what the
- * signals do is copied too. What another thread held at that moment stays held in the
+ * descriptors included, and has one thread, which blocks no signal whatever its parent blocks; what
+ * the signals do is copied too. What another thread held at that moment stays held in the
  * child: private locks, but none of motet's own.
  *
- * MOTET_SPAWN executes the program anew in the child: it starts with nothing but its argument, shared
- * memory, descriptors 0, 1 and 2, those of .fds and those of queues with .eof, and takes as long however
- * large the parent is. The program begins with MOTET_MAIN, by which a child goes to its target and never
- * comes back, and the target is known by its name:
+ * MOTET_SPAWN executes the program anew in the child: it starts with nothing but its argument,
+ * shared memory, descriptors 0, 1 and 2, those of .fds and those of queues with .eof, and takes as
+ * long however large the parent is. The program begins with MOTET_MAIN, by which a child goes to
+ * its target and never comes back, and the target is known by its name:
  *
  *     static int download(void *arg) { ... }
  *     MOTET_TASK(download);
@@ -29,25 +29,27 @@
  *         MOTET_MAIN(argc, argv);
  *         motet_process *p = motet_process_start(download, &job, sizeof job, .method = MOTET_SPAWN);
  *
- * Pointers in *arg are good there if they lead into shared memory. The child executes the very file that
- * its parent does, though another be in its place by now. Its signals have their defaults, its directory and
- * environment are the parent's. One that cannot begin says why on stderr, and exits with 127.
+ * Pointers in *arg are good there if they lead into shared memory. The child executes the very file
+ * that its parent does, though another be in its place by now. Its signals have their defaults, its
+ * directory and environment are the parent's. One that cannot begin says why on stderr, and exits
+ * with 127.
  *
- * MOTET_FORKSERVER is spawn, but a start takes about as long as the fork of a small program: the first one
- * spawns a server, which has one thread and is small for ever, and forks all that follow. So what the program does
- * before MOTET_MAIN is done once. Children have the environment and the limits that the server had at its
- * start; a new one is started when it is killed, which does its children no harm: they end with this process, as all
- * do. It ends with this process too.
+ * MOTET_FORKSERVER is spawn, but a start takes about as long as the fork of a small program: the
+ * first one spawns a server, which has one thread and is small for ever, and forks all that follow.
+ * So what the program does before MOTET_MAIN is done once. Children have the environment and the
+ * limits that the server had at its start; a new one is started when it is killed, which does its
+ * children no harm: they end with this process, as all do. It ends with this process too.
  *
- * In all three, stdout and stderr are flushed before the start, and in the child standard input is /dev/null,
- * though 0 be among .fds. Fork, by which the child has all of them, does not look at .fds.
+ * In all three, stdout and stderr are flushed before the start, and in the child standard input is
+ * /dev/null, though 0 be among .fds. Fork, by which the child has all of them, does not look at
+ * .fds.
  * When the target returns, the child waits for its own threads and
  * children that are not daemons, flushes stdout and stderr, and ends with the target's return value
  * (its low 8 bits) without running atexit functions; a stream that the child opened is the child's to
  * close.
  *
- * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have not
- * ended a second later, and waits for all its children.
+ * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have
+ * not ended a second later, and waits for all its children.
  * When a process is killed its children are killed with it, and theirs: none outlives its parent,
  * whatever happens to the thread that started it. (A child that executes another program, or closes
  * descriptors it does not know, gives up this protection.)
@@ -84,8 +86,8 @@ typedef struct motet_process_options {
 
 /* Starts target in a child: motet_process_start(target, arg, size, .name = …, .daemon = …). The
  * target is called with its own copy of the `size` bytes at arg, aligned for any type, or with NULL
- * when arg is NULL and size 0 (only one of them: EINVAL). A handle that the caller frees, or NULL with
- * errno
+ * when arg is NULL and size 0 (only one of them: EINVAL). A handle that the caller frees, or NULL
+ * with errno
  *   EINVAL   wrong arguments; or the target, for another method than fork, is not known by MOTET_TASK;
  *            or there are more descriptors than a server can pass on, some 240
  *   ENOTSUP  the program does not begin with MOTET_MAIN, or cannot execute itself; or there is no
@@ -101,25 +103,27 @@ typedef struct motet_process_options {
 MOTET_API motet_process *motet_process_start_with(motet_target target, const void *arg,
                                                   const motet_process_options *options);
 
-/* The first statement of main() in a program that starts processes otherwise than by fork. In those it
- * calls the target and ends; in all others it does nothing, and costs nothing. What comes before it,
- * constructors and C++ objects, runs in children too, and must start no process and use no shared memory: a
- * child that does says so, and ends. Python: if __name__ == "__main__", freeze_support. */
+/* The first statement of main() in a program that starts processes otherwise than by fork. In those
+ * it calls the target and ends; in all others it does nothing, and costs nothing. What comes before
+ * it, constructors and C++ objects, runs in children too, and must start no process and use no
+ * shared memory: a child that does says so, and ends. Python: if __name__ == "__main__",
+ * freeze_support. */
 #define MOTET_MAIN(argc, argv) motet__main((argc), (argv))
 MOTET_API void motet__main(int argc, char **argv);
 
-/* Has MOTET_SPAWN execute that file; copied. NULL, as at first: the one that this process executes. It must
- * begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same names. (A
- * program that does not begin with MOTET_MAIN runs as it would, and the exit code is its own: 0 of
- * one that ends well, though the target was never called.) For programs that cannot find themselves:
- * where /proc is not mounted, or started by ld.so.
+/* Has MOTET_SPAWN execute that file; copied. NULL, as at first: the one that this process executes.
+ * It must begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same
+ * names. (A program that does not begin with MOTET_MAIN runs as it would, and the exit code is its
+ * own: 0 of one that ends well, though the target was never called.) For programs that cannot find
+ * themselves: where /proc is not mounted, or started by ld.so.
  * 0, EINVAL for "", ENOMEM. Python: multiprocessing.set_executable. */
 MOTET_API int motet_set_executable(const char *path);
 
-/* The calling process; that by which it was started, or NULL when motet did not start it; and those that
- * it has started itself. The first two are lent, and not to be freed. The name of a process that motet did
- * not start is MainProcess. Of the current process one may ask for all but its end (join: EDEADLK); the
- * parent can be joined, but as its children are killed with it, none returns from that.
+/* The calling process; that by which it was started, or NULL when motet did not start it; and those
+ * that it has started itself. The first two are lent, and not to be freed. The name of a process
+ * that motet did not start is MainProcess. Of the current process one may ask for all but its end
+ * (join: EDEADLK); the parent can be joined, but as its children are killed with it, none returns
+ * from that.
  * Python: current_process, parent_process. */
 MOTET_API motet_process *motet_current_process(void);
 MOTET_API motet_process *motet_parent_process(void);
@@ -130,8 +134,8 @@ MOTET_API motet_process *motet_parent_process(void);
 MOTET_API int motet_active_children(motet_process *out[], int n);
 
 /* Waits until the process has ended. May be called again, and from many threads.
- * 0; ETIMEDOUT; ECANCELED; EINVAL; EDEADLK for the calling process itself; ECHILD when it is neither a
- * child of it nor its parent.
+ * 0; ETIMEDOUT; ECANCELED; EINVAL; EDEADLK for the calling process itself; ECHILD when it is
+ * neither a child of it nor its parent.
  * Python: Process.join. */
 MOTET_API int motet_process_join(motet_process *process, double timeout);
 
@@ -139,8 +143,8 @@ MOTET_API int motet_process_join(motet_process *process, double timeout);
 MOTET_API void motet_process_free(motet_process *process);
 
 /* 0 to 255 as it exited, -N when signal N ended it, MOTET_NO_EXITCODE while it runs,
- * MOTET_EXITCODE_LOST. MOTET_NO_EXITCODE too for NULL, and in a process that it is no child of, which cannot
- * know. Python: Process.exitcode. */
+ * MOTET_EXITCODE_LOST. MOTET_NO_EXITCODE too for NULL, and in a process that it is no child of,
+ * which cannot know. Python: Process.exitcode. */
 MOTET_API int motet_process_exitcode(motet_process *process);
 
 /* In a process that it is no child of, is_alive is false, unless it is the current one or the parent. */
