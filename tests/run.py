@@ -6,8 +6,9 @@
 Modes: plain (gcc), asan (AddressSanitizer and UndefinedBehaviorSanitizer, gcc), tsan
 (ThreadSanitizer, clang), clang (a build with warnings as errors, nothing run). Without --mode: all.
 PROGRAM is a file in tests/ without its suffix, or the beginning of one; with /CASE only the cases
-that begin so. Programs run side by side, one a processor, the output of those that fail is shown in
-full. The last line is "N passed, N failed"; the exit status is 0 when none failed.
+that begin so. Programs run side by side, one a processor and one more, as most wait now and then; the
+output of those that fail is shown in full. The last line is "N passed, N failed"; the exit status is 0
+when none failed.
 
 Programs are tests/test_*.c, which the harness makes to print "cases: N passed, N failed, N skipped"
 last, tests/models/*.c (plain mode only), which are run under all schedules by the scheduler of
@@ -278,7 +279,7 @@ def run_mode(mode, patterns, verbose, totals):
         return program, (name, status, output, time.monotonic() - begin)
 
     say(f"== {mode}: built in {built:.1f} s, running")
-    jobs = len(os.sched_getaffinity(0))
+    jobs = len(os.sched_getaffinity(0)) + 1
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(one, program) for program in chosen]
         results = [future.result() for future in reported(futures, mode, verbose)]

@@ -32,7 +32,7 @@ static inline long sweep_stride(long usual)
     const char *knob = getenv("MOTET_STRESS");
     long stride = usual / (knob && *knob ? strtol(knob, NULL, 0) : 1);
 
-    return (stride < 1 ? 1 : stride) * (HARNESS_TSAN ? 61 : HARNESS_ASAN ? 7 : 1);
+    return (stride < 1 ? 1 : stride) * (HARNESS_TSAN ? 61 : HARNESS_ASAN ? 23 : 1);
 }
 
 static inline long sweep_first(long stride)
