@@ -53,11 +53,10 @@ case $? in
 *) exit 1 ;;
 esac
 
-for program in wait lock condition event cancel queue_segment sync_kill process \
-    process_parent spawn forkserver connection pool_kill; do
+for program in wait lock condition cancel sync_kill process spawn forkserver pool_kill; do
     try "ENOSYS" "$scratch/deny" 38 "$MOTET_BUILD/tests/test_$program"
 done
-for program in wait event cancel queue sync_kill spawn; do
+for program in wait cancel sync_kill spawn; do
     try "EPERM" "$scratch/deny" 1 "$MOTET_BUILD/tests/test_$program"
 done
 tally
