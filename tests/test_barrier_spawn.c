@@ -1,23 +1,8 @@
 /* Barriers with an action between a process and children that have another image of the program, where the
  * action lies elsewhere. */
-#include "harness.h"
+#include "images.h"
 
 #include <unistd.h>
-
-#include "process/family.h"
-
-static const motet_start_method methods[] = {MOTET_SPAWN, MOTET_FORKSERVER};
-
-/* Each case by both methods; it ends its server, so that it leaves nothing. */
-#define BY_BOTH(name)                                                                              \
-    static void name##_by(motet_start_method method);                                              \
-    TEST(name)                                                                                     \
-    {                                                                                              \
-        for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)                              \
-            name##_by(methods[i]);                                                                 \
-        motet__server_end();                                                                       \
-    }                                                                                              \
-    static void name##_by(motet_start_method method)
 
 struct meeting {
     motet_barrier barrier;
@@ -54,23 +39,6 @@ static struct meeting *new_meeting(int parties, int (*action)(void *))
     CHECK(m != NULL);
     CHECK_INT(motet_barrier_init(&m->barrier, parties, action, m), 0);
     return m;
-}
-
-static motet_process *start(motet_start_method method, motet_target target, struct meeting *m)
-{
-    motet_process *p = motet_process_start(target, &m, sizeof m, .method = method);
-
-    if (!p)
-        FAIL("start: %s: %s", strerrorname_np(errno), motet_last_error());
-    return p;
-}
-
-static int end(motet_process *p)
-{
-    CHECK_INT(motet_process_join(p, harness_patience()), 0);
-    int code = motet_process_exitcode(p);
-    motet_process_free(p);
-    return code;
 }
 
 /* Waits as the last of two. */

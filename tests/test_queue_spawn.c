@@ -1,45 +1,14 @@
 /* Shared queues between a process and children that have another image of the program, where functions
  * lie elsewhere and descriptors are not the same. */
-#include "harness.h"
+#include "images.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 
-#include "process/family.h"
 #include "shared/arena.h"
 
 enum { SOME = 40, BETWEEN = 300 };
-
-static const motet_start_method methods[] = {MOTET_SPAWN, MOTET_FORKSERVER};
-
-/* Each case by both methods; it ends its server, so that it leaves nothing. */
-#define BY_BOTH(name)                                                                              \
-    static void name##_by(motet_start_method method);                                              \
-    TEST(name)                                                                                     \
-    {                                                                                              \
-        for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)                              \
-            name##_by(methods[i]);                                                                 \
-        motet__server_end();                                                                       \
-    }                                                                                              \
-    static void name##_by(motet_start_method method)
-
-static motet_process *start(motet_start_method method, motet_target target, motet_queue *q)
-{
-    motet_process *p = motet_process_start(target, &q, sizeof q, .method = method);
-
-    if (!p)
-        FAIL("start: %s: %s", strerrorname_np(errno), motet_last_error());
-    return p;
-}
-
-static int end(motet_process *p)
-{
-    CHECK_INT(motet_process_join(p, harness_patience()), 0);
-    int code = motet_process_exitcode(p);
-    motet_process_free(p);
-    return code;
-}
 
 static int run(motet_start_method method, motet_target target, motet_queue *q)
 {
