@@ -186,12 +186,10 @@ static struct motet_future *take_from_queue(struct motet__worker *worker)
         return NULL;
     bool first = !room || motet__deque_size(deque) == 0; /* there is nothing before the first */
     if (got > first) {
-        struct motet__desks *desks = worker->crew->desks;
         mark(worker);
         motet__deque_push(deque, tasks + first, got - first);
         /* As one who brings them: in between they were nowhere, and whoever looked then sleeps. */
-        if (motet__load(&desks->searching, SEQ_CST) == 0)
-            motet__ec_notify(&desks->idle, 1, MOTET__PRIVATE);
+        motet__desks_brought(worker->crew->desks);
     }
     return first ? tasks[0] : take_own(desk_of(worker));
 }
