@@ -262,6 +262,33 @@ static void limit_descriptors(rlim_t soft)
     CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
+__attribute__((constructor)) static void print_before_main(void)
+{
+    if (getenv("PRINT_BEFORE_MAIN"))
+        printf("once ");
+}
+
+/* What a program writes before MOTET_MAIN is done once, by the server. */
+SERVED(children_do_not_write_what_was_written_before_the_main_function)
+{
+    char text[100] = "";
+    FILE *file = tmpfile();
+    int saved = dup(1);
+
+    CHECK(file != NULL);
+    fflush(NULL);
+    setenv("PRINT_BEFORE_MAIN", "1", 1);
+    dup2(fileno(file), 1);
+    for (int i = 0; i < 3; i++)
+        server_pid();
+    dup2(saved, 1);
+    unsetenv("PRINT_BEFORE_MAIN");
+    close(saved);
+    CHECK(pread(fileno(file), text, sizeof text - 1, 0) > 0);
+    fclose(file);
+    CHECK_STR(text, "once ");
+}
+
 /* The server's own descriptors are at low numbers. */
 SERVED(descriptors_have_all_numbers_that_the_limit_allows)
 {

@@ -769,6 +769,42 @@ TEST(futures_that_are_freed_after_the_pool)
     CHECK_INT(blocks_in_use(), blocks);
 }
 
+/* Whoever takes the place of a dead worker is started when the opener is writing, for all that is known. */
+TEST(new_workers_do_not_write_what_their_opener_has_not_written_yet)
+{
+    struct gate *gate = motet_shared_alloc(sizeof *gate);
+    FILE *file = tmpfile();
+    char text[100] = "";
+    int saved = dup(1);
+
+    CHECK(file != NULL);
+    fflush(NULL);
+    setvbuf(stdout, NULL, _IOFBF, 4096);
+    dup2(fileno(file), 1);
+    motet_pool *pool = open_pool(&PROCESSES, 1);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+    motet_future *next = motet_pool_submit(pool, square, &(int){3}, sizeof(long));
+    WAIT_UNTIL(begun(gate));
+    flockfile(stdout);
+    printf("once ");
+    kill(gate->pid, SIGKILL);
+    int rc = motet_future_result(f, (int *)NULL, harness_patience());
+    int next_rc = motet_future_wait(next, harness_patience());
+    funlockfile(stdout);
+    close_pool(pool);
+    fflush(stdout);
+    dup2(saved, 1);
+    close(saved);
+    CHECK_INT(rc, ECHILD);
+    CHECK_INT(next_rc, 0);
+    CHECK(pread(fileno(file), text, sizeof text - 1, 0) > 0);
+    fclose(file);
+    CHECK_STR(text, "once ");
+    motet_future_free(f);
+    motet_future_free(next);
+    motet_shared_free(gate);
+}
+
 TEST(deaths_leave_no_memory_behind)
 {
     struct motet__arena_usage before, after;

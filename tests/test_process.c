@@ -287,6 +287,30 @@ TEST(standard_input_is_dev_null_where_the_parent_has_none)
     close(saved);
 }
 
+static int read_buffered(void *arg)
+{
+    (void)arg;
+    return getchar() == EOF ? 0 : 1;
+}
+
+/* What the parent has read ahead is the parent's. */
+TEST(the_parents_input_is_not_read_twice)
+{
+    int pipe_ends[2], saved = dup(0);
+
+    CHECK_INT(pipe(pipe_ends), 0);
+    dup2(pipe_ends[0], 0);
+    CHECK_INT(write(pipe_ends[1], "abc", 3), 3);
+    CHECK_INT(getchar(), 'a');
+    CHECK_INT(run(read_buffered, NULL, 0), 0);
+    CHECK_INT(getchar(), 'b');
+    CHECK_INT(getchar(), 'c');
+    dup2(saved, 0);
+    close(saved);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+}
+
 static int print_something(void *arg)
 {
     (void)arg;
@@ -954,6 +978,48 @@ static int hold_stdout(void *arg)
 static int hold_it(void *arg)
 {
     return hold_stdout(*(int **)arg);
+}
+
+struct held {
+    int step; /* 1: the text is in the buffer; 2: it may be written */
+};
+
+static int print_and_hold(void *arg)
+{
+    struct held *held = *(struct held **)arg;
+
+    flockfile(stdout);
+    printf("once ");
+    __atomic_store_n(&held->step, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(__atomic_load_n(&held->step, __ATOMIC_SEQ_CST) == 2);
+    funlockfile(stdout);
+    return 0;
+}
+
+/* A start cannot flush what another thread is writing; the child does not write it either. */
+TEST(what_another_thread_is_writing_is_written_once)
+{
+    struct held held = {0}, *at = &held;
+    FILE *file = tmpfile();
+    char text[100] = "";
+    int saved = dup(1);
+
+    CHECK(file != NULL);
+    fflush(NULL);
+    setvbuf(stdout, NULL, _IOFBF, 4096);
+    dup2(fileno(file), 1);
+    struct worker *w = START(&THREADS, print_and_hold, &at);
+    WAIT_UNTIL(__atomic_load_n(&held.step, __ATOMIC_SEQ_CST));
+    int rc = run(return_0, NULL, 0);
+    __atomic_store_n(&held.step, 2, __ATOMIC_SEQ_CST);
+    CHECK_INT(worker_join(w), 0);
+    fflush(stdout);
+    dup2(saved, 1);
+    close(saved);
+    CHECK_INT(rc, 0);
+    CHECK(pread(fileno(file), text, sizeof text - 1, 0) > 0);
+    fclose(file);
+    CHECK_STR(text, "once ");
 }
 
 TEST(a_thread_that_holds_stdout_may_start_and_join)

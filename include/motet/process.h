@@ -40,9 +40,10 @@
  * limits that the server had at its start; a new one is started when it is killed, which does its
  * children no harm: they end with this process, as all do. It ends with this process too.
  *
- * In all three, stdout and stderr are flushed before the start, and in the child standard input is
- * /dev/null, though 0 be among .fds. Fork, by which the child has all of them, does not look at
- * .fds.
+ * In all three, stdout and stderr are flushed before the start, but for one that another thread
+ * holds; what is still in the buffers of the standard streams, the parent reads and writes, never
+ * the child. In the child standard input is /dev/null, though 0 be among .fds. Fork, by which the
+ * child has all of them, does not look at .fds.
  * When the target returns, the child waits for its own threads and
  * children that are not daemons, flushes stdout and stderr, and ends with the target's return value
  * (its low 8 bits) without running atexit functions; a stream that the child opened is the child's to

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -121,6 +122,15 @@ static void give_up(int pid, struct motet__ends *ends)
         ;
 }
 
+/* In the child of fork(): what is in the buffers is its parent's, to read and to write. Another thread may have
+ * written there since they were flushed, or have held the stream; it is not here any more. */
+static void empty_streams(void)
+{
+    __fpurge(stdin);
+    __fpurge(stdout);
+    __fpurge(stderr);
+}
+
 int motet__os_fork(struct motet__ends *ends, int *pidfd)
 {
     MOTET__NO_CANCEL;
@@ -130,6 +140,7 @@ int motet__os_fork(struct motet__ends *ends, int *pidfd)
     if (pid < 0)
         return -1;
     if (pid == 0) {
+        empty_streams();
         close_one(&ends->parents);
         arm_lifeline(ends->childs, ends->word);
         /* A thread of motet blocks all signals; its child has only that one to receive them. */

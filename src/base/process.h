@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* Flushes stdout and stderr, but for a stream that another thread holds, who may be waiting for us.
- * Before a fork, or the child would write the same text once more; and
+ * Before a start, so that what was written before it comes before what the child writes; and
  * with no lock held, because whoever reads the other end may be slow. */
 void motet__os_flush(void);
 

@@ -207,6 +207,7 @@ static int serve(void *arg)
     struct request request;
     size_t n;
 
+    motet__os_flush(); /* what was written before MOTET_MAIN, for children do not write it */
     own_board = motet__map_again(duties->board, NULL, BOARD_SIZE);
     if (!own_board)
         return errno;
