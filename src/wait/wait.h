@@ -27,15 +27,12 @@
 #include "base/futex.h"
 #include "base/process.h"
 #include "base/self.h"
+#include "wait/scope.h"
 
-/* How to wait; or-ed together. */
+/* How to wait: a scope, and any of these. */
 enum {
-    MOTET__PRIVATE = 0,
-    MOTET__SHARED = 1,      /* the word is in shared memory */
     MOTET__UNCANCELLED = 2, /* go on waiting when the thread is cancelled, and run no handlers */
     MOTET__SHIELDED = 4,    /* go on waiting when the thread is cancelled */
-    MOTET__WATCHED = 8, /* private, and MOTET_DEBUG wants to know of it: what a scope is in place
-                               of MOTET__PRIVATE, so that no fast path is taken */
 };
 
 /* Why a thread must not sleep on: the bits of self->interrupted. */
@@ -62,9 +59,6 @@ enum {
 /* The deadline that is `timeout` seconds from now: 0, or EINVAL for NaN and negative numbers. What a
  * call that may wait begins with: runs handlers of signals, so it is called with no lock held. */
 int motet__deadline(double timeout, int64_t *deadline);
-
-/* MOTET__SHARED, MOTET__PRIVATE or MOTET__WATCHED: whom an object at that address serves. */
-static inline unsigned motet__scope(const volatile void *p);
 
 /* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled, and
  * `how` is neither MOTET__UNCANCELLED nor MOTET__SHIELDED. Unless MOTET__UNCANCELLED, it runs handlers
@@ -104,71 +98,5 @@ void motet__interrupt(struct motet__self *self, uint32_t why);
 
 /* What runs the handlers of signals, in the main thread: set once by the floor that knows them. */
 void motet__on_signals(void (*run)(void));
-
-/* The scope table: where shared memory is. The arena, which nearly always is all of it, has a place of
- * its own; the rest are ranges of pages that come and go, named segments and mappings of the user's.
- *
- * A range is one word, so that it can be replaced by another under the eyes of a reader: the number of
- * its first page in the upper 36 bits, the count of its pages less one in the next 27, and in the
- * lowest whether it is foreign: other programs have it too, at addresses of their own, and another
- * arena beside it. 0: no range. A larger range takes several words. */
-#define MOTET__RANGES_MAX 1024
-
-struct motet__scopes {
-    uintptr_t arena;   /* written before `arena_size`, constant after */
-    size_t arena_size; /* atomic; 0: none yet. Released when it is added, acquired by readers */
-    uint32_t more;     /* atomic: how many words below were ever used, and MOTET__WATCHES */
-    uint64_t range[MOTET__RANGES_MAX]; /* atomic */
-};
-
-#define MOTET__WATCHES UINT32_C(0x80000000) /* what is private is watched */
-
-extern struct motet__scopes motet__scopes;
-
-/* Adds the arena; once. Before any object in it is used. */
-void motet__scope_set_arena(void *base, size_t size);
-
-/* Adds a range of whole pages, from any thread, before any object in it is used. 0; ENOMEM when the
- * table is full; EEXIST when part of it is in the table already. */
-int motet__scope_add(void *base, size_t size, bool foreign);
-
-/* Takes one away, when no object in it is used any more. False, and nothing done, if none was added
- * that is just so. */
-bool motet__scope_remove(void *base, size_t size, bool foreign);
-
-/* Whether the address, which is shared, lies in a foreign range. */
-bool motet__scope_foreign(const volatile void *p);
-
-/* Whether the `size` bytes at `at` lie in the same range as p, which is in a foreign one. */
-bool motet__scope_same(const volatile void *p, uintptr_t at, size_t size);
-
-/* The rest of motet__scope: where there are ranges, or private objects are watched. */
-unsigned motet__scope_otherwise(const volatile void *p);
-
-/* From now on what is private is watched. Before there is a second thread. */
-void motet__scope_watch(void);
-
-static inline bool motet__in_arena(const volatile void *p)
-{
-    size_t size = motet__load(&motet__scopes.arena_size, ACQUIRE);
-
-    return size && (uintptr_t)p - motet__scopes.arena < size; /* `arena` is there when `size` is */
-}
-
-/* Whether it is MOTET__PRIVATE, without a call: false also when that would take a longer look. */
-static inline bool motet__plainly_private(const volatile void *p)
-{
-    return !motet__in_arena(p) && motet__load(&motet__scopes.more, RELAXED) == 0;
-}
-
-static inline unsigned motet__scope(const volatile void *p)
-{
-    if (motet__in_arena(p))
-        return MOTET__SHARED;
-    /* Relaxed: whoever has an address inside a range has it from one who saw the range added. */
-    if (motet__unlikely(motet__load(&motet__scopes.more, RELAXED)))
-        return motet__scope_otherwise(p);
-    return MOTET__PRIVATE;
-}
 
 #endif
