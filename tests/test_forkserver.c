@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -320,6 +321,30 @@ SERVED(a_child_whose_descriptors_have_no_place_says_so)
     close_them(&all);
     close(saved);
     close(said);
+}
+
+/* Something in the program that ends the children of its forks. */
+#define END_FORKS "TEST_FORKSERVER_END_FORKS"
+
+static void end_if_asked(void)
+{
+    if (getenv(END_FORKS))
+        _exit(0);
+}
+
+__attribute__((constructor)) static void add_fork_handler(void)
+{
+    pthread_atfork(NULL, NULL, end_if_asked);
+}
+
+SERVED(a_child_that_ends_before_its_target_is_called)
+{
+    CHECK_INT(setenv(END_FORKS, "1", 1), 0); /* the server will have it */
+    motet_process *p = START_NEW(live_on, NULL, 0);
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    CHECK_INT(motet_process_exitcode(p), 127);
+    CHECK_CONTAINS(motet_last_error(), "ended with exit code 0. ");
+    motet_process_free(p);
 }
 
 SERVED(children_outlive_a_server_that_is_killed)

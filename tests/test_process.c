@@ -136,6 +136,27 @@ TEST(exit_codes)
     CHECK_INT(run(call_abort, NULL, 0), -SIGABRT);
 }
 
+static void end_the_child(void)
+{
+    _exit(3);
+}
+
+TEST(a_child_that_ends_before_its_target_is_called)
+{
+    int code = 5;
+
+    CHECK_INT(pthread_atfork(NULL, NULL, end_the_child), 0);
+    motet_process *p = motet_process_start(return_it, &code, sizeof code);
+    CHECK(p != NULL);
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    CHECK_INT(motet_process_exitcode(p), 127);
+    CHECK_CONTAINS(motet_last_error(), "the target of Process-1 (");
+    CHECK_CONTAINS(motet_last_error(), "ended with exit code 3. ");
+    CHECK_INT(motet_process_exitcode(NULL), MOTET_NO_EXITCODE);
+    CHECK_STR(motet_last_error(), "");
+    motet_process_free(p);
+}
+
 TEST(every_exit_code)
 {
     motet_process *p[16];

@@ -548,13 +548,31 @@ TEST(a_program_that_is_not_there)
     CHECK_INT(run(return_it, &code, sizeof code), 9);
 }
 
-/* A program that pays no attention to what it is told runs as it would, and its exit code is its own. */
+/* A program that pays no attention to what it is told runs as it would, and must not pass for the target. */
 TEST(a_program_that_is_not_motets)
 {
     CHECK_INT(motet_set_executable("/bin/false"), 0);
-    CHECK_INT(run(live_on, NULL, 0), 1);
+    CHECK_INT(run(live_on, NULL, 0), 127);
     CHECK_INT(motet_set_executable("/bin/true"), 0);
-    CHECK_INT(run(live_on, NULL, 0), 0);
+    motet_process *p = START_NEW(live_on, NULL, 0, .name = "Truth");
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    CHECK_INT(motet_process_exitcode(p), 127);
+    CHECK_CONTAINS(motet_last_error(), "the target of Truth (");
+    CHECK_CONTAINS(motet_last_error(), "ended with exit code 0. ");
+    CHECK_CONTAINS(motet_last_error(), "does not begin with MOTET_MAIN(argc, argv);");
+    CHECK_INT(motet_process_exitcode(p), 127); /* it stays so */
+    motet_process_free(p);
+}
+
+TEST(a_target_that_ends_as_one_that_cannot_begin)
+{
+    int code = 127;
+    motet_process *p = START_NEW(return_it, &code, sizeof code);
+
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    CHECK_INT(motet_process_exitcode(p), 127);
+    CHECK_STR(motet_last_error(), "");
+    motet_process_free(p);
 }
 
 TEST(shared_memory_whose_descriptor_was_closed, .allow = LEFT_FILES)

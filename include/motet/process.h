@@ -32,7 +32,7 @@
  * Pointers in *arg are good there if they lead into shared memory. The child executes the very file
  * that its parent does, though another be in its place by now. Its signals have their defaults, its
  * directory and environment are the parent's. One that cannot begin says why on stderr, and exits
- * with 127.
+ * with 127; so does, for its parent, whatever else exits before the target is called.
  *
  * MOTET_FORKSERVER is spawn, but a start takes about as long as the fork of a small program: the
  * first one spawns a server, which has one thread and is small for ever, and forks all that follow.
@@ -114,9 +114,8 @@ MOTET_API void motet__main(int argc, char **argv);
 
 /* Has MOTET_SPAWN execute that file; copied. NULL, as at first: the one that this process executes.
  * It must begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same
- * names. (A program that does not begin with MOTET_MAIN runs as it would, and the exit code is its
- * own: 0 of one that ends well, though the target was never called.) For programs that cannot find
- * themselves: where /proc is not mounted, or started by ld.so.
+ * names. (One that does not begin with MOTET_MAIN runs as it would; when it has ended, the exit code
+ * is 127.) For programs that cannot find themselves: where /proc is not mounted, or started by ld.so.
  * 0, EINVAL for "", ENOMEM. Python: multiprocessing.set_executable. */
 MOTET_API int motet_set_executable(const char *path);
 
@@ -145,7 +144,9 @@ MOTET_API void motet_process_free(motet_process *process);
 
 /* 0 to 255 as it exited, -N when signal N ended it, MOTET_NO_EXITCODE while it runs,
  * MOTET_EXITCODE_LOST. MOTET_NO_EXITCODE too for NULL, and in a process that it is no child of,
- * which cannot know. Python: Process.exitcode. */
+ * which cannot know. 127 for one that exited before its target was called, with whatever exit code:
+ * then motet_last_error says so, and it says nothing of a target that returned 127.
+ * Python: Process.exitcode. */
 MOTET_API int motet_process_exitcode(motet_process *process);
 
 /* In a process that it is no child of, is_alive is false, unless it is the current one or the parent. */

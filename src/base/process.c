@@ -92,6 +92,11 @@ int motet__os_ends_open(struct motet__ends *ends, bool word)
     if (ends->childs >= 0)
         error = errno;
     if (ends->childs >= 0 && ends->parents >= 0) {
+        /* Before anybody has asked for a signal: the child would be sent it for this byte, too. */
+        if (write(ends->parents, "", 1) != 1) {
+            motet__os_ends_close(ends);
+            return ENOMEM;
+        }
         if (!word)
             return 0;
         ends->word = motet__os_eventfd();
@@ -110,6 +115,23 @@ void motet__os_ends_begin(struct motet__ends *ends)
     motet__os_eventfd_signal(ends->word);
     close_one(&ends->word);
     close_one(&ends->childs);
+}
+
+void motet__os_begin(int childs)
+{
+    MOTET__NO_CANCEL;
+    char byte;
+
+    while (read(childs, &byte, 1) < 0 && errno == EINTR)
+        ;
+}
+
+/* The pipe keeps what nobody has read for as long as an end of it is open, be it the writing one. */
+bool motet__os_has_begun(int parents)
+{
+    int left;
+
+    return ioctl(parents, FIONREAD, &left) != 0 || left == 0;
 }
 
 /* Waits until a child that was not given the word is gone. */

@@ -23,17 +23,23 @@
 void motet__os_flush(void);
 
 /* The two ends of a lifeline, and an eventfd for the parent's word, by which a child of fork() goes on;
- * -1: not there. All of them close-on-exec, and none of them 0, 1 or 2. */
+ * -1: not there. All of them close-on-exec, and none of them 0, 1 or 2. One byte lies in the pipe from the
+ * start, which the child takes out when it begins what it is for: so its parent sees, also when the child has
+ * ended, whether it did. */
 struct motet__ends {
     int childs, parents, word;
 };
 
-/* 0, EMFILE or ENFILE, and then all of them -1. `word` is wanted for forks. */
+/* 0, EMFILE, ENFILE or ENOMEM, and then all of them -1. `word` is wanted for forks. */
 int motet__os_ends_open(struct motet__ends *ends, bool word);
 void motet__os_ends_close(struct motet__ends *ends);
 
 /* The parent gives its word: the child runs. Leaves the parent's end open. */
 void motet__os_ends_begin(struct motet__ends *ends);
+
+/* In the child, with its end: it begins. Once. In the parent, with its own: whether the child did. */
+void motet__os_begin(int childs);
+bool motet__os_has_begun(int parents);
 
 /* fork() with its handlers: the child's number, 0 in the child, or -1 with errno. *pidfd receives the
  * child's pidfd. The child goes on when it gets the word, so that nobody need miss its end; it is armed

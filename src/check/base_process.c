@@ -46,6 +46,17 @@ void motet__os_ends_begin(struct motet__ends *ends)
     (void)ends;
 }
 
+void motet__os_begin(int childs)
+{
+    (void)childs;
+}
+
+bool motet__os_has_begun(int parents)
+{
+    (void)parents;
+    return true;
+}
+
 int motet__os_fork(struct motet__ends *ends, int *pidfd)
 {
     (void)ends;

@@ -7,7 +7,7 @@
 #include "process/heirloom.h"
 #include "process/process.h"
 
-/* The exit code of a child that cannot begin. */
+/* The exit code of a child that has exited before it called its target, whatever its own was. */
 enum { MOTET__CANNOT_BEGIN = 127 };
 
 enum motet__relation { MOTET__CHILD, MOTET__CURRENT, MOTET__PARENT };
@@ -24,9 +24,10 @@ struct motet_process {
     char *name;
     char identity[MOTET__IDENTITY];
     bool daemon;
-    motet_lock lock; /* guards the next three */
+    motet_lock lock; /* guards the next four; the first three are constant once it has ended */
     bool ended;
-    int exitcode;
+    bool begun;   /* its target was called: known when it has ended */
+    int exitcode; /* its own */
     int pidfd; /* open until the handle goes: it is the sentinel. The parent's: opened when asked for */
     int lifeline; /* our end of the pipe that ends the child with us; -1 once it has ended; under lock */
     struct motet_process *next, *previous; /* in the family, by number; under family.lock */

@@ -185,6 +185,7 @@ static bool look_locked(struct motet_process *process)
     process->ended = true;
     if (process->server)
         motet__server_leave(process);
+    process->begun = motet__os_has_begun(process->lifeline);
     motet__os_close(process->lifeline);
     process->lifeline = -1;
     return true;
@@ -326,6 +327,7 @@ void motet__live(const struct motet__life *life)
     motet__os_no_input();
 
     motet__threads_main_exits(end_child);
+    motet__os_begin(own_lifeline);
     end_child(life->target(life->arg));
 }
 
@@ -544,7 +546,13 @@ int motet_process_exitcode(motet_process *process)
 {
     if (mine(process) != 0 || !has_ended(process))
         return MOTET_NO_EXITCODE;
-    return process->exitcode;
+    if (process->begun || process->exitcode < 0)
+        return process->exitcode;
+    return motet__explain(MOTET__CANNOT_BEGIN,
+                          "the target of %.60s (%d) was never called: before that, the child ended "
+                          "with exit code %d. Perhaps stderr says why, or what it executed does "
+                          "not begin with MOTET_MAIN(argc, argv);",
+                          process->name, process->pid, process->exitcode);
 }
 
 int motet_process_pid(const motet_process *process)
