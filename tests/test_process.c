@@ -526,6 +526,8 @@ static int use_the_parents_handle(void *arg)
     CHECK_INT(motet_process_kill(p), ECHILD);
     CHECK(!motet_process_is_alive(p));
     CHECK_INT(motet_process_exitcode(p), MOTET_NO_EXITCODE);
+    CHECK_INT(motet_process_sentinel(p), -1);
+    CHECK_INT(motet_wait_ready(&(motet_ready){.process = p}, 1, MOTET_FOREVER), ECHILD);
     CHECK_STR(motet_process_name(p), "Process-1");
     CHECK(motet_process_pid(p) > 0);
     motet_process_free(p);

@@ -171,7 +171,8 @@ typedef struct motet_ready {
  * An object that is there twice is ready twice. None need be removed: set .fd to -1, and the others
  * of an object to NULL, to have it passed over.
  * 0: at least one is ready; ETIMEDOUT: none is, also for n = 0; ECANCELED; EBADF: one is not open;
- * EDEADLK: there is nothing to wait for, and the timeout is MOTET_FOREVER; ENOMEM; EINVAL. No
+ * ECHILD: a process is neither a child nor the parent of the calling one; EDEADLK: it is the calling
+ * one itself, or there is nothing to wait for, and the timeout is MOTET_FOREVER; ENOMEM; EINVAL. No
  * `ready` is set when it fails. Python: multiprocessing.connection.wait. */
 MOTET_API int motet_wait_ready(motet_ready *objects, size_t n, double timeout);
 

@@ -156,7 +156,8 @@ MOTET_API const char *motet_process_name(const motet_process *process); /* Proce
 MOTET_API bool motet_process_daemon(const motet_process *process);      /* Process.daemon */
 
 /* A descriptor that poll() finds readable when the process has ended; the handle's, do not close it.
- * -1 for NULL. Python: Process.sentinel. */
+ * -1 for NULL, for the current process, and in a process that it is no child of.
+ * Python: Process.sentinel. */
 MOTET_API int motet_process_sentinel(const motet_process *process);
 
 /* Send SIGTERM, or SIGKILL. 0, also when it has ended already; EINVAL; ECHILD when it is not a child

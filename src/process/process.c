@@ -585,7 +585,7 @@ int motet_process_sentinel(const motet_process *process)
 {
     if (process == &parent)
         return parent_pidfd();
-    return process ? process->pidfd : -1;
+    return mine(process) == 0 ? process->pidfd : -1;
 }
 
 int motet__process_signal(motet_process *process, int signum)

@@ -16,6 +16,17 @@ static bool holds_something(const motet_connection *connection)
            motet__load(&connection->in.way.failed, RELAXED);
 }
 
+/* Whether this process can learn of the end of all processes: 0, or what motet_process_join says. */
+static int check_processes(const motet_ready *objects, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const motet_process *process = objects[i].connection ? NULL : objects[i].process;
+        if (process && motet_process_sentinel(process) < 0)
+            return process == motet_current_process() ? EDEADLK : ECHILD;
+    }
+    return 0;
+}
+
 /* Takes part in all connections: 0, or EBADF and in none. */
 static int enter_all(motet_ready *objects, size_t n)
 {
@@ -113,7 +124,9 @@ static int wait_ready(motet_ready *objects, size_t n, int64_t deadline)
 
     if (n > FEW && (n >= SIZE_MAX / sizeof *fds || !(fds = motet__alloc((n + 1) * sizeof *fds))))
         return ENOMEM;
-    int rc = enter_all(objects, n);
+    int rc = check_processes(objects, n);
+    if (rc == 0)
+        rc = enter_all(objects, n);
     if (rc == 0) {
         rc = wait_for_any(objects, n, fds, deadline);
         leave_all(objects, n);
