@@ -106,6 +106,7 @@ MOTET_API motet_process *motet_process_start_with(motet_target target, const voi
 
 /* The first statement of main() in a program that starts processes otherwise than by fork. In those
  * it calls the target and ends; in all others it does nothing, and costs nothing. What comes before
+ *   ECHILD   the server, each new one, ends at once: perhaps it says why on stderr
  * it, constructors and C++ objects, runs in children too, and must start no process and use no
  * shared memory: a child that does says so, and ends. Python: if __name__ == "__main__",
  * freeze_support. */
