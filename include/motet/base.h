@@ -52,7 +52,8 @@
  * banker's.
  * No call is a cancellation point of pthread_cancel(), and asynchronous cancellation of a thread that
  * is in one is not allowed: motet_thread_cancel is what ends waits.
- * After fork() a child may use all shared objects; private objects it finds as fork() left them.
+ * After fork() a child may use all shared objects; of private ones it has copies, as fork() left
+ * them: see <motet/process.h>.
  * Getters answer for NULL with 0, false, "" or NULL, and say so where it is something else.
  */
 #ifndef MOTET_BASE_H

@@ -13,8 +13,20 @@
  *
  * MOTET_FORK, the default, needs nothing: by fork() the child starts with a copy of everything, all
  * descriptors included, and has one thread, which blocks no signal whatever its parent blocks; what
- * the signals do is copied too. What another thread held at that moment stays held in the
- * child: private locks, but none of motet's own.
+ * the signals do is copied too. It may use all of motet, as may the child of a fork() of the
+ * program's own, of what it found as follows:
+ *
+ *     in shared memory, named segments   the same one: it serves both
+ *     connections                        the same end; see <motet/connection.h> of closing it
+ *     private locks, queues, …           a copy, as it was: held, if it was, but nobody waits there. It
+ *                                        must not be one that another thread was in the middle of
+ *                                        changing, which is not there to go on
+ *     threads                            have ended; only the one that forked is there
+ *     timers                             there are none
+ *     processes                          not its children: ECHILD
+ *     pools of threads                   have no workers: a submit says EPIPE, a join ECHILD. Futures
+ *                                        of tasks that had ended have their results
+ *     pools of processes, their futures  the same one, but a join says ECHILD
  *
  * MOTET_SPAWN executes the program anew in the child: it starts with nothing but its argument,
  * shared memory, descriptors 0, 1 and 2, those of .fds and those of queues with .eof, and takes as
@@ -94,6 +106,7 @@ typedef struct motet_process_options {
  *   ENOTSUP  the program does not begin with MOTET_MAIN, or cannot execute itself; or there is no
  *            pidfd_open: in Linux before 5.3, under valgrind before 3.20
  *   EBADF    one of .fds is not open
+ *   ECHILD   the server, each new one, ends at once: perhaps it says why on stderr
  *   ENOMEM, EAGAIN, EMFILE; or why the program cannot be executed: ENOENT, EACCES, …
  * motet_last_error tells more of ENOTSUP and of those that fork does not have.
  * Python: Process(target=…, args=…, name=…, daemon=…).start(). */
@@ -106,7 +119,6 @@ MOTET_API motet_process *motet_process_start_with(motet_target target, const voi
 
 /* The first statement of main() in a program that starts processes otherwise than by fork. In those
  * it calls the target and ends; in all others it does nothing, and costs nothing. What comes before
- *   ECHILD   the server, each new one, ends at once: perhaps it says why on stderr
  * it, constructors and C++ objects, runs in children too, and must start no process and use no
  * shared memory: a child that does says so, and ends. Python: if __name__ == "__main__",
  * freeze_support. */
@@ -122,9 +134,9 @@ MOTET_API int motet_set_executable(const char *path);
 
 /* The calling process; that by which it was started, or NULL when motet did not start it; and those
  * that it has started itself. The first two are lent, and not to be freed. The name of a process
- * that motet did not start is MainProcess. Of the current process one may ask for all but its end
- * (join: EDEADLK); the parent can be joined, but as its children are killed with it, none returns
- * from that.
+ * that motet did not start is MainProcess, or, after a fork(), still its parent's. Of the current
+ * process one may ask for all but its end (join: EDEADLK); the parent can be joined, but as its
+ * children are killed with it, none returns from that.
  * Python: current_process, parent_process. */
 MOTET_API motet_process *motet_current_process(void);
 MOTET_API motet_process *motet_parent_process(void);

@@ -544,6 +544,7 @@ void motet_process_free(motet_process *process)
 
 int motet_process_exitcode(motet_process *process)
 {
+    motet__explain_nothing();
     if (mine(process) != 0 || !has_ended(process))
         return MOTET_NO_EXITCODE;
     if (process->begun || process->exitcode < 0)

@@ -8,6 +8,9 @@
  * that it still may ask for out of what is free, let it give back what it has, and go on with the
  * others. If all have their turn, it is safe; which of those possible is taken first does not
  * matter, since each only adds to what is free.
+ *
+ * A request lies on the stack of the thread that waits, which the child of a fork has not for long: there nobody is
+ * in line, and nothing is asked for.
  */
 #include "motet/banker.h"
 
@@ -34,8 +37,11 @@ struct motet_claim {
 
 struct motet_banker {
     motet_lock lock;
-    int kinds;  /* constant */
-    bool freed; /* nobody has the handle; under the lock, as is all below */
+    int kinds; /* constant */
+    uint32_t
+        forks;  /* the generation of processes (base/self.h) whose threads may be in line; under the
+                       lock, as is all below */
+    bool freed; /* nobody has the handle */
     struct motet_claim *claims;
     struct request *first, **last; /* the line */
     long *available, *play;        /* of each kind: free; free in the play of is_safe */
@@ -196,6 +202,18 @@ static void want(const struct request *request, int sign)
         request->claim->wants[k] += sign * request->amount[k];
 }
 
+/* Those in line of the parent's are not in this process. */
+static void forget_parents(motet_banker *banker)
+{
+    if (motet__likely(banker->forks == motet__forks))
+        return;
+    banker->forks = motet__forks;
+    banker->first = NULL;
+    banker->last = &banker->first;
+    for (motet_claim *claim = banker->claims; claim; claim = claim->next)
+        memset(claim->wants, 0, (size_t)banker->kinds * sizeof *claim->wants);
+}
+
 static void join_line(motet_banker *banker, struct request *request)
 {
     want(request, 1);
@@ -280,6 +298,7 @@ int motet_banker_request(motet_claim *claim, const long amount[], double timeout
     motet_banker *banker = claim->banker;
     struct request request = {claim, amount, 0, NULL};
     motet__lock(&banker->lock);
+    forget_parents(banker);
     if (!is_claimed(claim, amount)) {
         motet__unlock(&banker->lock);
         return EOVERFLOW;
@@ -303,6 +322,7 @@ int motet_banker_release(motet_claim *claim, const long amount[])
             rc = EPERM;
     if (rc == 0) {
         lend(claim, amount, -1);
+        forget_parents(banker);
         grant_line(banker);
     }
     motet__unlock(&banker->lock);
@@ -320,6 +340,7 @@ void motet_claim_free(motet_claim *claim)
     *claim->link = claim->next;
     if (claim->next)
         claim->next->link = claim->link;
+    forget_parents(banker);
     grant_line(banker);
     leave(banker);
     motet__free(claim);

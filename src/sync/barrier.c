@@ -18,6 +18,9 @@
  * out, `places`, which the arena has no use for, has its number: after a death it may be out of the list, and say
  * that it waits here, and then nobody could have it again.
  *
+ * A private record lies on its waiter's stack, which the child of a fork has not for long: there `places` says in
+ * which generation of processes (base/self.h) the line was begun, and whoever finds another there begins it anew.
+ *
  * Other images of the program have the action at another address. They find it by a key, made of the name by
  * which MOTET_TASK has it; who does not know it may not wait, as he might be the last.
  *
@@ -169,12 +172,24 @@ static int take_foreign(motet_lock *lock, int64_t deadline)
                                MOTET__SHARED | MOTET__UNCANCELLED);
 }
 
+/* Those in line of the parent's are not in this process. Under the lock of a private barrier. */
+static void forget_parents(motet_barrier *barrier)
+{
+    if (motet__likely(barrier->places == motet__forks))
+        return;
+    barrier->first = NULL;
+    motet__store(&barrier->waiting, 0, RELAXED);
+    motet__store(&barrier->places, motet__forks, RELAXED); /* the getter looks without the lock */
+}
+
 /* Takes the lock, and ends what a dead holder left. 0; ETIMEDOUT, in foreign memory only. */
 static int enter(const struct meeting *m, int64_t deadline)
 {
     motet_lock *lock = &m->barrier->lock;
     int rc = m->places.place ? take_foreign(lock, deadline) : motet__lock(lock);
 
+    if (m->scope != MOTET__SHARED)
+        forget_parents(m->barrier);
     if (rc != EOWNERDEAD)
         return rc;
     if (!m->places.place)
@@ -450,6 +465,9 @@ int motet_barrier_n_waiting(const motet_barrier *barrier)
 
     if (!barrier || (is_foreign(barrier) && motet__places_find(barrier, &m.places) != 0))
         return 0;
+    if (motet__scope(barrier) != MOTET__SHARED &&
+        motet__load(&barrier->places, RELAXED) != motet__forks)
+        return 0; /* what there is of a line is the parent's */
     return (int)waiting(&m);
 }
 

@@ -21,6 +21,10 @@
  * and on a single processor sleep once more. Of several notified at once the others are woken as they
  * are notified.
  *
+ * A private record lies on its waiter's stack. In the child of a fork there are neither those threads nor, soon,
+ * what was on their stacks; so the reserved word of a private condition says in which generation of processes
+ * (base/self.h) its line was begun, and whoever finds another there begins it anew.
+ *
  * A condition in foreign memory has no line: the waiters' records would be in the arenas of several
  * families, at addresses that mean something else in the others. There the reserved word of its lock
  * counts the notifies, and all who wait sleep on that. It is changed under the lock:
@@ -206,6 +210,17 @@ static uint32_t *moves_of(motet_condition *condition)
     return &condition->own.reserved;
 }
 
+/* Those in line of the parent's are not in this process. Under the lock. */
+static void forget_parents(motet_condition *condition, unsigned scope)
+{
+    uint32_t *forks = &condition->own.reserved;
+
+    if (scope == MOTET__SHARED || motet__likely(*forks == motet__forks))
+        return;
+    *forks = motet__forks;
+    condition->first = NULL;
+}
+
 static bool in_line(const motet_condition *condition, const struct motet__waiter *waiter)
 {
     const struct motet__waiter *w = condition->first;
@@ -248,6 +263,7 @@ static void moved(motet_condition *condition, unsigned scope)
 
 static void join_line(motet_condition *condition, struct motet__waiter *waiter, unsigned scope)
 {
+    forget_parents(condition, scope);
     begin_move(condition, waiter, scope);
     waiter->next = NULL;
     waiter->waits_on = condition;
@@ -465,6 +481,7 @@ int motet_condition_notify(motet_condition *condition, int n)
             notify_together(condition);
         return 0;
     }
+    forget_parents(condition, guard.scope);
     while (n > 0 && condition->first)
         if (notify_first(condition, guard.lock, guard.scope))
             n--;
