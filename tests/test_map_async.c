@@ -201,6 +201,71 @@ static int count_or_die(const void *arg, void *result)
     return 0;
 }
 
+/* Items that wait for their own map: itself, or by a task that does. */
+struct whole {
+    motet_pool *pool;
+    motet_future *f; /* atomic */
+    int refused;     /* atomic */
+};
+
+static int wait_for_whole(const void *arg, void *result)
+{
+    struct whole *w = *(struct whole *const *)arg;
+
+    (void)result;
+    WAIT_UNTIL(__atomic_load_n(&w->f, __ATOMIC_SEQ_CST) != NULL);
+    int rc = motet_future_wait(w->f, MOTET_FOREVER);
+    if (rc == EDEADLK)
+        __atomic_add_fetch(&w->refused, 1, __ATOMIC_SEQ_CST);
+    return rc;
+}
+
+static int wait_by_another(const void *arg, void *result)
+{
+    struct whole *w = *(struct whole *const *)arg;
+
+    (void)result;
+    motet_future *f = motet_pool_submit(w->pool, wait_for_whole, &w, 0);
+    CHECK(f);
+    int rc = motet_future_wait(f, MOTET_FOREVER);
+    if (rc == EDEADLK)
+        __atomic_add_fetch(&w->refused, 1, __ATOMIC_SEQ_CST);
+    motet_future_free(f);
+    return rc;
+}
+
+static void items_that_wait(const struct kind *kind, motet_task task, int workers, bool all)
+{
+    struct whole *w = kind->alloc(sizeof *w), *args[20];
+
+    *w = (struct whole){.pool = open_pool(kind, workers)};
+    for (int i = 0; i < 20; i++)
+        args[i] = w;
+    motet_future *f = motet_pool_map_async(w->pool, task, args, 20, 0);
+    CHECK(f);
+    __atomic_store_n(&w->f, f, __ATOMIC_SEQ_CST);
+    int rc = motet_future_result(f, NULL, harness_patience());
+    CHECK(rc == EDEADLK || (!all && rc == 0));
+    if (all)
+        CHECK_INT(get(&w->refused), 20);
+    motet_future_free(f);
+    close_pool(w->pool);
+    kind->free(w);
+}
+
+TEST_KINDS(items_that_wait_for_their_own_map)
+{
+    for (int workers = 1; workers <= 3; workers++)
+        items_that_wait(kind, wait_for_whole, workers, true);
+}
+
+/* Each of them ends, however it is. */
+TEST_THREADS(items_that_wait_for_tasks_that_wait_for_their_map)
+{
+    for (int workers = 1; workers <= 3; workers++)
+        items_that_wait(kind, wait_by_another, workers, false);
+}
+
 TEST_PROCESSES(an_item_that_kills_its_worker_fails_alone)
 {
 #if HARNESS_TSAN

@@ -485,6 +485,121 @@ TEST_KINDS(a_task_that_waits_for_itself)
     kind->free(c);
 }
 
+/* Task i of n waits for the next one; the last for the first. All are begun before any waits. */
+struct ring {
+    int n, begun, refused; /* atomic, the last two */
+    motet_future *f[8];
+};
+
+struct link {
+    struct ring *ring;
+    int i;
+};
+
+static int wait_for_next(const void *arg, void *result)
+{
+    const struct link *link = arg;
+    struct ring *r = link->ring;
+
+    (void)result;
+    __atomic_add_fetch(&r->begun, 1, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(get(&r->begun) == r->n);
+    int rc = motet_future_wait(r->f[(link->i + 1) % r->n], MOTET_FOREVER);
+    if (rc == EDEADLK)
+        __atomic_add_fetch(&r->refused, 1, __ATOMIC_SEQ_CST);
+    return rc;
+}
+
+TEST_KINDS(tasks_that_wait_for_each_other_in_a_circle)
+{
+    struct ring *r = kind->alloc(sizeof *r);
+
+    for (int n = 2; n <= 5; n++) {
+        motet_pool *pool = open_pool(kind, n);
+        *r = (struct ring){.n = n, .begun = -1}; /* so that none waits before all are submitted */
+        for (int i = 0; i < n; i++) {
+            struct link link = {r, i};
+            r->f[i] = motet_pool_submit(pool, wait_for_next, &link, 0, .name = "in a circle");
+            CHECK(r->f[i]);
+        }
+        __atomic_add_fetch(&r->begun, 1, __ATOMIC_SEQ_CST);
+        int refused = -1;
+        for (int i = 0; i < n; i++) {
+            int rc = motet_future_result(r->f[i], NULL, harness_patience());
+            CHECK(rc == 0 || rc == EDEADLK);
+            if (rc == EDEADLK)
+                refused = i;
+        }
+        CHECK_INT(get(&r->refused), 1);
+        CHECK_STR(motet_future_error(r->f[refused]),
+                  "task in a circle: Resource deadlock avoided (EDEADLK)");
+        for (int i = 0; i < n; i++)
+            motet_future_free(r->f[i]);
+        close_pool(pool);
+    }
+    kind->free(r);
+}
+
+/* One maps, and the first of its items waits for it. */
+struct mapping {
+    motet_pool *pool;
+    motet_future *f; /* atomic */
+    int outcome;     /* of the item's wait, atomic; -1: it has not ended */
+};
+
+static int wait_for_mapping(const void *arg, void *result)
+{
+    struct mapping *m = *(struct mapping *const *)arg;
+    int i = *((const int *)(const void *)((const char *)arg + sizeof m));
+
+    (void)result;
+    if (i == 0)
+        set(&m->outcome,
+            motet_future_wait(__atomic_load_n(&m->f, __ATOMIC_SEQ_CST), MOTET_FOREVER));
+    return 0;
+}
+
+static int map_over(const void *arg, void *result)
+{
+    struct mapping *m = *(struct mapping *const *)arg;
+    struct {
+        struct mapping *m;
+        int i;
+    } items[8];
+
+    memset(items, 0, sizeof items);
+    for (int i = 0; i < 8; i++) {
+        items[i].m = m;
+        items[i].i = i;
+    }
+    WAIT_UNTIL(__atomic_load_n(&m->f, __ATOMIC_SEQ_CST) != NULL);
+    *(int *)result =
+        motet_pool_map(m->pool, wait_for_mapping, items, 8, (char *)NULL, MOTET_FOREVER);
+    return 0;
+}
+
+TEST_KINDS(an_item_that_waits_for_the_task_that_maps)
+{
+    struct mapping *m = kind->alloc(sizeof *m);
+
+    for (int round = 0; round < 20; round++) {
+        motet_pool *pool = open_pool(kind, 1 + round % 3);
+        int result = -1;
+        *m = (struct mapping){.pool = pool, .outcome = -1};
+        motet_future *f = motet_pool_submit(pool, map_over, &m, sizeof(int));
+        __atomic_store_n(&m->f, f, __ATOMIC_SEQ_CST);
+        CHECK_INT(motet_future_result(f, &result, harness_patience()), 0);
+        WAIT_UNTIL(get(&m->outcome) != -1);
+        if (result == 0) /* whoever came last */
+            CHECK_INT(get(&m->outcome), EDEADLK);
+        else
+            CHECK(result == EDEADLK && (get(&m->outcome) == ECANCELED || get(&m->outcome) == 0));
+        motet_future_free(f);
+        close_pool(pool);
+    }
+    kind->free(m);
+}
+
 static int join_own_pool(const void *arg, void *result)
 {
     motet_pool *pool = *(motet_pool *const *)arg;

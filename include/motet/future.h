@@ -28,8 +28,10 @@ typedef struct motet_future motet_future;
  * when the task has none, or nobody wants it). May be asked again.
  * 0; the task's own error; ECHILD when the worker process that ran it died; ECANCELED when the pool
  * was terminated first, or the calling thread was cancelled; ETIMEDOUT; EDEADLK when a task waits
- * for itself; EMSGSIZE when the result has another size; EINVAL. *result is untouched when it
- * fails. Called by a task for another task of its own pool that nobody has begun, it runs that task
+ * for itself, or an item for the map that it is part of, and, with MOTET_FOREVER, when it waits for
+ * a task of its pool that waits so for it: whoever closes the circle is told, and the others have
+ * what becomes of that one; EMSGSIZE when the result has another size; EINVAL. *result is untouched
+ * when it fails. Called by a task for another task of its own pool that nobody has begun, it runs that task
  * in place: a pool of one worker serves nested tasks to any depth. Once begun it is run to its end,
  * whatever the timeout, here and wherever else a task waits for tasks of its own pool (a .timeout of
  * that task's own holds). Python: Future.result. */
@@ -104,8 +106,8 @@ MOTET_API int motet_future_on_done(motet_future *future, motet_callback *fn, voi
 /* Waits until all of the n futures have ended; or one of them; or one has failed, or all have ended
  * well. Which ones it is, motet_future_done says. Called by a task it runs, in place, those of its
  * own pool that nobody has begun.
- * 0, also for n = 0; ETIMEDOUT; ECANCELED; EDEADLK when one of them is the calling task; ENOMEM;
- * EAGAIN; EINVAL. Python: concurrent.futures.wait. */
+ * 0, also for n = 0; ETIMEDOUT; ECANCELED; EDEADLK when one of them is the calling task, or, if it
+ * waits for all, as above; ENOMEM; EAGAIN; EINVAL. Python: concurrent.futures.wait. */
 typedef enum motet_wait_until {
     MOTET_ALL_COMPLETED,
     MOTET_FIRST_COMPLETED,

@@ -187,7 +187,8 @@ MOTET_API motet_future *motet_pool_submit_bytes_with(motet_pool *pool, motet_byt
 /* Runs task(&args[i], &results[i]) for all i below n, on all workers, and waits for all of them. The
  * macro passes the element sizes along; results may be (T *)NULL. n may be 0.
  * 0; the error of the first item, by index, that failed, after all others have run; ETIMEDOUT or
- * ECANCELED: what no worker had begun never runs; EOVERFLOW; and what submit fails with. An item
+ * ECANCELED: what no worker had begun never runs; EDEADLK when a task calls this for items that
+ * wait for it, and then its other items are cancelled; EOVERFLOW; and what submit fails with. An item
  * whose worker process dies fails alone, with ECHILD. The results of items that failed, and all
  * results after an error that is not an item's, are not to be relied on; none is written after the
  * call has returned. Python: Pool.map. */

@@ -3,24 +3,41 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "pool/circle.h"
 #include "pool/worker.h"
 #include "wait/note.h"
 #include "wait/spin.h"
 
 static const struct motet__waitable one = {.name = "future"};
 
+/* Until its state is no more what it was, perhaps: 0, ETIMEDOUT, ECANCELED; EDEADLK. */
+static int sleep_on(struct motet_future *task, uint32_t state, int64_t until, unsigned how,
+                    bool for_ever)
+{
+    int rc = for_ever ? motet__circle_enter(task) : 0;
+
+    if (rc)
+        return rc;
+    rc = motet__wait_noted(&one, task, &task->state, state, until, task->scope | how);
+    if (for_ever)
+        motet__circle_leave(task);
+    return rc;
+}
+
 int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
 {
     uint32_t state = motet__load(&task->state, ACQUIRE);
+    bool for_ever = deadline == MOTET__NEVER && !(how & MOTET__UNCANCELLED);
 
     if (motet__task_ended(state))
         return 0;
     if (deadline == MOTET__AT_ONCE)
         return motet__no_wait(how);
+    /* First, or one who waits for what it is a part of would begin the other parts. */
+    if ((state & MOTET__PHASE) == MOTET__RUNNING_TASK && motet__worker_is_at(task))
+        return EDEADLK;
     if (motet__worker_help(task) && motet__task_ended(motet__load(&task->state, ACQUIRE)))
         return 0; /* else a part of it was done */
-    if (motet__worker_is_at(task))
-        return EDEADLK;
     for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
         if (motet__task_ended(motet__load(&task->state, ACQUIRE))) {
             motet__spin_paid(&spin);
@@ -39,8 +56,7 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
             continue;
         if ((state & MOTET__SLEEPERS) ||
             motet__cas(&task->state, &state, state | MOTET__SLEEPERS, RELAXED))
-            rc = motet__wait_noted(&one, task, &task->state, state | MOTET__SLEEPERS, until,
-                                   task->scope | how);
+            rc = sleep_on(task, state | MOTET__SLEEPERS, until, how, for_ever);
         if (rc == ETIMEDOUT && until < deadline)
             rc = 0;
     }

@@ -115,6 +115,7 @@ bool motet__worker_bury(struct motet__worker *worker, int pid, int exitcode)
     struct burial burial = {worker, pid, exitcode, false};
 
     motet__cells_see(worker->crew->cells);
+    motet__store(&worker->awaits, NULL, RELAXED);
     burial.busy = fail_all(worker, pid, exitcode);
     motet__cells_each(worker->crew->cells, settle, &burial);
     motet__tray_look_again(worker);

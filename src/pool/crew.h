@@ -10,6 +10,7 @@
 #ifndef MOTET_POOL_CREW_H
 #define MOTET_POOL_CREW_H
 
+#include "motet/lock.h"
 #include "motet/queue.h"
 #include "pool/task.h"
 #include "process/process.h"
@@ -47,6 +48,9 @@ struct motet__worker {
     uint32_t begun;           /* atomic: tasks that it was given, since it began */
     uint32_t
         asked; /* atomic: 1 when its task is to be cancelled, and the monitor to tell its process */
+    struct motet_future *
+        awaits; /* atomic: the task whose end it sleeps until, with no limit; or NULL: see circle.h */
+    uint32_t looked; /* under the lock of the circles: by which look it was seen */
 };
 
 /* What the workers of a pool share. */
@@ -72,6 +76,8 @@ struct motet__crew {
     uint32_t share; /* workers of a pool that one of our tasks opens, if it does not say */
     int broken; /* atomic: the error by which the pool is broken, or 0; written once, before the phase */
     struct motet__trace *trace; /* atomic: see trace.h; NULL until it is wanted */
+    motet_lock circles;         /* see circle.h */
+    uint32_t looks;             /* under it: how many there were */
     struct motet__worker workers[];
 };
 

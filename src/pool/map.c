@@ -81,8 +81,9 @@ static bool collect(struct map *map, struct piece *piece)
     return piece->begin < piece->end;
 }
 
-/* Gives the pieces up: what nobody has begun never runs, and nobody uses the caller's arrays. */
-static void abandon(struct map *map, struct piece *pieces, size_t n)
+/* Gives the pieces up: what nobody has begun never runs, and nobody uses the caller's arrays. An item that waits
+ * for the task that calls would keep us here: its waits end. */
+static void abandon(struct map *map, struct piece *pieces, size_t n, bool circle)
 {
     for (size_t i = 0; i < n; i++) {
         motet_future *future = pieces[i].future;
@@ -90,6 +91,8 @@ static void abandon(struct map *map, struct piece *pieces, size_t n)
             continue;
         motet__store(&motet__task_lot(future)->stop, true, RELAXED);
         motet__task_leave_queue(future, MOTET__CANCELLED, 0);
+        if (circle)
+            motet_future_cancel(future);
         if (map->in_place)
             motet__task_await(future, MOTET__NEVER, MOTET__UNCANCELLED);
         motet_future_free(future);
@@ -116,7 +119,7 @@ static int run_pieces(struct map *map, struct piece *pieces, size_t n, int64_t d
         }
     }
     if (rc)
-        abandon(map, pieces, n);
+        abandon(map, pieces, n, rc == EDEADLK);
     return rc ? rc : map->error;
 }
 

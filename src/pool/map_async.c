@@ -87,8 +87,14 @@ static int submit(struct piece *piece)
         lot->args ? lot->args + piece->begin * lot->arg_size : NULL, lot->arg_size,
         piece->end - piece->begin,
         lot->results ? lot->results + piece->begin * lot->result_size : NULL, true, &map->options);
-    int rc = future ? motet__pool_queue_with(map->pool, future, &map->options) : ENOMEM;
+    struct motet__extra *extra = future ? motet__task_extra(future) : NULL;
 
+    if (!extra) {
+        motet_future_free(future);
+        return ENOMEM;
+    }
+    extra->whole = map->whole;
+    int rc = motet__pool_queue_with(map->pool, future, &map->options);
     if (rc)
         return rc;
     exchange(piece, future);

@@ -85,7 +85,8 @@ struct motet__extra {
         *previous; /* LATER, of a record in private memory: see pauses.h; under the lock of ask.h */
     const struct motet__composed *composed; /* NULL, or the task is one; constant, as the next */
     int maker;                              /* the process where it is put together, */
-    struct motet__map *map; /* from this, until it has ended; under the lock of ask.h */
+    struct motet__map *map;           /* from this, until it has ended; under the lock of ask.h */
+    const struct motet_future *whole; /* of which it is a part, or NULL; constant after submit */
     uintptr_t crashed_at; /* if it died: the instruction, as far as is known; constant when DONE */
     char *text; /* atomic: motet_future_error's, where the record is; NULL until somebody asks */
     struct motet__watch *watches; /* of a record in private memory. Under the lock of the watches */

@@ -327,14 +327,3 @@ bool motet__worker_may_help(struct motet_future *task, int64_t *until)
         *until = due;
     return true;
 }
-
-bool motet__worker_is_at(const struct motet_future *task)
-{
-    struct motet__worker *worker = motet__self()->worker;
-
-    if (worker)
-        for (struct motet_future *t = worker->running; t; t = t->outer)
-            if (t == task)
-                return true;
-    return false;
-}

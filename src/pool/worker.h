@@ -32,7 +32,4 @@ bool motet__worker_help(struct motet_future *task);
  * when that is due. */
 bool motet__worker_may_help(struct motet_future *task, int64_t *until);
 
-/* Whether the calling worker is running it, here or beneath. */
-bool motet__worker_is_at(const struct motet_future *task);
-
 #endif

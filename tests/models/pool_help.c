@@ -297,3 +297,75 @@ MODEL(help_one_that_is_cancelled, .preemptions = 3)
     free_pool();
     CHECK(ran[1] <= 1);
 }
+
+/* ---- circles ---------------------------------------------------------------------------------- */
+
+/* Each waits for the next, two by two workers: whoever closes the circle is told, and only he. */
+enum { RING_MOST = 3 };
+
+static motet_future *ring[RING_MOST];     /* constant in the model */
+static uint32_t ring_size, refused, left; /* atomic, the last two */
+
+static int wait_for_next_in_ring(const void *arg, void *result)
+{
+    int n = *(const int *)arg;
+    int rc = motet_future_wait(ring[((uint32_t)n + 1) % ring_size], MOTET_FOREVER);
+
+    CHECK(rc == 0 || rc == EDEADLK);
+    motet__add(&refused, rc == EDEADLK, RELAXED);
+    *(int *)result = note_run(arg);
+    if (motet__sub(&left, 1, ACQ_REL) == 1)
+        CHECK_INT(motet_pool_close(pool), 0);
+    return 0;
+}
+
+static void run_ring(uint32_t workers, uint32_t size)
+{
+    ring_size = left = size;
+    refused = 0;
+    open_pool(workers);
+    for (uint32_t i = 0; i < size; i++)
+        ring[i] = submit(wait_for_next_in_ring, (int)i);
+    add_workers();
+    model_run();
+    CHECK_INT(refused, 1);
+    for (uint32_t i = 0; i < size; i++)
+        take_result(ring[i], (int)i);
+    free_pool();
+}
+
+MODEL(help_two_in_a_circle, .preemptions = 2)
+{
+    run_ring(2, 2);
+}
+
+MODEL(help_three_in_a_circle, .preemptions = 1, .percent = 50)
+{
+    run_ring(3, 3);
+}
+
+/* Each of two waits for the one after it, which waits for a third; there is no circle, whoever waits when. */
+static int wait_for_later_ones(const void *arg, void *result)
+{
+    int n = *(const int *)arg;
+
+    for (uint32_t i = (uint32_t)n + 1; i < ring_size; i++)
+        CHECK_INT(motet_future_wait(ring[i], MOTET_FOREVER), 0);
+    *(int *)result = note_run(arg);
+    if (motet__sub(&left, 1, ACQ_REL) == 1)
+        CHECK_INT(motet_pool_close(pool), 0);
+    return 0;
+}
+
+MODEL(help_no_circle, .preemptions = 2, .percent = 50)
+{
+    ring_size = left = 3;
+    open_pool(2);
+    for (int i = 0; i < 3; i++)
+        ring[i] = submit(wait_for_later_ones, i);
+    add_workers();
+    model_run();
+    for (int i = 0; i < 3; i++)
+        take_result(ring[i], i);
+    free_pool();
+}
