@@ -1,8 +1,10 @@
+#define _GNU_SOURCE
 #include "base/error.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/self.h"
 #include "motet/base.h"
@@ -26,6 +28,16 @@ int motet__explain(int error, const char *format, ...)
     va_end(args);
     errno = before;
     return error;
+}
+
+void motet__describe_error(int error, char *text, size_t size)
+{
+    const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
+
+    if (name && words)
+        snprintf(text, size, "%s (%s)", words, name);
+    else
+        snprintf(text, size, "error %d", error);
 }
 
 void motet__explain_nothing(void)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "motet/process.h"
 #include "pool/await.h"
@@ -131,15 +132,16 @@ static void add_attempt(const motet_future *future, char *text, size_t size)
 
 static void describe(const motet_future *future, int error, char *text, size_t size)
 {
-    const char *name = strerrorname_np(error), *words = strerrordesc_np(error);
+    const char *name = strerrorname_np(error);
     uint32_t verdict = motet__task_verdict(future);
     bool late = error == ETIMEDOUT && verdict == MOTET__LATE;
     const char *why = late                       ? "it took too long: "
                       : verdict == MOTET__FORCED ? "cancelled, and it went on: "
                                                  : "";
     struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
-    char death[150];
+    char death[150], known[100];
 
+    motet__describe_error(error, known, sizeof known);
     if (future->died && future->dead.pid == 0) {
         snprintf(text, size, "task %.150s: it ended its thread", future->name);
     } else if (future->died) {
@@ -155,11 +157,9 @@ static void describe(const motet_future *future, int error, char *text, size_t s
         snprintf(text, size, "task %.150s: cancelled with its pool", future->name);
     } else if (future->refused) {
         snprintf(text, size, "task %.150s: never begun%s, its pool is broken (%s)", future->name,
-                 extra && extra->attempts ? " again" : "", name ? name : "?");
-    } else if (name && words) {
-        snprintf(text, size, "task %.150s: %s (%s)", future->name, words, name);
+                 extra && extra->attempts ? " again" : "", name ? name : known);
     } else {
-        snprintf(text, size, "task %.150s: error %d", future->name, error);
+        snprintf(text, size, "task %.150s: %s", future->name, known);
     }
 }
 

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "base/process.h"
 #include "base/signal.h"
@@ -129,19 +130,21 @@ static void despair(struct staff *staff, bool ready, int pid, const char *death)
 {
     motet_pool *pool = staff->pool;
     int error = motet__load(&pool->crew->broken, ACQUIRE);
-    char why[250];
+    char why[250], known[100];
 
     if (motet__load(&pool->crew->phase, RELAXED) == MOTET__CREW_TERMINATED)
         return;
-    if (error)
-        snprintf(why, sizeof why, "its initializer failed: error %d", error);
-    else if (!ready && pool->initializer)
+    if (error) {
+        motet__describe_error(error, known, sizeof known);
+        snprintf(why, sizeof why, "its initializer failed: %s", known);
+    } else if (!ready && pool->initializer) {
         snprintf(why, sizeof why, "in its initializer, worker %d %s", pid, death);
-    else if (++staff->fruitless > FRUITLESS_MOST + 2 * pool->crew->count)
+    } else if (++staff->fruitless > FRUITLESS_MOST + 2 * pool->crew->count) {
         snprintf(why, sizeof why, "its workers die before they have a task, the last, %d, %s", pid,
                  death);
-    else
+    } else {
         return;
+    }
     motet__pool_break(pool, error ? error : ECHILD, why);
 }
 

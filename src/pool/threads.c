@@ -1,8 +1,9 @@
 /* Workers that are threads of this process. They are daemons: a pool that is left open does not keep
  * the process from exiting. */
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 
+#include "base/error.h"
 #include "base/memory.h"
 #include "pool/backends.h"
 #include "pool/bury.h"
@@ -27,12 +28,13 @@ static bool succeed(motet_pool *pool, struct motet__worker *worker);
 static int live(void *arg)
 {
     struct start start = *(struct start *)arg;
-    char why[100];
+    char why[150] = "its initializer failed: ";
+    size_t length = strlen(why);
 
     motet__free(arg);
     int rc = motet__pool_initialize(start.pool, start.worker);
     if (rc) {
-        snprintf(why, sizeof why, "its initializer failed: error %d", rc);
+        motet__describe_error(rc, why + length, sizeof why - length);
         motet__pool_break(start.pool, rc, why);
     }
     bool replaced = false;
