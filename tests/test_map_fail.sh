@@ -83,6 +83,16 @@ what_is_tried_again()
     is "$(wc -l <"$err")" 1
 }
 
+tried_again_without_a_pause()
+{
+    # Ten attempts: with the usual pauses that would be many minutes.
+    map -j 1 --retry 9 --retry-delay 0 sh -c "$fails_at_first" sh {} "$dir" 9 ::: a
+    is "$status" 0
+    "$motet" map --retry 1 --retry-delay -1 true ::: a 2>"$err"
+    is $? 2
+    is "$(grep -c "not a number of seconds" "$err")" 1
+}
+
 many_are_tried_again()
 {
     seq 300 | "$motet" map -j 4 --retry 2 --retry-delay 0.001 false 2>"$err"
@@ -200,6 +210,7 @@ run a_pause_that_doubles
 run others_run_meanwhile
 run the_order_is_kept
 run what_is_tried_again
+run tried_again_without_a_pause
 run many_are_tried_again
 run ctrl_c_while_one_waits_for_its_next_attempt
 run never_is_what_it_does

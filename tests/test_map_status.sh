@@ -119,7 +119,8 @@ wrong_usage()
     done
     refused "--retry -1: not a number from 0 to 1000" --retry -1 echo ::: a
     refused "--retry 1001: not a number from 0 to 1000" --retry 1001 echo ::: a
-    refused "--retry-delay 0: not a number of seconds above 0" --retry-delay 0 echo ::: a
+    refused "--retry-delay -1: not a number of seconds" --retry-delay -1 echo ::: a
+    refused "--retry-delay 1e400: not a number of seconds" --retry-delay 1e400 echo ::: a
     refused "--delay x: not a number of seconds above 0" --delay x echo ::: a
     refused "--resume needs --log FILE, the log of what was done" --resume echo ::: a
     refused "--fail needs now, soon, never, a number or a share" --fail

@@ -73,7 +73,7 @@ static bool parse_int(const char *text, int least, int most, int *number)
 }
 
 /* What stands behind the number is in *rest. */
-static bool parse_positive(const char *text, double *number, const char **rest)
+static bool parse_number(const char *text, double *number, const char **rest)
 {
     char *end;
 
@@ -81,7 +81,12 @@ static bool parse_positive(const char *text, double *number, const char **rest)
         return false;
     *number = strtod(text, &end);
     *rest = end;
-    return *number > 0 && *number < HUGE_VAL;
+    return *number < HUGE_VAL;
+}
+
+static bool parse_positive(const char *text, double *number, const char **rest)
+{
+    return parse_number(text, number, rest) && *number > 0;
 }
 
 static bool parse_seconds(const char *text, double *seconds)
@@ -179,7 +184,9 @@ static bool set_retry(struct options *o, const char *text)
 
 static bool set_retry_delay(struct options *o, const char *text)
 {
-    return parse_seconds(text, &o->retry_delay);
+    const char *rest;
+
+    return parse_number(text, &o->retry_delay, &rest) && !*rest;
 }
 
 static bool set_timeout(struct options *o, const char *text)
@@ -207,7 +214,7 @@ static const struct valued {
     {MIN_FREE, "--min-free", "a size", "not a size such as 500M or 2G", set_min_free},
     {REPORT, "--report", "a file", "not a file", set_report},
     {RETRY, "--retry", "a number", "not a number from 0 to 1000", set_retry},
-    {RETRY_DELAY, "--retry-delay", "a number of seconds", "not a number of seconds above 0",
+    {RETRY_DELAY, "--retry-delay", "a number of seconds", "not a number of seconds",
      set_retry_delay},
     {TIMEOUT, "--timeout", "a number of seconds", "not a number of seconds above 0", set_timeout},
 };
