@@ -379,7 +379,11 @@ static void run_command(struct job *job)
         job->code = rc;
         return;
     }
+    /* After the child: while there is one others wait for what they lack. Without it lines come when the job has ended. */
+    job->taken_fd = crew->mode == OUTPUT_LINES ? eventfd(0, EFD_CLOEXEC) : -1;
     tend(job, &child);
+    if (job->taken_fd >= 0)
+        close(job->taken_fd);
     count_running(crew, -1);
 }
 
@@ -420,13 +424,11 @@ int crew_work(const void *arg, void *result)
 {
     struct crew *crew = *(struct crew *const *)arg;
     int slot = take_slot(crew);
-    int taken_fd = crew->mode == OUTPUT_LINES ? eventfd(0, EFD_CLOEXEC) : -1;
     struct job *job;
 
     (void)result;
     while (motet_queue_get(crew->todo, &job, MOTET_FOREVER) == 0) {
         job->slot = slot;
-        job->taken_fd = taken_fd;
         if (!is_closed(crew))
             run(job);
         if (job_failed(job) && !job_wants_retry(job))
@@ -434,8 +436,6 @@ int crew_work(const void *arg, void *result)
         job->goes_on = false;
         hand_over(job);
     }
-    if (taken_fd >= 0)
-        close(taken_fd);
     return 0;
 }
 
