@@ -115,8 +115,24 @@ no_descriptors_at_all()
         ulimit -n 12
         exec "$motet" map -j 2 echo ::: 1 2 3
     ) >"$out" 2>"$err"
-    is $? 1
-    is "$(grep -c "cannot run: Too many open files" "$err")" 3
+    is $? 2
+    is "$(cat "$out")" ""
+    is "$(wc -l <"$err")" 1
+    is "$(grep -c "cannot run even one job: [1-7] more file descriptors are needed (ulimit -n)" "$err")" 1
+    # From there to plenty all jobs run, however many are wanted, or none.
+    for mode in "" --line --raw; do
+        for n in $(seq 12 40); do # (a sanitizer needs some too)
+            (
+                ulimit -n "$n"
+                exec "$motet" map $mode -j 20 echo ::: 1 2 3 4 5 6 7 8
+            ) >"$out" 2>"$err"
+            case $? in
+            0) is "$n $(sort "$out" | tr '\n' ' ')$(cat "$err")" "$n 1 2 3 4 5 6 7 8 " ;;
+            2) is "$n $(cat "$out")$(wc -l <"$err")" "$n 1" ;;
+            *) is "$n $mode: $(cat "$out" "$err")" "an end" ;;
+            esac
+        done
+    done
 }
 
 run ten_thousand_in_constant_memory

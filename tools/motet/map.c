@@ -463,6 +463,17 @@ static int exit_status(const struct map *m)
     return m->tally.failed ? STATUS_FAILED : STATUS_OK;
 }
 
+/* What no end of another job could give back is said at once. 0, or -1 after saying what is wrong. */
+static int look_for_room(const struct map *m)
+{
+    int wanting = m->options.dry_run ? 0 : spawn_wanting(m->options.mode == OUTPUT_RAW);
+
+    if (wanting)
+        output_message("cannot run even one job: %d more file descriptors are needed (ulimit -n)",
+                       wanting);
+    return wanting ? -1 : 0;
+}
+
 /* 0 or an errno value. */
 static int open_command(struct map *m)
 {
@@ -526,7 +537,10 @@ int map_main(int argc, char **argv)
         output_message("cannot run %d jobs at a time: %s", m.workers, strerror(rc));
         return STATUS_USAGE;
     }
-    run(&m);
+    if (look_for_room(&m))
+        m.status = STATUS_USAGE;
+    else
+        run(&m);
     if (m.enough)
         report_enough(m.failed, m.options.fail.now);
     report_end(&m.tally);

@@ -28,8 +28,9 @@ enum {
     /* A leash gets this number in the command, or the next that is free in us: out of the way of
      * those that scripts use by number. */
     LEASH_NUMBER = 60,
-    FDS_PER_JOB =
-        7 + 2,         /* a child's, those of its ends while it starts; files of captured output */
+    FDS_PER_CHILD = 7, /* with those of its ends while it starts; raw: */
+    FDS_PER_RAW_CHILD = 3,
+    FDS_PER_JOB = FDS_PER_CHILD + 2, /* files of captured output */
     STACK = 64 * 1024, /* of the child: glibc's execvpe keeps a path and a copy of argv on it */
 };
 
@@ -68,6 +69,17 @@ int spawn_open(int workers, size_t arguments)
     /* What escapes from a job's process group becomes our child when its parent ends: family.h. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     return 0;
+}
+
+int spawn_wanting(bool raw)
+{
+    int needed = raw ? FDS_PER_RAW_CHILD : FDS_PER_CHILD, fds[FDS_PER_CHILD], n = 0;
+
+    while (n < needed && (fds[n] = fcntl(null_fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+        n++;
+    for (int i = 0; i < n; i++)
+        close(fds[i]);
+    return needed - n;
 }
 
 /* What the child finds prepared. It runs in our memory: this is shared, not copied. */

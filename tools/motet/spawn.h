@@ -26,6 +26,9 @@ struct child {
 /* Once, in the main thread, before any spawn: for `workers` children at a time. 0 or errno. */
 int spawn_open(int workers, size_t arguments);
 
+/* How many descriptors are wanting for one child, while no other runs; 0: there is room. `raw` as below. */
+int spawn_wanting(bool raw);
+
 /* Runs argv[0], looked for as execvpe does. 0 when it runs; else the errno value of what failed, in us
  * or in the child before it became the command, and there is no child. `raw`: it
  * writes to our own standard output and error. */
