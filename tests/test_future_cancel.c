@@ -286,6 +286,38 @@ TEST_PROCESSES(cancelled_by_another_process)
     kind->free(talk);
 }
 
+/* Where one who was there before the pool finds what it is to cancel. */
+struct later {
+    motet_future *f; /* atomic */
+};
+
+static int cancel_later(void *arg)
+{
+    struct later *later = *(struct later **)arg;
+
+    WAIT_UNTIL(__atomic_load_n(&later->f, __ATOMIC_SEQ_CST) != NULL);
+    return motet_future_cancel(later->f);
+}
+
+TEST_PROCESSES(cancelled_by_one_who_does_not_have_the_pool)
+{
+    struct talk *talk = kind->alloc(sizeof *talk);
+    struct later *later = kind->alloc(sizeof *later);
+    struct worker *w = START(kind, cancel_later, &later);
+    motet_pool *pool = open_pool(kind, 2);
+    motet_future *f = motet_pool_submit(pool, sleep_for_ever, &talk, 0);
+
+    WAIT_UNTIL(get(&talk->begun));
+    __atomic_store_n(&later->f, f, __ATOMIC_SEQ_CST);
+    CHECK_INT(worker_join(w), 0);
+    CHECK_INT(motet_future_result(f, NULL, harness_patience()), ECANCELED);
+    motet_future_free(f);
+    expect_ease(pool);
+    close_pool(pool);
+    kind->free(later);
+    kind->free(talk);
+}
+
 /* A copy of the pool has none of its threads. */
 TEST_PROCESSES(a_child_cannot_cancel_its_parents_threads)
 {

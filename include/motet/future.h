@@ -71,9 +71,11 @@ MOTET_API bool motet_future_running(const motet_future *future);
  * killed when it has not ended the task after a second, or half a second more. The future says
  * ECANCELED then, and another worker takes the place. (Of a task without a limit nobody knows how
  * long it may take to end as it should.) A task with retries makes no further attempt.
+ * Any process of the family may call it that has the future; if it was there before the pool, or
+ * was not forked, the worker hears of it within half a second.
  * 0: it never runs, has been asked to end, or was cancelled before; EALREADY: it has ended
- * otherwise; EPERM: it runs, and this process does not have its pool, or it has none
- * (motet_future_open); EINVAL. Python: Future.cancel, which can do nothing for a task that runs. */
+ * otherwise; EPERM: it runs, and has no pool (motet_future_open), or is a map that another process
+ * has begun; or a thread of another process is to run it; EINVAL. Python: Future.cancel, which can do nothing for a task that runs. */
 MOTET_API int motet_future_cancel(motet_future *future);
 
 /* Whether it has ended with ECANCELED: because of motet_future_cancel, with its pool, or as it liked.

@@ -6,8 +6,20 @@
 #include "pool/retry.h"
 #include "pool/state.h"
 
-/* Makes a task that runs ASKED, and UNWANTED, and has the pool tell its worker. EALREADY: it has ended; EAGAIN:
- * it neither runs nor has ended. */
+/* Has the worker told. Without a pool here there is what lies in shared memory, and the monitor finds that when it looks
+ * next. (The crew stays as long as a child of the opener's may come here, be the pool freed meanwhile.) */
+static void tell(motet_pool *pool, struct motet_future *task, uint32_t number)
+{
+    struct motet__worker *worker = &task->crew->workers[number - 1];
+
+    if (pool)
+        pool->backend->ask(pool, worker, task);
+    else
+        motet__store(&worker->asked, 1, RELEASE); /* pairs with pass_on in processes.c */
+}
+
+/* Makes a task that runs ASKED, and UNWANTED, and has its worker told. EALREADY: it has ended; EAGAIN: it neither
+ * runs nor has ended. */
 static int ask_running(motet_pool *pool, struct motet_future *task)
 {
     uint32_t state = motet__load(&task->state, ACQUIRE);
@@ -17,8 +29,7 @@ static int ask_running(motet_pool *pool, struct motet_future *task)
             return 0;
         /* SEQ_CST: see is_asked in worker.c. */
         if (motet__cas(&task->state, &state, state | MOTET__ASKED | MOTET__UNWANTED, SEQ_CST)) {
-            pool->backend->ask(pool, &pool->crew->workers[(state >> MOTET__WORKER_SHIFT) - 1],
-                               task);
+            tell(pool, task, state >> MOTET__WORKER_SHIFT);
             return 0;
         }
     }
@@ -26,7 +37,8 @@ static int ask_running(motet_pool *pool, struct motet_future *task)
 }
 
 /* The pool is there as long as the list is locked, and its staff as long as its own lock is held too. (That
- * of a copy may be held by nobody for ever; but a copy's staff stays.) */
+ * of a copy may be held by nobody for ever; but a copy's staff stays.) A process that was there before the pool, or
+ * was not forked, does not have it. */
 static int ask(struct motet_future *task)
 {
     int rc = EPERM;
@@ -40,6 +52,8 @@ static int ask(struct motet_future *task)
         motet__lock(&pool->lock);
     if (pool)
         rc = pool->finished ? EALREADY : ask_running(pool, task);
+    else if (task->scope == MOTET__SHARED)
+        rc = ask_running(NULL, task);
     if (pool && !copy)
         motet__unlock(&pool->lock);
     motet__pools_unlock();
