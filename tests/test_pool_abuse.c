@@ -472,6 +472,134 @@ TEST_THREADS(a_fork_while_others_wait_for_futures)
     close_pool(pool);
 }
 
+/* What a child of the fork finds that only its parent's threads could end. */
+struct left {
+    motet_pool *pool;
+    motet_future *running, *queued, *done, *map;
+    motet_iterator *completed, *results;
+    int calls; /* atomic */
+};
+
+static void count_call(motet_future *future, void *arg)
+{
+    (void)future;
+    __atomic_add_fetch((int *)arg, 1, __ATOMIC_SEQ_CST);
+}
+
+static void ends_elsewhere(motet_future *f, const char *error)
+{
+    motet_iterator *it;
+    motet_future *same = NULL;
+    int calls = 0;
+
+    CHECK(motet_future_done(f));
+    CHECK(!motet_future_running(f));
+    CHECK_INT(motet_future_wait(f, MOTET_FOREVER), 0);
+    CHECK_INT(motet_future_result(f, (char *)NULL, MOTET_FOREVER), ECHILD);
+    CHECK_STR(motet_future_error(f), error);
+    CHECK_INT(motet_future_cancel(f), EPERM);
+    CHECK_INT(motet_future_on_done(f, count_call, &calls), 0);
+    CHECK_INT(calls, 1);
+    CHECK(it = motet_as_completed(&f, 1));
+    CHECK_INT(motet_iterator_next(it, &same, MOTET_FOREVER), 0);
+    CHECK(same == f);
+    motet_iterator_free(it);
+}
+
+static int find_them_ended(void *arg)
+{
+    struct left *l = *(struct left **)arg;
+    motet_future *all[] = {l->running, l->queued, l->map}, *one = NULL;
+
+    CHECK_INT(motet_iterator_next(l->completed, &one, MOTET_FOREVER), 0);
+    CHECK(one == l->done);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(motet_iterator_next(l->completed, &one, MOTET_FOREVER), 0);
+    CHECK_INT(motet_iterator_next(l->completed, &one, MOTET_FOREVER), EPIPE);
+    CHECK_INT(motet_iterator_next(l->results, (long *)NULL, MOTET_FOREVER), ECHILD);
+    CHECK_INT(motet_wait(all, 3, MOTET_FIRST_COMPLETED, MOTET_FOREVER), 0);
+    CHECK_INT(motet_wait(all, 3, MOTET_ALL_COMPLETED, MOTET_FOREVER), 0);
+    ends_elsewhere(l->running, "task runs: only a thread of the parent process could end it");
+    ends_elsewhere(l->queued, "task waits: only a thread of the parent process could end it");
+    ends_elsewhere(l->map, "task all: only a thread of the parent process could end it");
+    CHECK_INT(motet_future_result(l->done, (long *)NULL, 0), 0);
+    CHECK_INT(motet_future_cancel(l->done), EALREADY);
+    CHECK_INT(get(&l->calls), 0);
+    return 0;
+}
+
+/* The same of each, asked first. */
+static int find_one_ended(void *arg)
+{
+    ends_elsewhere(*(motet_future **)arg,
+                   "task waits: only a thread of the parent process could end it");
+    return 0;
+}
+
+static int wait_for_one(void *arg)
+{
+    return motet_future_wait(*(motet_future **)arg, MOTET_FOREVER);
+}
+
+static int result_of_one(void *arg)
+{
+    return motet_future_result(*(motet_future **)arg, (char *)NULL, MOTET_FOREVER);
+}
+
+static int cancel_one(void *arg)
+{
+    return motet_future_cancel(*(motet_future **)arg);
+}
+
+static int wait_for_first_of_one(void *arg)
+{
+    return motet_wait(arg, 1, MOTET_FIRST_FAILED, MOTET_FOREVER);
+}
+
+TEST_THREADS(a_child_does_not_wait_for_its_parents_threads)
+{
+    static const struct gate closed;
+    struct gate gate = closed, *g = &gate;
+    struct left left = {.pool = open_pool(kind, 1)}, *l = &left;
+    struct gate *gates[4] = {g, g, g, g};
+    int nums[2] = {1, 2};
+    long results[2] = {0};
+
+    l->done = motet_pool_submit(l->pool, square, &(int){3}, sizeof(long));
+    CHECK_INT(motet_future_wait(l->done, harness_patience()), 0);
+    l->running = motet_pool_submit(l->pool, pass_gate, &g, 0, .name = "runs");
+    WAIT_UNTIL(begun(g) == 1);
+    l->queued = motet_pool_submit(l->pool, pass_gate, &g, 0, .name = "waits");
+    l->map = motet_pool_map_async(l->pool, pass_gate, gates, 4, 0, .name = "all");
+    l->results = motet_pool_imap(l->pool, square, nums, 2, sizeof(long));
+    motet_future *all[] = {l->running, l->done, l->queued, l->map};
+    CHECK(l->queued && l->map && l->results);
+    CHECK(l->completed = motet_as_completed(all, 4));
+    CHECK_INT(motet_future_on_done(l->queued, count_call, &l->calls), 0);
+    CHECK_INT(worker_join(START(&PROCESSES, find_them_ended, &l)), 0);
+    CHECK_INT(worker_join(START(&PROCESSES, find_one_ended, &l->queued)), 0);
+    CHECK_INT(worker_join(START(&PROCESSES, wait_for_one, &l->queued)), 0);
+    CHECK_INT(worker_join(START(&PROCESSES, result_of_one, &l->queued)), ECHILD);
+    CHECK_INT(worker_join(START(&PROCESSES, cancel_one, &l->queued)), EPERM);
+    CHECK_INT(worker_join(START(&PROCESSES, cancel_one, &l->running)), EPERM);
+    CHECK_INT(worker_join(START(&PROCESSES, wait_for_first_of_one, &l->running)), 0);
+    /* And here all is as it was. */
+    CHECK(!motet_future_done(l->queued));
+    open_gate(g);
+    CHECK_INT(motet_wait(all, 4, MOTET_ALL_COMPLETED, harness_patience()), 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(motet_future_error(all[i]) == NULL);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(motet_iterator_next(l->results, &results[i], harness_patience()), 0);
+    CHECK_INT(results[1], 4);
+    motet_iterator_free(l->results);
+    motet_iterator_free(l->completed);
+    for (int i = 0; i < 4; i++)
+        motet_future_free(all[i]);
+    WAIT_UNTIL(get(&l->calls) == 1);
+    close_pool(l->pool);
+}
+
 /* ---- callbacks ---- */
 
 struct calling {

@@ -344,7 +344,12 @@ static int try_to_set_it(void *arg)
     CHECK_INT(motet_future_set_result(f, &(int){1}), EPERM);
     CHECK_INT(motet_future_set_error(f, EIO, NULL), EPERM);
     CHECK_INT(motet_future_cancel(f), EPERM);
-    CHECK(!motet_future_done(f));
+    CHECK(motet_future_done(f));
+    CHECK_INT(motet_future_result(f, (int *)NULL, MOTET_FOREVER), ECHILD);
+    CHECK_STR(motet_future_error(f),
+              "task nobody's: only a thread of the parent process could end it");
+    CHECK_INT(motet_future_set_result(f, &(int){1}), EPERM);
+    CHECK_INT(motet_future_cancel(f), EPERM);
     CHECK_INT(calls, 0);
     return 0;
 }

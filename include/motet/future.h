@@ -12,6 +12,9 @@
  * before or after the pool is freed. One that a child of the pool's opener has submitted ends with
  * the pool; what a worker process has submitted and not freed is given up when it ends, whoever
  * else has its address.
+ *
+ * A child of a fork has copies of the futures of its parent's threads, and of motet_future_open:
+ * those that had not ended by then have ended there with ECHILD, as nobody in it will end them.
  */
 #ifndef MOTET_FUTURE_H
 #define MOTET_FUTURE_H
@@ -26,7 +29,7 @@ typedef struct motet_future motet_future;
 
 /* Waits for the task and copies its result to *result (the macro passes sizeof *result along; NULL
  * when the task has none, or nobody wants it). May be asked again.
- * 0; the task's own error; ECHILD when the worker process that ran it died; ECANCELED when the pool
+ * 0; the task's own error; ECHILD when the worker process that ran it died, or as above; ECANCELED when the pool
  * was terminated first, or the calling thread was cancelled; ETIMEDOUT; EDEADLK when a task waits
  * for itself, or an item for the map that it is part of, and, with MOTET_FOREVER, when it waits for
  * a task of its pool that waits so for it: whoever closes the circle is told, and the others have
@@ -142,11 +145,12 @@ MOTET_API const char *motet_future_error(motet_future *future);
  *     motet_future_set_error(f, EIO, "the sensor does not answer");
  *
  * The positional argument is the size of the result, which may be 0. It is for the threads of this
- * process; a child of a fork has a copy that nobody sets. A task that waits for it does no other
- * work meanwhile: its worker waits. It must not be freed before it is set, or sure not to be set
- * any more; then it may be at once, even if the call that has set it has not returned. A future
- * that the caller frees, or NULL with errno ENOMEM or EINVAL. Python: Future(), which is for tests
- * and executors of one's own. */
+ * process; a child of a fork has a copy that has ended with ECHILD, if it had not ended by then. A
+ * task that waits for it does no other work meanwhile: its worker waits. It must not be freed
+ * before it is set, or sure not to be set any more; then it may be at once, even if the call that
+ * has set it has not returned. A future that the caller frees, or NULL with errno ENOMEM or EINVAL.
+ * Python: Future(), which is for tests and executors of one's own.
+ */
 typedef struct motet_future_options {
     size_t result_size; /* bytes of its result: the positional argument; may be 0 */
     const char *name;   /* copied; what error texts call it; NULL: "nobody's" */

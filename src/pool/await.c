@@ -26,6 +26,7 @@ static int sleep_on(struct motet_future *task, uint32_t state, int64_t until, un
 
 int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
 {
+    motet__task_settle(task);
     uint32_t state = motet__load(&task->state, ACQUIRE);
     bool for_ever = deadline == MOTET__NEVER && !(how & MOTET__UNCANCELLED);
 
@@ -88,6 +89,7 @@ struct motet__set *motet__set_new(size_t n)
         return NULL;
     set->last = &set->first;
     set->count = n;
+    set->forks = motet__forks;
     return set;
 }
 
@@ -155,8 +157,20 @@ static bool help(struct motet__set *set, int64_t *until)
 
 static const struct motet__waitable several = {.name = "one of several futures"};
 
+/* Those that only the parent would have ended have, once. */
+static void settle(struct motet__set *set)
+{
+    if (motet__likely(set->forks == motet__forks))
+        return;
+    set->forks = motet__forks;
+    for (size_t i = 0; i < set->count; i++)
+        if (set->members[i].watch.future)
+            motet__task_settle(set->members[i].watch.future);
+}
+
 int motet__set_next(struct motet__set *set, size_t *i, int64_t deadline)
 {
+    settle(set);
     for (int rc = 0;;) {
         int64_t until = deadline;
         uint32_t arrived = motet__load(&set->arrived, ACQUIRE); /* before the look */

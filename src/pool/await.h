@@ -20,6 +20,7 @@ struct motet__set {
     struct motet__member *first,
         **last; /* that have ended and were not given out; under the lock */
     size_t count, helped;
+    uint32_t forks; /* of the process that has settled them */
     struct motet__member members[];
 };
 

@@ -76,6 +76,9 @@ int motet_future_cancel(motet_future *future)
 
     if (!future)
         return EINVAL;
+    if (motet__task_is_copy(future) && motet_future_done(future) && future->died &&
+        future->dead.pid == MOTET__ELSEWHERE)
+        return EPERM;
     if (motet__task_is_composed(future))
         return cancel_parts(future);
     while (rc == EAGAIN) { /* one with retries goes from one to the other */

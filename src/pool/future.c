@@ -105,12 +105,18 @@ int motet_future_result_bytes_into(motet_future *future, void *buffer, size_t ca
 
 bool motet_future_done(const motet_future *future)
 {
-    return future && motet__task_ended(motet__load(&future->state, ACQUIRE));
+    if (!future)
+        return false;
+    motet__task_settle(future);
+    return motet__task_ended(motet__load(&future->state, ACQUIRE));
 }
 
 bool motet_future_running(const motet_future *future)
 {
-    return future && (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__RUNNING_TASK;
+    if (!future)
+        return false;
+    motet__task_settle(future);
+    return (motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__RUNNING_TASK;
 }
 
 bool motet_future_cancelled(const motet_future *future)
@@ -142,7 +148,10 @@ static void describe(const motet_future *future, int error, char *text, size_t s
     char death[150], known[100];
 
     motet__describe_error(error, known, sizeof known);
-    if (future->died && future->dead.pid == 0) {
+    if (future->died && future->dead.pid == MOTET__ELSEWHERE) {
+        snprintf(text, size, "task %.150s: only a thread of the parent process could end it",
+                 future->name);
+    } else if (future->died && future->dead.pid == 0) {
         snprintf(text, size, "task %.150s: it ended its thread", future->name);
     } else if (future->died) {
         motet__describe_death(future->dead.exitcode, extra ? extra->crashed_at : 0, death,

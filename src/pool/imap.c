@@ -237,8 +237,12 @@ static int give(struct stream *it, void *result)
 static int next_result(struct motet_iterator *iterator, void *result, int64_t deadline)
 {
     struct stream *it = (struct stream *)iterator;
-    int rc = it->open ? give(it, result) : -1;
+    int rc = -1;
 
+    if (motet__pool_is_copy(it->pool) && !it->pool->shelf.cells)
+        return ECHILD; /* the threads are the parent's */
+    if (it->open)
+        rc = give(it, result);
     while (rc < 0) {
         size_t which = it->front;
         feed(it);

@@ -4,6 +4,7 @@
  *   QUEUED                 nothing was said yet
  *   RUNNING, of number 0   motet_future_set_running was called
  *   RUNNING, of SETTER     a call writes the result, or the error. It alone ends the future
+ *   DONE                   it has ended; or this is a copy in a child, see motet__task_end_copy
  */
 #include <errno.h>
 #include <stdlib.h>

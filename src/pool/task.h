@@ -61,6 +61,8 @@ enum {
     MOTET__FORCED = 2, /* it was cancelled, and its process killed because it went on */
 };
 
+enum { MOTET__ELSEWHERE = -1 }; /* a pid */
+
 struct motet__crew;
 struct motet__shelf;
 struct motet__watch;
@@ -107,16 +109,19 @@ struct motet_future {
         struct motet_future *outer; /* RUNNING: what its worker runs beneath it, or NULL */
         int64_t due; /* LATER: when the pause is over; atomic where the record is shared */
         struct {
-            int pid, exitcode; /* DONE, if `died`: the worker, as motet_process_exitcode has it */
+            int pid,
+                exitcode; /* DONE, if `died`: the worker, as motet_process_exitcode has it; a pid of
+                                  0: it was a thread; ELSEWHERE: see motet__task_settle */
         } dead;
     };
     struct motet__extra *extra;     /* atomic: NULL until it is wanted, and then constant */
     uint32_t arg_size, result_size; /* if it is not a lot */
     uint8_t scope : 4;
     uint8_t is_lot : 1;
-    uint8_t rank; /* of a record in private memory: see records.h */
+    uint8_t forks : 3; /* of a record in private memory: see motet__task_is_copy */
+    uint8_t rank;      /* of a record in private memory: see records.h */
     /* The runner's; constant when DONE. */
-    bool died;    /* the worker died at it */
+    bool died;    /* the worker died at it, or is not here */
     bool refused; /* it was never begun: its pool is broken */
     int error;    /* of the first item that failed; 0: none did */
 };
@@ -213,6 +218,13 @@ static inline bool motet__task_is_composed(const struct motet_future *task)
     const struct motet__extra *extra = motet__load(&task->extra, ACQUIRE);
 
     return motet__unlikely(extra != NULL) && extra->composed;
+}
+
+/* Whether it was made in private memory before this process was forked: who is to end it is not here. (Or eight forks
+ * before; nobody has found out yet.) */
+static inline bool motet__task_is_copy(const struct motet_future *task)
+{
+    return motet__unlikely(task->forks != (motet__forks & 7)) && task->scope == MOTET__PRIVATE;
 }
 
 void motet__task_drop(struct motet_future *task);

@@ -287,6 +287,29 @@ struct motet__watch *motet__watches_of_ended(struct motet_future *task)
     return calls;
 }
 
+/* Under the lock, for the others of this process; whoever was at it is not here. */
+void motet__task_end_copy(struct motet_future *task)
+{
+    struct motet__watch *calls = NULL, *call;
+
+    motet__lock(&watches.lock);
+    uint32_t state = motet__load(&task->state, ACQUIRE);
+    if (!motet__task_ended(state)) {
+        task->error = ECHILD;
+        task->died = true;
+        task->dead.pid = MOTET__ELSEWHERE;
+        motet__store(&task->state, MOTET__DONE, RELEASE); /* as motet__task_change */
+        if (state & MOTET__FOLLOWED)
+            calls = motet__watches_of_ended(task);
+    }
+    motet__unlock(&watches.lock);
+    while ((call = calls)) { /* the parent's */
+        calls = call->next;
+        motet__task_drop(call->future);
+        motet__free(call);
+    }
+}
+
 int motet__watch_add(struct motet__watch *watch)
 {
     struct motet_future *future = watch->future;
@@ -295,6 +318,7 @@ int motet__watch_add(struct motet__watch *watch)
 
     if (future->scope != MOTET__SHARED && !motet__task_extra(future))
         return ENOMEM;
+    motet__task_settle(future);
     motet__thread_on_abandon(MOTET__ABANDONS_CALLS, abandon);
     motet__watches_lock();
     int rc = 0;

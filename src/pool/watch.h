@@ -41,6 +41,17 @@ void motet__watches_unlock(void);
  * are returned, in the order in which they were added. */
 struct motet__watch *motet__watches_of_ended(struct motet_future *task);
 
+/* A copy of what another process is to end (motet__task_is_copy), and has not by then, ends here with ECHILD: or who
+ * waits for it would do so for ever. Nobody is called. */
+void motet__task_end_copy(struct motet_future *task);
+
+/* Before anybody looks whether it has ended. */
+static inline void motet__task_settle(const struct motet_future *task)
+{
+    if (motet__task_is_copy(task))
+        motet__task_end_copy((struct motet_future *)(uintptr_t)task);
+}
+
 /* Runs callbacks, or leaves them to the callback that the thread is running. */
 void motet__calls_run(struct motet__watch *calls);
 
