@@ -171,7 +171,7 @@ left()
     echo "$n"
 }
 
-for seconds in 0.2 0.5 0.8 1.1 1.4; do
+for seconds in 0.2 0.6 1.1; do
     timeout -s INT $seconds "$scratch/counter" -j 3 "$scratch/large" >/dev/null 2>&1
     is "wordcount, Ctrl-C after $seconds s: no process is left" 0 "$(left)"
     timeout --foreground -s KILL $seconds "$scratch/counter" -j 3 "$scratch/large" >/dev/null 2>&1
