@@ -101,7 +101,10 @@ ctrl_c_while_lines_wait_for_their_reader()
 
 timeouts_and_lines()
 {
-    map --line --timeout 0.3 sh -c 'echo begun; printf half; exec sleep 1000' ::: a
+    for seconds in $longer_times; do
+        map --line --timeout $seconds sh -c 'echo begun; printf half; exec sleep 1000' ::: a
+        grep -q half "$out" && break
+    done
     is "$status" 124
     is "$(cat "$out")" "begun
 half"

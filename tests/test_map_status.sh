@@ -60,11 +60,15 @@ others_run_when_one_fails()
 
 a_time_out_has_its_own_status()
 {
-    map -k --timeout 0.2 sh -c 'echo begun; test $1 = fast || sleep 1000' sh ::: fast slow
+    for seconds in $longer_times; do
+        map -k --timeout $seconds sh -c 'echo begun; test $1 = fast || sleep 1000' sh ::: fast slow
+        lines "$out" 2 && lines "$err" 1 && break
+    done
     is "$status" 124
     is "$(cat "$out")" "begun
 begun"
-    has "$err" "job 2 (sh -c echo begun; test \$1 = fast || sleep 1000 sh slow): timed out after 0.2 s"
+    is "$(cat "$err")" "motet map: job 2 (sh -c echo begun; test \$1 = fast || sleep 1000 sh slow): \
+timed out after $seconds s"
     map -k --timeout 0.2 sh -c '$1' sh ::: false 'sleep 1000'
     is "$status" 124
     map --timeout 1000 true ::: a
