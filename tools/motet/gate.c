@@ -118,6 +118,10 @@ double gate_ask(struct gate *g, int running)
         return ASK_AGAIN;
     if (g->room > 0 && free_memory() < g->room)
         return ASK_AGAIN;
-    g->next = now + g->delay;
     return 0;
+}
+
+void gate_passed(struct gate *g)
+{
+    g->next = clock_now() + g->delay;
 }

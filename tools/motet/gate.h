@@ -18,9 +18,12 @@ struct gate {
 
 bool gate_is_open(const struct gate *gate);
 
-/* 0: one may start now, and it is noted that it does. Otherwise when to ask again, in seconds.
+/* 0: one may start now. Otherwise when to ask again, in seconds.
  * `running` of ours run already: without any, the load alone keeps none back, so that all get their
  * turn on a machine that others keep busy. */
 double gate_ask(struct gate *gate, int running);
+
+/* One has started: not when it was let through, since it may have been slow. */
+void gate_passed(struct gate *gate);
 
 #endif

@@ -347,6 +347,7 @@ static int start_at_gate(struct job *job, char *const environment[], struct chil
     while (!is_closed(crew) && (pause = gate_ask(&crew->gate, count_others(crew))) > 0)
         motet_event_wait(&crew->closed, pause);
     rc = is_closed(crew) ? ECANCELED : start(job, environment, child);
+    gate_passed(&crew->gate);
     if (rc == 0)
         count_running(crew, 1);
     motet_lock_release(&crew->at_gate);
