@@ -19,7 +19,7 @@ mode=$1
 dir=${BUILD:-build}/$mode
 
 prefix=${PREFIX:-/usr/local}
-tests="-Ddebug=false -Dc_args=-g1 -Dwerror=true"
+tests="-Ddebug=false -Dwerror=true"
 case $mode in
 release) args="-Dbuildtype=debugoptimized -Db_ndebug=true -Dtests=false" ;;
 bench) args="-Dbuildtype=debugoptimized -Db_ndebug=true -Dtests=false -Dexamples=false -Dbench=true" ;;
@@ -33,6 +33,9 @@ clang) args="-Ddebug=false -Doptimization=0 -Dwerror=true" cc=clang ;;
     ;;
 esac
 [ -n "$cc" ] && export CC=$cc
+case $mode in
+plain | asan | tsan) export CFLAGS="-g1${CFLAGS:+ $CFLAGS}" ;;
+esac
 
 # Runs quietly; what it said is shown when it fails.
 quietly()
