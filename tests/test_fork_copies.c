@@ -481,7 +481,7 @@ TEST_KINDS(pools)
     CHECK_INT(motet_pool_apply(pool, square, &(int){4}, &result, harness_patience()), 0);
     CHECK_INT(result, 16);
     if (kind->shared)
-        harness_in_child(close_pool, 0); /* in one: its workers and all are gone for the next */
+        harness_in_child(close_pool, 0); /* another would find the monitor's thread ended */
     motet_future_free(ended);
     motet_pool_free(pool);
 }

@@ -389,7 +389,7 @@ static void repair(motet_queue *queue, const motet_lock *lock)
         repair_get_end(queue);
 }
 
-/* Takes the lock of an end that is not free at once, or shared. It is held only for moments, so that
+/* Takes the lock of an end that is not free at once. It is held only for moments, so that
  * even one who does not want to wait waits for it; but no longer than a second, if its holder is
  * stopped. */
 static int enter_slowly(motet_queue *queue, motet_lock *lock, int64_t deadline)
@@ -410,14 +410,19 @@ static int enter_slowly(motet_queue *queue, motet_lock *lock, int64_t deadline)
 
 static inline int enter(motet_queue *queue, motet_lock *lock, int64_t deadline)
 {
-    if (queue->scope == MOTET__PRIVATE && motet__likely(motet__lock_take_free(lock)))
+    /* Shared: a look first, which takes nothing from a holder who is at it. Relaxed: it is tried then. */
+    if (queue->scope == MOTET__PRIVATE ? motet__likely(motet__lock_take_free(lock))
+                                       : motet__load(&lock->word, RELAXED) == 0 &&
+                                             motet__likely(motet__lock_take_free_shared(lock)))
         return 0;
     return enter_slowly(queue, lock, deadline);
 }
 
 static inline void leave(motet_queue *queue, motet_lock *lock)
 {
-    if (queue->scope != MOTET__PRIVATE || motet__unlikely(!motet__lock_leave_alone(lock)))
+    if (queue->scope != MOTET__PRIVATE)
+        motet__lock_release_shared(lock);
+    else if (motet__unlikely(!motet__lock_leave_alone(lock)))
         motet__unlock(lock);
 }
 
