@@ -430,8 +430,15 @@ TEST(a_process_that_motet_did_not_start_has_its_parents_name)
 
 /* ---- pools ---- */
 
+static int wait_in_task(const void *arg, void *result)
+{
+    (void)arg;
+    *(long *)result = 7;
+    return motet_event_wait(gate, MOTET_FOREVER);
+}
+
 static motet_pool *pool;
-static motet_future *ended;
+static motet_future *ended, *going_on;
 
 static void use_pool_of_threads(void)
 {
@@ -444,6 +451,8 @@ static void use_pool_of_threads(void)
     CHECK_INT(motet_future_result(ended, &result, MOTET_FOREVER), 0);
     CHECK_INT(result, 25);
     motet_future_free(ended);
+    CHECK_INT(motet_future_result(going_on, &result, MOTET_FOREVER), ECHILD);
+    motet_future_free(going_on);
     CHECK_INT(motet_pool_close(pool), 0);
     CHECK_INT(motet_pool_join(pool, MOTET_FOREVER), ECHILD);
     motet_pool_free(pool);
@@ -456,6 +465,8 @@ static void use_pool_of_processes(void)
     CHECK_INT(motet_future_result(ended, &result, MOTET_FOREVER), 0);
     CHECK_INT(result, 25);
     motet_future_free(ended);
+    CHECK_INT(motet_future_result(going_on, &result, 0), ETIMEDOUT);
+    motet_future_free(going_on);
     CHECK_INT(motet_pool_apply(pool, square, &(int){3}, &result, harness_patience()), 0);
     CHECK_INT(result, 9);
     motet_pool_free(pool); /* which does nothing here */
@@ -472,7 +483,10 @@ TEST_KINDS(pools)
 {
     long result = 0;
 
-    pool = motet_pool_open(.kind = kind->pool, .workers = 1);
+    make_gate();
+    pool = motet_pool_open(.kind = kind->pool, .workers = 2);
+    going_on = motet_pool_submit(pool, wait_in_task, NULL, sizeof(long));
+    CHECK(going_on != NULL);
     ended = motet_pool_submit(pool, square, &(int){5}, sizeof(long));
     CHECK(ended != NULL);
     CHECK_INT(motet_future_wait(ended, harness_patience()), 0);
@@ -482,6 +496,11 @@ TEST_KINDS(pools)
     CHECK_INT(result, 16);
     if (kind->shared)
         harness_in_child(close_pool, 0); /* another would find the monitor's thread ended */
+    CHECK_INT(motet_event_set(gate), 0);
+    CHECK_INT(motet_future_result(going_on, &result, harness_patience()), 0);
+    CHECK_INT(result, 7);
+    motet_future_free(going_on);
     motet_future_free(ended);
     motet_pool_free(pool);
+    motet_shared_free(gate);
 }

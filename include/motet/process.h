@@ -25,7 +25,7 @@
  *     timers                             there are none
  *     processes                          not its children: ECHILD
  *     pools of threads                   have no workers: a submit says EPIPE, a join ECHILD. Futures
- *                                        of tasks that had ended have their results
+ *                                        of tasks that had ended have their results, the others ECHILD
  *     pools of processes, their futures  the same one, but a join says ECHILD
  *
  * MOTET_SPAWN executes the program anew in the child: it starts with nothing but its argument,
