@@ -316,6 +316,55 @@ TEST(the_memory_of_a_burst_is_given_back)
     free(f);
 }
 
+/* Bytes of shared memory that this process's mappings have. */
+static size_t resident_shared(void)
+{
+    char line[256];
+    size_t kib = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+
+    CHECK(status != NULL);
+    while (fgets(line, sizeof line, status))
+        if (sscanf(line, "RssShmem: %zu kB", &kib) == 1)
+            break;
+    fclose(status);
+    return kib << 10;
+}
+
+static int burst_of(const void *arg, void *result)
+{
+    *(int *)result = *(const int *)arg + 1;
+    return 0;
+}
+
+/* A pool of processes gives back what a burst of tasks took while it is idle, and has it again for the next. */
+TEST(a_pool_of_processes_gives_back_what_a_burst_took)
+{
+    enum { N = 300000, KEPT = 8 << 20 };
+    motet_future **f = malloc(N * sizeof(motet_future *));
+
+    CHECK(f != NULL);
+    pool = open_pool(&PROCESSES, 2);
+    size_t before = resident_shared();
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < N; i++)
+            CHECK((f[i] = motet_pool_submit(pool, burst_of, &i, sizeof(int))));
+        CHECK(resident_shared() - before > 3 * (size_t)KEPT);
+        for (int i = 0; i < N; i++) {
+            int result = -1;
+            CHECK_INT(motet_future_result(f[i], &result, harness_patience()), 0);
+            CHECK_INT(result, i + 1);
+            if (i != round) /* one in the first slab may stay */
+                motet_future_free(f[i]);
+        }
+        WAIT_UNTIL(resident_shared() < before + KEPT);
+        motet_future_free(f[round]);
+    }
+    check_pool(pool);
+    close_pool(pool);
+    free(f);
+}
+
 /* Those that one thread makes and another gives up, again and again, come back to the first. */
 TEST(records_go_round)
 {

@@ -1,5 +1,8 @@
 #include "pool/cells.h"
 
+#include <errno.h>
+
+#include "base/memory.h"
 #include "motet/shared.h"
 #include "shared/arena.h"
 #include "sync/lock.h"
@@ -9,8 +12,10 @@ enum {
     HEAD = 64,  /* of a slab */
 #ifdef MOTET_CHECK
     FIRST = 2, /* a model goes round in them */
+    KEPT = 1,
 #else
     FIRST = 64, /* cells of the first slab */
+    KEPT = 12,  /* slabs that are not given back: a megabyte */
 #endif
     ENOUGH = 4, /* one of so many cells is free: no slab is made */
 };
@@ -55,10 +60,38 @@ static uint32_t count_of(uint32_t slab)
     return slab % 2 ? even + even / 2 : even;
 }
 
-/* Acquire: pairs with the release of motet__shared_alloc_into; it is zeroed. */
+/* In the address of a slab. */
+enum {
+    ASLEEP = 1,  /* there is nothing */
+    FALLING = 2, /* nobody takes a cell of it, but there may be some in use */
+};
+
+static uintptr_t marks_of(const struct motet__slab *slab)
+{
+    return (uintptr_t)slab & (ASLEEP | FALLING);
+}
+
+/* The same slab, with that mark alone. */
+static struct motet__slab *marked(struct motet__slab *slab, uintptr_t mark)
+{
+    return (struct motet__slab *)(((uintptr_t)slab & ~(uintptr_t)(ASLEEP | FALLING)) | mark);
+}
+
+/* For those who want cells: NULL: no more. Acquire: pairs with the release of motet__shared_alloc_into, and of who wakes
+ * it; it is zeroed. SEQ_CST: see fall_asleep. */
 static struct motet__slab *slab_at(struct motet__cells *cells, uint32_t i)
 {
-    return i < MOTET__SLABS ? motet__load(&cells->slab[i], ACQUIRE) : NULL;
+    struct motet__slab *slab = i < MOTET__SLABS ? motet__load(&cells->slab[i], SEQ_CST) : NULL;
+
+    return motet__likely(marks_of(slab) == 0) ? slab : NULL;
+}
+
+/* For those who look through all that are in use. Acquire: as above. */
+static struct motet__slab *slab_in_use(struct motet__cells *cells, uint32_t i)
+{
+    struct motet__slab *slab = i < MOTET__SLABS ? motet__load(&cells->slab[i], ACQUIRE) : NULL;
+
+    return marks_of(slab) == ASLEEP ? NULL : marked(slab, 0);
 }
 
 /* ---- what goes with a cell -------------------------------------------------------------------- */
@@ -170,7 +203,31 @@ void motet__cell_disown(struct motet_future *task, uint32_t owner)
 
 /* ---- taking ----------------------------------------------------------------------------------- */
 
-/* Makes the slab, unless somebody else has. 0 or an errno value. */
+/* The whole pages in it, behind its head. */
+static size_t pages_of(struct motet__slab *slab, uint32_t i, char **first)
+{
+    uintptr_t begin = (uintptr_t)slab + HEAD, end = begin + (uintptr_t)count_of(i) * CELL;
+
+    begin = (begin + MOTET__PAGE - 1) & ~(uintptr_t)(MOTET__PAGE - 1);
+    end &= ~(uintptr_t)(MOTET__PAGE - 1);
+    *first = (char *)begin;
+    return end > begin ? end - begin : 0;
+}
+
+/* It has all its memory again before anybody uses that: there may be too little. */
+static int wake(struct motet__cells *cells, uint32_t i)
+{
+    struct motet__slab *slab = marked(cells->slab[i], 0);
+    char *first;
+    size_t size = pages_of(slab, i, &first);
+    int rc = motet__memory_available(size) ? motet__populate(first, size) : ENOMEM;
+
+    if (rc == 0)
+        motet__store(&cells->slab[i], slab, SEQ_CST);
+    return rc;
+}
+
+/* Makes the slab, or wakes it, unless somebody else has. 0 or an errno value. */
 static int grow(struct motet__cells *cells, uint32_t i)
 {
     int rc = 0;
@@ -178,7 +235,9 @@ static int grow(struct motet__cells *cells, uint32_t i)
     if (i >= MOTET__SLABS)
         return ENOMEM;
     motet__lock_acquire(&cells->lock, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
-    if (!slab_at(cells, i)) /* after a death too: there is one, or there is none */
+    if (marks_of(cells->slab[i]) == ASLEEP)
+        rc = wake(cells, i);
+    else if (!cells->slab[i]) /* after a death too: there is one, or there is none */
         rc = motet__shared_alloc_into(HEAD + (size_t)count_of(i) * CELL, (void **)&cells->slab[i]);
     motet__unlock(&cells->lock);
     return rc;
@@ -203,8 +262,8 @@ static bool next_round(struct motet__shelf *shelf, uint32_t i)
     return true;
 }
 
-/* The next one in the round, and its place in the slab; NULL when memory is out. */
-static struct cell *next(struct motet__shelf *shelf, uint32_t *place)
+/* The next one in the round, its slab, and its place there; NULL when memory is out. */
+static struct cell *next(struct motet__shelf *shelf, uint32_t *of, uint32_t *place)
 {
     for (;;) {
         uint64_t at = motet__load(&shelf->at, RELAXED);
@@ -217,6 +276,7 @@ static struct cell *next(struct motet__shelf *shelf, uint32_t *place)
         if (motet__likely(slab != NULL)) {
             motet__store(&shelf->at, ((uint64_t)i << 32 | k) + 1, RELAXED);
             motet__store(&shelf->looked, motet__load(&shelf->looked, RELAXED) + 1, RELAXED);
+            *of = i;
             *place = k;
             return cell_at(slab, k);
         }
@@ -225,15 +285,26 @@ static struct cell *next(struct motet__shelf *shelf, uint32_t *place)
     }
 }
 
+/* Of slab i, where it seemed to be awake. */
+static inline bool claim_awake(struct motet__cells *cells, uint32_t i, struct cell *cell)
+{
+    if (!claim(cell))
+        return false;
+    if (motet__likely(slab_at(cells, i) != NULL))
+        return true;
+    give_up(cell, 1);
+    return false;
+}
+
 struct motet_future *motet__cell_take(struct motet__shelf *shelf)
 {
-    uint32_t place;
+    uint32_t slab, place;
     struct cell *cell;
 
     do {
-        if (!(cell = next(shelf, &place)))
+        if (!(cell = next(shelf, &slab, &place)))
             return NULL;
-    } while (!claim(cell));
+    } while (!claim_awake(shelf->cells, slab, cell));
     motet__store(&shelf->found, motet__load(&shelf->found, RELAXED) + 1, RELAXED);
     /* The next; behind the last it is harmless. */
     motet__prefetch_to_write(cell + 1);
@@ -257,6 +328,76 @@ char *motet__cell_extend(struct motet_future *task, size_t size)
     return motet__shared_alloc_into(size, &cell->room) == 0 ? cell->room : NULL;
 }
 
+/* ---- giving memory back ----------------------------------------------------------------------- */
+
+/* Takes the first n cells of the slab, or none. */
+static bool claim_all(struct motet__slab *slab, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++)
+        if (!claim(cell_at(slab, k))) {
+            while (k-- > 0)
+                give_up(cell_at(slab, k), 1);
+            return false;
+        }
+    return true;
+}
+
+/* It is marked, and all is ours. What others see of it meanwhile, in any order, is a cell that is taken, or one that was
+ * never used. Where a cell lies across the edge of a page that goes, its other half is as that of the latter. */
+static void empty(struct motet__slab *slab, uint32_t i)
+{
+    uint32_t n = count_of(i);
+    char *first;
+    size_t size = pages_of(slab, i, &first);
+
+    for (uint32_t k = 0; k < n; k++) {
+        struct cell *cell = cell_at(slab, k);
+        free_more(cell);
+        motet__store(&cell->index, 0, RELAXED);
+    }
+    motet__depopulate(first, size);
+    for (uint32_t k = 0; k < n; k++) {
+        char *refs = (char *)&cell_at(slab, k)->task.refs;
+        if (refs < first || refs >= first + size)
+            motet__store((uint32_t *)(void *)refs, 0, RELEASE);
+    }
+}
+
+/* Under the lock. SEQ_CST: it is marked, and then all cells are taken; others take one, and then look at the mark. So
+ * either we find it taken, or they find it marked. */
+static bool fall_asleep(struct motet__cells *cells, uint32_t i)
+{
+    struct motet__slab *slab = cells->slab[i];
+
+    motet__store(&cells->slab[i], marked(slab, FALLING), SEQ_CST);
+    if (claim_all(slab, count_of(i))) {
+        motet__store(&cells->slab[i], marked(slab, ASLEEP), SEQ_CST);
+        empty(slab, i);
+        return true;
+    }
+    motet__store(&cells->slab[i], slab, SEQ_CST);
+    return false;
+}
+
+bool motet__cells_give_back(struct motet__cells *cells)
+{
+    uint32_t n = 0;
+    bool done = false;
+
+    while (slab_at(cells, n))
+        n++;
+    if (n <= KEPT)
+        return false;
+    /* Whoever has it may be stopped. Who died with it has left a slab as it was, or a new one. */
+    int rc = motet__lock_acquire(&cells->lock, MOTET__AT_ONCE, MOTET__SHARED | MOTET__UNCANCELLED);
+    if (rc && rc != EOWNERDEAD)
+        return false;
+    if (slab_at(cells, n - 1) && !slab_at(cells, n))
+        done = fall_asleep(cells, n - 1);
+    motet__unlock(&cells->lock);
+    return done;
+}
+
 /* ---- all of them ------------------------------------------------------------------------------ */
 
 void motet__cells_each(struct motet__cells *cells, void (*fn)(struct motet_future *task, void *arg),
@@ -264,7 +405,7 @@ void motet__cells_each(struct motet__cells *cells, void (*fn)(struct motet_futur
 {
     struct motet__slab *slab;
 
-    for (uint32_t i = 0; (slab = slab_at(cells, i)); i++)
+    for (uint32_t i = 0; (slab = slab_in_use(cells, i)); i++)
         for (uint32_t k = 0; k < count_of(i); k++)
             if (motet__load(&cell_at(slab, k)->index, ACQUIRE)) /* pairs with motet__cell_take */
                 fn(&cell_at(slab, k)->task, arg);
@@ -272,7 +413,7 @@ void motet__cells_each(struct motet__cells *cells, void (*fn)(struct motet_futur
 
 void motet__cells_see(struct motet__cells *cells)
 {
-    for (uint32_t i = 0; slab_at(cells, i); i++)
+    for (uint32_t i = 0; slab_in_use(cells, i); i++)
         ;
 }
 
@@ -318,10 +459,13 @@ static void end_slab(struct motet__slab *slab, uint32_t count)
 void motet__cells_end(struct motet__cells *cells)
 {
     struct motet__slab *slab;
+    uint32_t i = 0;
 
     if (!cells)
         return;
-    for (uint32_t i = 0; (slab = slab_at(cells, i)); i++)
+    for (; (slab = slab_in_use(cells, i)); i++)
         end_slab(slab, count_of(i));
+    for (; i < MOTET__SLABS && cells->slab[i]; i++) /* asleep: nobody has any of it */
+        motet_shared_free(marked(cells->slab[i], 0));
     motet_shared_free(cells);
 }

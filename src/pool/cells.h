@@ -19,6 +19,12 @@
  * What does not fit is in a block of its own, which goes when the task has ended and the last reference
  * has gone, or, if somebody dies over it, when the cell is taken again.
  *
+ * What a burst has left is given back to the system, the last slab first, when the pool has been idle for a while. It
+ * is ASLEEP then: its address stays, marked, and nobody looks into it, but for one with an old note of a cell,
+ * who finds zeroes. So the slabs that are awake are the first ones. Who wants one more wakes the next. (Who has looked into the
+ * slab just before may take a cell of it, perhaps much later. Therefore all of them are taken while it falls
+ * asleep; and who has taken one looks once more whether it is awake, and if not gives it up.)
+ *
  * Anybody may keep the address of a cell, and take it for the task that is queued there, if one is: as long
  * as the pool lives it is a cell.
  *
@@ -42,8 +48,9 @@ struct motet__slab;
 /* Those of a pool; in shared memory. */
 struct motet__cells {
     motet_lock lock; /* of those who make slabs */
-    struct motet__slab
-        *slab[MOTET__SLABS]; /* atomic: each larger than the one before; NULL: no more */
+    struct motet__slab *slab
+        [MOTET__SLABS]; /* atomic: each larger than the one before; NULL: no more; with a mark: see cells.c.
+                              Changed under the lock */
 };
 
 /* How a process goes round in them. In its own memory; for threads, empty. */
@@ -92,6 +99,10 @@ bool motet__cell_has_more(const struct motet_future *task);
 
 /* After its end, by those who do not hold it: frees what goes with it, unless somebody holds it. */
 void motet__cell_tidy(struct motet_future *task);
+
+/* Gives back to the system what the last slab takes, unless it is small, or any of it is in use, or somebody is
+ * making one just now. Whether it did. */
+bool motet__cells_give_back(struct motet__cells *cells);
 
 /* Calls fn for all that have ever been used. */
 void motet__cells_each(struct motet__cells *cells, void (*fn)(struct motet_future *task, void *arg),

@@ -38,6 +38,11 @@
 /* At least so long lies between two looks at all cells. */
 #define LOOK_EVERY (MOTET__SECOND / 1000)
 
+/* A pool in which nothing was begun for so long gives back what a burst has left. If some of that is still in use,
+ * it tries again, at last so seldom. */
+#define IDLE_FOR MOTET__SECOND
+#define IDLE_MOST (64 * MOTET__SECOND)
+
 /* So many workers in a row, and two for each place, may die before they have a task: then no more are
  * tried. */
 enum { FRUITLESS_MOST = 10 };
@@ -53,6 +58,9 @@ struct staff {
     motet__os_thread monitor;
     int changed; /* eventfd: the phase has changed. Children inherit it: a task may end its pool */
     int64_t look_at;    /* not before this are all cells looked through for tasks that are due */
+    uint32_t begun;     /* by all workers, when we looked last */
+    int64_t idle_at;    /* if nothing else has: from when on memory is given back, */
+    int64_t idle_for;   /* and how long to wait for the next look */
     uint32_t fruitless; /* so many workers in a row have died before they had a task */
     int64_t kill_at;    /* when those that were told to end are killed; 0: nobody was told */
     motet__pollfd *fds;
@@ -298,6 +306,28 @@ static int64_t bring_back(struct staff *staff)
     return next > staff->look_at ? next : staff->look_at;
 }
 
+static void give_back(struct staff *staff)
+{
+    const struct motet__crew *crew = staff->pool->crew;
+    int64_t now = motet__now();
+    uint32_t begun = 0;
+
+    for (uint32_t i = 0; i < crew->count; i++)
+        begun += motet__load(&crew->workers[i].begun, RELAXED);
+    if (begun != staff->begun) {
+        staff->begun = begun;
+        staff->idle_for = IDLE_FOR;
+    } else if (now < staff->idle_at) {
+        return;
+    } else {
+        while (motet__cells_give_back(crew->cells))
+            ;
+        if (staff->idle_for < IDLE_MOST)
+            staff->idle_for *= 2;
+    }
+    staff->idle_at = now + staff->idle_for;
+}
+
 static void *monitor(void *arg)
 {
     struct staff *staff = arg;
@@ -325,6 +355,7 @@ static void *monitor(void *arg)
         }
         if (list_sentinels(staff) == 0 && phase != MOTET__CREW_OPEN && !needs_workers(staff, phase))
             break;
+        give_back(staff);
         int64_t again = motet__now() + MOTET__RECHECK;
         motet__os_poll_many(staff->fds, count + 1, next < again ? next : again);
     }
@@ -417,6 +448,7 @@ static struct staff *new_staff(motet_pool *pool)
     }
     for (uint32_t i = 0; i < count; i++)
         staff->seats[i].patience = PATIENCE;
+    staff->idle_for = IDLE_FOR;
     return staff;
 }
 

@@ -47,6 +47,7 @@ static inline struct motet_future *take_record(struct motet__shelf *shelf, size_
         !(future = motet__record_new(behind, &blank.rank)))
         return NULL;
     blank.refs = 1;
+    blank.state = MOTET__QUEUED;
     blank.forks = motet__forks & 7;
     *future = blank;
     return future;

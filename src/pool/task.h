@@ -9,6 +9,7 @@
  *   LATER      an attempt has failed, and the next is to be made when `due` has come: see retry.h
  *   DONE       it has ended; `error` and the results are constant
  *   CANCELLED  it never runs
+ *   0          it is no task: a cell in memory that was given back (cells.h), to one with an old note of it
  * Beside any phase:
  *   SLEEPERS   somebody may sleep on `state`. Set by those about to; the change to DONE or CANCELLED
  *              wakes them all
@@ -39,11 +40,11 @@
 #include "wait/wait.h"
 
 enum {
-    MOTET__QUEUED = 0,
-    MOTET__RUNNING_TASK = 1,
-    MOTET__LATER = 2,
-    MOTET__DONE = 3,
-    MOTET__CANCELLED = 4,
+    MOTET__QUEUED = 1,
+    MOTET__RUNNING_TASK = 2,
+    MOTET__LATER = 3,
+    MOTET__DONE = 4,
+    MOTET__CANCELLED = 5,
     MOTET__PHASE = 7,
     MOTET__SLEEPERS = 8,
     MOTET__FOLLOWED = 16,

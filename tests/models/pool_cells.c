@@ -133,6 +133,73 @@ MODEL(cells_that_serve_again, .preemptions = 2, .leaks = true, .percent = 50)
     free_pool();
 }
 
+/* ---- whose memory is given back ---------------------------------------------------------------- */
+
+/* What was there before, so that the first slabs are full: a burst. */
+enum { BURST = 5 };
+static motet_future *burst[BURST];
+
+struct search {
+    const struct motet_future *task;
+    bool found;
+};
+
+static void compare(struct motet_future *task, void *arg)
+{
+    struct search *search = arg;
+
+    search->found |= task == search->task;
+}
+
+/* What is in use is where a burial looks for it. */
+static void submit_three_and_wait(void *arg)
+{
+    (void)arg;
+    for (int n = 0; n < 3; n++) {
+        motet_future *future = submit(run, n);
+        struct search search = {future, false};
+        motet__cells_each(pool->crew->cells, compare, &search);
+        CHECK(search.found);
+        if (n < 2)
+            CHECK_INT(motet_future_wait(future, MOTET_FOREVER), 0);
+        motet_future_free(future);
+    }
+    close_pool();
+}
+
+static void give_memory_back(void *arg)
+{
+    (void)arg;
+    motet__cells_give_back(pool->crew->cells);
+}
+
+static void run_after_a_burst(int kept)
+{
+    open_pool(1);
+    for (int i = 0; i < BURST; i++)
+        burst[i] = motet__cell_take(&pool->shelf);
+    for (int i = kept; i < BURST; i++)
+        motet__cell_drop_handle(burst[i]);
+    add_workers(0);
+    model_process("submits", submit_three_and_wait, NULL);
+    model_process("gives back", give_memory_back, NULL);
+    model_run();
+    for (int i = 0; i < kept; i++)
+        motet__cell_drop_handle(burst[i]);
+    end();
+}
+
+MODEL(cells_given_back, .preemptions = 2, .leaks = true, .percent = 50)
+{
+    run_after_a_burst(0);
+}
+
+/* The first slab is full: who gives back and who takes meet in the second. */
+MODEL(cells_given_back_that_are_wanted, .preemptions = 2, .leaks = true, .percent = 50)
+{
+    run_after_a_burst(2);
+}
+
 /* ---- whose owner dies ------------------------------------------------------------------------- */
 
 /* A worker submits others, of which it frees one, keeps one and waits for one. The burial gives up what it
