@@ -15,6 +15,10 @@
 /* How long the thread stays when there is nothing to watch. */
 #define IDLE (MOTET__SECOND / 5)
 
+/* A look that takes less is not worth a break. */
+#define LONG_LOOK (MOTET__SECOND / 20000)
+#define BREAK_MOST (MOTET__SECOND / 20)
+
 static struct {
     motet_lock lock;
     struct motet__watch *shared; /* those of records in shared memory; under lock, as the rest */
@@ -201,6 +205,17 @@ static bool idle_locked(void)
     return watches.shared != NULL;
 }
 
+/* Each end may have us look at all: so that n of them do not cost n times n looks, looking takes a quarter of the time,
+ * or there are twenty looks a second. What ends meanwhile is found by the next. */
+static void have_a_break(int64_t took)
+{
+    static uint32_t never; /* nobody changes it */
+    int64_t now = motet__now(), until = now + (took < BREAK_MOST / 3 ? 3 * took : BREAK_MOST);
+
+    for (; took > LONG_LOOK && now < until; now = motet__now())
+        motet__wait(&never, 0, until, MOTET__PRIVATE | MOTET__UNCANCELLED);
+}
+
 static void *serve(void *arg)
 {
     struct motet__arena *arena = arg;
@@ -211,10 +226,13 @@ static void *serve(void *arg)
     while (idle_locked()) {
         /* Either this finds the future ended, or the one that ends it finds a sleeper. */
         uint32_t key = motet__ec_prepare(&arena->watchers);
+        int64_t begun = motet__now();
         struct motet__watch *calls = look_locked();
+        int64_t took = motet__now() - begun;
         bool sleep = !calls && watches.shared;
         motet__unlock(&watches.lock);
         motet__calls_run(calls);
+        have_a_break(took);
         if (sleep)
             motet__ec_wait(&arena->watchers, key, MOTET__NEVER, MOTET__SHARED | MOTET__UNCANCELLED);
         motet__lock(&watches.lock);
