@@ -37,6 +37,7 @@ struct motet__worker {
     /* What one worker writes, several times a task, is this far from what others use. */
     char apart[64];
     struct motet__crew *crew; /* constant */
+    struct motet__desk *desk; /* constant: of a thread, see desk.h; else NULL */
     uint32_t number;          /* constant: from 1 */
     struct motet_future *popped;
     struct motet_future *claiming;

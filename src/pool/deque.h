@@ -71,38 +71,52 @@ static inline void motet__deque_push(struct motet__deque *deque, struct motet_fu
     motet__swap(&deque->bottom, bottom + (int64_t)n, SEQ_CST);
 }
 
-/* For the owner: takes the newest entry, or NULL when there is none. */
-static inline struct motet_future *motet__deque_pop(struct motet__deque *deque)
+/* For the owner: what is, or was, the newest entry. Relaxed, all: only the owner changes them. */
+static inline struct motet_future *motet__deque_newest(const struct motet__deque *deque)
 {
     int64_t newest = motet__load(&deque->bottom, RELAXED) - 1;
     struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
 
-    motet__swap(&deque->bottom, newest, SEQ_CST);
+    return motet__load(&ring->slot[newest & ring->mask], RELAXED);
+}
+
+/* For the owner: takes the newest entry in two steps. This is the first. */
+static inline void motet__deque_hide_newest(struct motet__deque *deque)
+{
+    /* Relaxed: see the other one. */
+    motet__store(&deque->bottom, motet__load(&deque->bottom, RELAXED) - 1, RELAXED);
+}
+
+/* The second: whether the hidden entry is the owner's; if not, somebody else has it, or there was none. Between the
+ * two the owner has written some word, SEQ_CST: then others see `bottom` lowered before `top` is read, on every processor
+ * that we know, though the language would not have it (on x86 it is a locked instruction; on aarch64 one that
+ * releases, behind which no load that acquires is early). */
+static inline bool motet__deque_take_hidden(struct motet__deque *deque)
+{
+    int64_t newest = motet__load(&deque->bottom, RELAXED);
     int64_t top = motet__load(&deque->top, SEQ_CST);
-    struct motet_future *task = motet__load(&ring->slot[newest & ring->mask], RELAXED);
+
     if (motet__likely(top < newest))
-        return task;
+        return true;
     /* The last, or none. Whoever takes the last moves `top` above it. */
-    if (top > newest || !motet__cas(&deque->top, &top, top + 1, SEQ_CST))
-        task = NULL;
+    bool mine = top == newest && motet__cas(&deque->top, &top, top + 1, SEQ_CST);
     /* Relaxed: there is no entry whose slot somebody could read by it. */
     motet__store(&deque->bottom, newest + 1, RELAXED);
-    return task;
+    return mine;
+}
+
+/* For the owner: takes the newest entry, or NULL when there is none. */
+static inline struct motet_future *motet__deque_pop(struct motet__deque *deque)
+{
+    struct motet_future *task = motet__deque_newest(deque);
+    int64_t newest = motet__load(&deque->bottom, RELAXED) - 1;
+
+    motet__swap(&deque->bottom, newest, SEQ_CST);
+    return motet__deque_take_hidden(deque) ? task : NULL;
 }
 
 /* The oldest entry, or NULL. By anybody. */
 struct motet_future *motet__deque_take(struct motet__deque *deque);
-
-/* For the owner: whether the newest entry is that task, if it is there still. */
-static inline bool motet__deque_newest_is(const struct motet__deque *deque,
-                                          const struct motet_future *task)
-{
-    /* Relaxed, all three: only the owner changes them. */
-    int64_t newest = motet__load(&deque->bottom, RELAXED) - 1;
-    struct motet__ring *ring = motet__load(&deque->ring, RELAXED);
-
-    return motet__load(&ring->slot[newest & ring->mask], RELAXED) == task;
-}
 
 /* For the owner: has the processor fetch what the n-th entry after the oldest points to. */
 static inline void motet__deque_fetch(const struct motet__deque *deque, int64_t n)

@@ -1,5 +1,7 @@
 #include "pool/desk.h"
 
+#include <errno.h>
+
 #include "base/memory.h"
 #include "pool/pauses.h"
 #include "pool/priority.h"
@@ -22,36 +24,36 @@ static uint32_t searchers_among(uint32_t workers)
 }
 
 /* Aligned: desks change lines that only their owner has. */
-struct motet__desks *motet__desks_new(uint32_t count)
+int motet__desks_open(struct motet__crew *crew)
 {
-    size_t size = sizeof(struct motet__desks) + count * sizeof(struct motet__desk);
+    size_t size = sizeof(struct motet__desks) + crew->count * sizeof(struct motet__desk);
     struct motet__desks *desks =
-        motet__zalloc_aligned(64, size + (count + 63) / 64 * sizeof(uint64_t));
+        motet__zalloc_aligned(64, size + (crew->count + 63) / 64 * sizeof(uint64_t));
 
     if (!desks)
-        return NULL;
+        return ENOMEM;
     desks->marked = (uint64_t *)(void *)((char *)desks + size);
-    desks->searchers = searchers_among(count);
-    for (; desks->count < count; desks->count++)
-        if (motet__deque_init(&desks->desk[desks->count].deque) != 0) {
-            motet__desks_free(desks);
-            return NULL;
+    desks->searchers = searchers_among(crew->count);
+    crew->desks = desks;
+    for (; desks->count < crew->count; desks->count++) {
+        struct motet__desk *desk = &desks->desk[desks->count];
+        if (motet__deque_init(&desk->deque) != 0) {
+            motet__desks_close(crew);
+            return ENOMEM;
         }
-    return desks;
+        crew->workers[desks->count].desk = desk;
+    }
+    return 0;
 }
 
-void motet__desks_free(struct motet__desks *desks)
+void motet__desks_close(struct motet__crew *crew)
 {
-    if (!desks)
+    if (!crew->desks)
         return;
-    for (uint32_t i = 0; i < desks->count; i++)
-        motet__deque_destroy(&desks->desk[i].deque);
-    motet__free(desks);
-}
-
-static struct motet__desk *desk_of(const struct motet__worker *worker)
-{
-    return &worker->crew->desks->desk[worker->number - 1];
+    for (uint32_t i = 0; i < crew->desks->count; i++)
+        motet__deque_destroy(&crew->desks->desk[i].deque);
+    motet__free(crew->desks);
+    crew->desks = NULL;
 }
 
 /* ---- marks ------------------------------------------------------------------------------------ */
@@ -60,9 +62,9 @@ static void mark(struct motet__worker *worker)
 {
     uint32_t n = worker->number - 1;
 
-    if (desk_of(worker)->marked)
+    if (worker->desk->marked)
         return;
-    desk_of(worker)->marked = true;
+    worker->desk->marked = true;
     motet__or(&worker->crew->desks->marked[n / 64], UINT64_C(1) << n % 64, SEQ_CST);
 }
 
@@ -71,9 +73,9 @@ static void unmark(struct motet__worker *worker)
 {
     uint32_t n = worker->number - 1;
 
-    if (!desk_of(worker)->marked)
+    if (!worker->desk->marked)
         return;
-    desk_of(worker)->marked = false;
+    worker->desk->marked = false;
     motet__and(&worker->crew->desks->marked[n / 64], ~(UINT64_C(1) << n % 64), SEQ_CST);
 }
 
@@ -120,9 +122,9 @@ int motet__desks_put(struct motet__crew *crew, struct motet_future *task)
     struct motet__worker *worker = motet__self()->worker;
     uint32_t searching;
 
-    if (worker && worker->crew == crew && motet__deque_make_room(&desk_of(worker)->deque, 1)) {
+    if (worker && worker->crew == crew && motet__deque_make_room(&worker->desk->deque, 1)) {
         mark(worker);
-        motet__deque_push(&desk_of(worker)->deque, &task, 1);
+        motet__deque_push(&worker->desk->deque, &task, 1);
         searching = motet__load(&desks->searching, SEQ_CST);
     } else {
         int rc = motet_queue_put(crew->queue, &task, MOTET_FOREVER);
@@ -173,7 +175,7 @@ static size_t share(const struct motet__crew *crew)
 /* Lays some tasks from the queue on the desk, behind what lies there, and returns the oldest. */
 static struct motet_future *take_from_queue(struct motet__worker *worker)
 {
-    struct motet__deque *deque = &desk_of(worker)->deque;
+    struct motet__deque *deque = &worker->desk->deque;
     struct motet_future *tasks[BATCH];
     size_t n = share(worker->crew), got;
 
@@ -191,7 +193,7 @@ static struct motet_future *take_from_queue(struct motet__worker *worker)
         /* As one who brings them: in between they were nowhere, and whoever looked then sleeps. */
         motet__desks_brought(worker->crew->desks);
     }
-    return first ? tasks[0] : take_own(desk_of(worker));
+    return first ? tasks[0] : take_own(worker->desk);
 }
 
 /* Whoever is at a long task keeps what lies on its desk waiting, while others go on with younger tasks
@@ -200,7 +202,7 @@ static struct motet_future *take_from_queue(struct motet__worker *worker)
 static struct motet_future *relieve(struct motet__worker *worker)
 {
     struct motet__desks *desks = worker->crew->desks;
-    struct motet__desk *desk = desk_of(worker);
+    struct motet__desk *desk = worker->desk;
     struct motet__deque *watched = &desks->desk[desk->suspect].deque;
     struct motet_future *task = NULL;
 
@@ -241,7 +243,7 @@ static struct motet_future *take_due(struct motet__crew *crew)
 /* What is to be done next, if there is anything. */
 static struct motet_future *look(struct motet__worker *worker)
 {
-    struct motet__desk *desk = desk_of(worker);
+    struct motet__desk *desk = worker->desk;
     struct motet_future *task = take_due(worker->crew);
 
     if (!task)
@@ -339,22 +341,13 @@ struct motet_future *motet__desk_next(struct motet__worker *worker)
 
 /* ---- waiting for what one has submitted ------------------------------------------------------- */
 
-bool motet__desk_take_back(struct motet__worker *worker, struct motet_future *task)
+/* A task that for hours submits some and waits for them, the first one first, would else leave them all behind. An
+ * entry that is still wanted is laid back. */
+void motet__desk_clear_top(struct motet__desk *desk)
 {
-    struct motet__deque *deque = &desk_of(worker)->deque;
-
-    return motet__deque_newest_is(deque, task) && motet__deque_pop(deque) != NULL;
-}
-
-/* Takes such entries away that lie on top: a task that for hours submits some and waits for them, the
- * first one first, would else leave them all behind. An entry that is still wanted is laid back. */
-void motet__desk_tidy(struct motet__worker *worker, bool entry_left)
-{
-    struct motet__desk *desk = desk_of(worker);
     struct motet_future *task;
 
-    desk->left_behind += entry_left;
-    while (motet__unlikely(desk->left_behind)) {
+    while (desk->left_behind) {
         if (!(task = motet__deque_pop(&desk->deque))) {
             desk->left_behind = 0; /* others took them */
             break;

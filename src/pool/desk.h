@@ -55,9 +55,9 @@ struct motet__desks {
     struct motet__desk desk[];
 };
 
-/* NULL when memory is out. */
-struct motet__desks *motet__desks_new(uint32_t count);
-void motet__desks_free(struct motet__desks *desks);
+/* Gives each worker of the crew a desk: 0 or ENOMEM. */
+int motet__desks_open(struct motet__crew *crew);
+void motet__desks_close(struct motet__crew *crew);
 
 /* Brings a task, from any thread: 0, EPIPE, ENOMEM. */
 int motet__desks_put(struct motet__crew *crew, struct motet_future *task);
@@ -68,11 +68,25 @@ void motet__desks_brought(struct motet__desks *desks);
 /* A task that the worker is to do, or NULL: it is to end. Waits. */
 struct motet_future *motet__desk_next(struct motet__worker *worker);
 
-/* Takes a task back that the worker brought last, if nobody else has it. */
-bool motet__desk_take_back(struct motet__worker *worker, struct motet_future *task);
+/* Whether the worker brought that task last. Then its entry is hidden, until it is taken: see deque.h. */
+static inline bool motet__desk_hide(struct motet__desk *desk, const struct motet_future *task)
+{
+    if (motet__deque_newest(&desk->deque) != task)
+        return false;
+    motet__deque_hide_newest(&desk->deque);
+    return true;
+}
 
-/* A task was run where it was waited for, and there is an entry for it somewhere. */
-void motet__desk_tidy(struct motet__worker *worker, bool entry_left);
+/* Takes such entries away that lie on top. */
+void motet__desk_clear_top(struct motet__desk *desk);
+
+/* A task was run where it was waited for, and there is an entry for it somewhere, or not. */
+static inline void motet__desk_tidy(struct motet__desk *desk, bool entry_left)
+{
+    desk->left_behind += entry_left;
+    if (motet__unlikely(desk->left_behind))
+        motet__desk_clear_top(desk);
+}
 
 /* Any task that is on a desk, or NULL. From any thread. */
 struct motet_future *motet__desks_take(struct motet__desks *desks);

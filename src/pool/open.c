@@ -77,7 +77,7 @@ static void free_private_crew(struct motet__crew *crew)
     motet_queue_free(crew->queue);
     motet__priority_close(crew);
     motet__trace_free(crew, MOTET__PRIVATE);
-    motet__desks_free(crew->desks);
+    motet__desks_close(crew);
     motet__free(crew);
 }
 

@@ -18,8 +18,8 @@
 enum {
     MOTET__RECORD_STEP = 64, /* bytes of a record of rank 0, a cache line; each next has one more */
     MOTET__RECORD_RANKS = 6,
-    MOTET__RECORD_ALONE = 255, /* a rank: none, the record is a block of its own */
-    MOTET__RECORDS_KEPT = 64,  /* of a rank, by each thread */
+    MOTET__RECORD_ALONE = 7,  /* a rank: none, the record is a block of its own */
+    MOTET__RECORDS_KEPT = 64, /* of a rank, by each thread */
 };
 
 /* What a thread keeps. Where there is none, all records are alone, or it has made none yet. */

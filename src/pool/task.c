@@ -36,6 +36,7 @@ static bool add_items(size_t *size, size_t count, size_t item_size)
 static inline struct motet_future *take_record(struct motet__shelf *shelf, size_t behind)
 {
     struct motet_future *future, blank = {.scope = shelf->cells ? MOTET__SHARED : MOTET__PRIVATE};
+    uint8_t rank;
 
     if (shelf->cells) {
         future = motet__cell_take(shelf);
@@ -44,8 +45,9 @@ static inline struct motet_future *take_record(struct motet__shelf *shelf, size_
         return future;
     }
     if (__builtin_add_overflow(behind, sizeof *future, &behind) ||
-        !(future = motet__record_new(behind, &blank.rank)))
+        !(future = motet__record_new(behind, &rank)))
         return NULL;
+    blank.rank = rank;
     blank.refs = 1;
     blank.state = MOTET__QUEUED;
     blank.forks = motet__forks & 7;
@@ -175,10 +177,18 @@ void motet__task_drop(struct motet_future *task)
         motet__cell_drop(task);
         return;
     }
-    /* Release and acquire: whoever is last sees what all others did. If this is the only reference,
-     * nobody can make another meanwhile, and a look is enough. */
-    if (motet__load(&task->refs, ACQUIRE) != 1 && motet__sub(&task->refs, 1, ACQ_REL) != 1)
-        return;
+    /* Acquire: pairs with the release of those who dropped theirs. If this is the only reference, nobody can
+     * make another meanwhile, and a look is enough. */
+    uint32_t refs = motet__load(&task->refs, ACQUIRE), mine = 1;
+    /* Behind `refs`, in which it counts until it is none. Relaxed: it was spared by one who then had two, and has dropped
+     * them by now, or is the caller, or there are more than ours. */
+    bool spared = motet__load(&task->spared, RELAXED);
+    if (refs != mine + spared) {
+        mine += spared && motet__swap(&task->spared, false, RELAXED);
+        /* Release and acquire: whoever is last sees what all others did. */
+        if (motet__sub(&task->refs, mine, ACQ_REL) != mine)
+            return;
+    }
     struct motet__extra *extra = motet__load(&task->extra, RELAXED); /* nobody else has the task */
     if (motet__unlikely(extra != NULL)) {
         motet__free(extra->text);

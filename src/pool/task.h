@@ -22,7 +22,9 @@
  *              same CAS; so who ends an attempt by a CAS sees it, or is seen to have ended it
  *
  * `refs` counts the caller's handle and the entry in the pool's queue, which passes to the worker that
- * takes it out.
+ * takes it out. Of a record in private memory it is one more than there are if it is `spared`: who waits for the
+ * task, and so holds another reference, has taken the entry back, and saves the change of `refs`. Whoever drops one of
+ * several takes it along.
  *
  * A record is one cache line, and behind it lie the argument and the result: millions of them may wait at a
  * time. What few tasks need is elsewhere:
@@ -117,10 +119,11 @@ struct motet_future {
     };
     struct motet__extra *extra;     /* atomic: NULL until it is wanted, and then constant */
     uint32_t arg_size, result_size; /* if it is not a lot */
-    uint8_t scope : 4;
+    uint8_t scope : 1;
     uint8_t is_lot : 1;
     uint8_t forks : 3; /* of a record in private memory: see motet__task_is_copy */
-    uint8_t rank;      /* of a record in private memory: see records.h */
+    uint8_t rank : 3;  /* of a record in private memory: see records.h */
+    bool spared;       /* atomic: see above */
     /* The runner's; constant when DONE. */
     bool died;    /* the worker died at it, or is not here */
     bool refused; /* it was never begun: its pool is broken */
@@ -229,6 +232,13 @@ static inline bool motet__task_is_copy(const struct motet_future *task)
 }
 
 void motet__task_drop(struct motet_future *task);
+
+/* The entry's reference is given up, by one who holds another; there is one entry at most. Relaxed: see
+ * motet__task_drop. */
+static inline void motet__task_spare_entry(struct motet_future *task)
+{
+    motet__store(&task->spared, true, RELAXED);
+}
 
 /* How an ended task ended: 0 or its error. */
 int motet__task_outcome(const struct motet_future *task);

@@ -128,9 +128,8 @@ static int thread_start(motet_pool *pool)
     int rc = 0;
 
     pool->left = count;
-    pool->crew->desks = motet__desks_new(count);
     pool->staff = motet__zalloc(sizeof(struct staff) + count * sizeof(motet_thread *));
-    if (!pool->crew->desks || !pool->staff) {
+    if (!pool->staff || motet__desks_open(pool->crew) != 0) {
         motet__free(pool->staff);
         return ENOMEM;
     }

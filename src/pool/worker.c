@@ -89,7 +89,8 @@ static bool claim(struct motet__worker *worker, struct motet_future *task, uint3
         /* Release: who sees that nothing is claimed sees what is running. */
         motet__store(&worker->claiming, NULL, RELEASE);
     } else {
-        motet__store(&worker->claiming, NULL, SEQ_CST); /* there was no change: see above */
+        /* There was no change: see above, and deque.h. */
+        motet__store(&worker->claiming, NULL, SEQ_CST);
     }
     if (is_asked(outer))
         motet__worker_asked(worker);
@@ -295,23 +296,25 @@ bool motet__worker_help(struct motet_future *task)
         return false;
     if (motet__task_is_composed(task))
         return motet__load(&task->extra, RELAXED)->composed->help(task);
-    bool desk = worker->crew->desks, recalled = false;
+    struct motet__desk *desk = worker->desk;
+    bool recalled = false;
     uint32_t from = motet__load(&task->state, ACQUIRE) & MOTET__PHASE;
     if (motet__unlikely(from == MOTET__LATER)) {
         recalled = desk && motet__retry_recall(task);
         if (desk && !recalled)
             return false;
     }
-    bool entry = desk && motet__desk_take_back(worker, task);
-    if (entry) /* its reference: the caller has another. Now, for the task may end the thread */
-        motet__task_drop(task);
+    bool hidden = desk && motet__desk_hide(desk, task);
     bool mine = claim(worker, task, !desk && from == MOTET__LATER ? from : MOTET__QUEUED);
+    bool entry = hidden && motet__deque_take_hidden(&desk->deque);
+    if (entry) /* now, for the task may end the thread */
+        motet__task_spare_entry(task);
     if (mine)
         run_in_place(worker, task);
     else if (recalled || from == MOTET__LATER) /* if the pool is cleared: nobody has an entry */
         motet__crew_refuse(worker->crew, task);
     if (mine && desk)
-        motet__desk_tidy(worker, !entry && !recalled);
+        motet__desk_tidy(desk, !entry && !recalled);
     return mine;
 }
 

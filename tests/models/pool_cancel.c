@@ -49,7 +49,7 @@ static void expect(int which, int rc, uint32_t times)
     CHECK_INT(motet_future_result_with(future[which], NULL, 0, 0), rc);
     CHECK_INT(motet_future_cancelled(future[which]), rc == ECANCELED);
     CHECK_INT(ran[which], times);
-    CHECK_INT(future[which]->refs, 1);
+    CHECK_INT(future[which]->refs, 1 + future[which]->spared);
     motet_future_free(future[which]);
 }
 

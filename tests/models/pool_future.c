@@ -356,3 +356,32 @@ MODEL(future_iterator_given_up, .preemptions = 2)
     add_user("takes", take_as_completed, (void *)1);
     run_and_count(FUTURES);
 }
+
+/* ---- a reference that is spared --------------------------------------------------------------- */
+
+static void drop(void *arg)
+{
+    (void)arg;
+    motet__task_drop(future[0]);
+}
+
+static void spare_and_drop(void *arg)
+{
+    motet__task_spare_entry(future[0]);
+    motet__add(&ran[0], 1, RELAXED); /* it is run meanwhile */
+    drop(arg);
+}
+
+/* Whoever is last frees the record, and nobody looks into it then. */
+MODEL(future_spared_reference, .preemptions = 4, .delays = 2)
+{
+    struct motet__shelf none = {0};
+
+    future[0] = motet__task_new(&none, run, NULL, 0, &(motet_submit_options){.function = "run"});
+    CHECK(future[0]);
+    future[0]->refs = 4; /* three who hold it, and an entry */
+    model_thread("spares", spare_and_drop, NULL);
+    model_thread("drops", drop, NULL);
+    model_thread("drops", drop, NULL);
+    model_run();
+}

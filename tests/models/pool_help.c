@@ -98,6 +98,23 @@ MODEL(help_one_on_the_other_with_two_workers, .preemptions = 2, .percent = 50)
     run_with(2, wait_for_next, 4);
 }
 
+/* ---- the last one first ----------------------------------------------------------------------- */
+
+static int wait_for_two(const void *arg, void *result)
+{
+    motet_future *one = submit(leaf, 1), *two = submit(leaf, 2);
+
+    take_result(two, 2);
+    take_result(one, 1);
+    return close_at_end(arg, result);
+}
+
+/* Which takes one, and finds the other where it is just taken back. */
+MODEL(help_the_last_one_first_with_two_workers, .preemptions = 2, .delays = 1, .percent = 50)
+{
+    run_with(2, wait_for_two, 3);
+}
+
 /* ---- the first one first ---------------------------------------------------------------------- */
 
 /* Waits for the oldest of three first, whose entry lies below the others: it is left behind. */

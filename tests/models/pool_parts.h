@@ -43,8 +43,8 @@ static void open_pool(uint32_t workers)
 
     crew->count = workers;
     crew->queue = motet_queue_open(.item_size = sizeof(struct motet_future *));
-    crew->desks = motet__desks_new(workers);
-    CHECK(crew->queue && crew->desks);
+    CHECK(crew->queue);
+    CHECK_INT(motet__desks_open(crew), 0);
     CHECK_INT(motet__priority_open(crew, false), 0);
     for (uint32_t i = 0; i < workers; i++) {
         crew->workers[i].crew = crew;
@@ -81,7 +81,7 @@ static void free_pool(void)
     CHECK_INT(pool->left, 0);
     CHECK_INT(motet__crew_size(pool->crew), 0);
     motet__pools_unlist(pool);
-    motet__desks_free(pool->crew->desks);
+    motet__desks_close(pool->crew);
     motet_queue_free(pool->crew->queue);
     motet__priority_close(pool->crew);
 }

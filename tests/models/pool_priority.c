@@ -70,7 +70,7 @@ static void end(void)
         if (!future[i])
             continue;
         CHECK_INT(motet_future_result_with(future[i], NULL, 0, 0), 0);
-        CHECK_INT(future[i]->refs, 1);
+        CHECK_INT(future[i]->refs, 1 + future[i]->spared);
         motet_future_free(future[i]);
     }
 }
