@@ -58,14 +58,18 @@ void motet__desks_close(struct motet__crew *crew)
 
 /* ---- marks ------------------------------------------------------------------------------------ */
 
-static void mark(struct motet__worker *worker)
+static __attribute__((noinline)) void set_mark(struct motet__worker *worker)
 {
     uint32_t n = worker->number - 1;
 
-    if (worker->desk->marked)
-        return;
     worker->desk->marked = true;
     motet__or(&worker->crew->desks->marked[n / 64], UINT64_C(1) << n % 64, SEQ_CST);
+}
+
+static inline void mark(struct motet__worker *worker)
+{
+    if (motet__unlikely(!worker->desk->marked))
+        set_mark(worker);
 }
 
 /* Nothing lies there, and only the worker lays something there. */

@@ -28,26 +28,32 @@ static size_t size_of_results(const motet_future *future)
                : motet__task_result_size(future);
 }
 
+/* Whether its results are that large: 0, EINVAL, EMSGSIZE. */
+static int check_size(const motet_future *future, size_t size)
+{
+    const struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
+
+    if (size == 0 && !motet__task_is_composed(future)) /* else it is of a map of nothing */
+        return EINVAL;
+    return size != size_of_results(future) || (extra && extra->has_bytes) ? EMSGSIZE : 0;
+}
+
 int motet_future_result_with(motet_future *future, void *result, size_t size, double timeout)
 {
     int64_t deadline;
+    int rc;
 
     if (motet__deadline(timeout, &deadline) != 0 || !future)
         return EINVAL;
-    if (result && size == 0 &&
-        !motet__task_is_composed(future)) /* else it is of a map of nothing */
-        return EINVAL;
-    const struct motet__extra *extra = motet__load(&future->extra, ACQUIRE);
-    if (result && (size != size_of_results(future) || (extra && extra->has_bytes)))
-        return EMSGSIZE;
-    int rc = motet__task_await(future, deadline, 0);
-    if (rc == 0)
-        rc = motet__task_outcome(future);
-    if (rc == 0)
-        motet__reads(&future->error);
-    if (rc == 0 && result)
-        memcpy(result, motet__task_results(future), size);
-    return rc;
+    if (result && (rc = check_size(future, size)) != 0)
+        return rc;
+    if ((rc = motet__task_await(future, deadline, 0)) != 0 ||
+        (rc = motet__task_outcome(future)) != 0)
+        return rc;
+    motet__reads(&future->error);
+    if (result)
+        motet__item_copy(result, motet__task_results(future), size);
+    return 0;
 }
 
 /* Waits for the result of a task of bytes: 0 with *bytes, or what is wrong. */

@@ -36,12 +36,19 @@ static int refusal(const motet_pool *pool)
     return error ? error : EPIPE;
 }
 
-int motet__pool_accepts(const motet_pool *pool)
+static inline int accepts(const motet_pool *pool)
 {
-    if (motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN)
+    if (motet__unlikely(motet__load(&pool->crew->phase, ACQUIRE) != MOTET__CREW_OPEN))
         return refusal(pool);
     /* Threads do not go along in a fork: nobody would ever run it. */
-    return motet__pool_is_copy(pool) && pool->backend->scope == MOTET__PRIVATE ? EPIPE : 0;
+    return motet__unlikely(motet__pool_is_copy(pool)) && pool->backend->scope == MOTET__PRIVATE
+               ? EPIPE
+               : 0;
+}
+
+int motet__pool_accepts(const motet_pool *pool)
+{
+    return accepts(pool);
 }
 
 /* Who has the handle of what is submitted here: see cells.h. */
@@ -77,13 +84,13 @@ static int put_cell(motet_pool *pool, struct motet_future *task, uint32_t flags)
     return rc;
 }
 
-int motet__pool_queue(motet_pool *pool, struct motet_future *task)
+/* Takes the caller's reference over: the record is gone when this fails. */
+static inline int queue(motet_pool *pool, struct motet_future *task, uint32_t flags, int priority)
 {
     bool shared = pool->shelf.cells;
-    uint32_t flags = motet__task_attempts(task) ? MOTET__AGAIN : 0;
 
     task->crew = pool->crew;
-    if (shared) {
+    if (motet__unlikely(shared)) {
         motet__cell_own(task, owner_in(pool));
     } else {
         /* The queue's and the caller's; nobody has seen it. */
@@ -92,26 +99,28 @@ int motet__pool_queue(motet_pool *pool, struct motet_future *task)
     }
     int rc = pool->backend->want ? pool->backend->want(pool) : 0;
     if (rc == 0)
-        rc = shared ? put_cell(pool, task, flags)
-                    : motet__crew_put(pool->crew, task, motet__task_priority(task));
-    if (rc == EPIPE) /* meanwhile */
-        rc = refusal(pool);
-    if (rc) {
-        motet_future_free(task);
-        if (!shared)
-            motet__task_drop(task);
-    }
-    return rc;
+        rc = shared ? put_cell(pool, task, flags) : motet__crew_put(pool->crew, task, priority);
+    if (motet__likely(rc == 0))
+        return 0;
+    motet_future_free(task);
+    if (!shared)
+        motet__task_drop(task);
+    return rc == EPIPE ? refusal(pool) : rc; /* meanwhile */
+}
+
+int motet__pool_queue(motet_pool *pool, struct motet_future *task)
+{
+    uint32_t flags = motet__task_attempts(task) ? MOTET__AGAIN : 0;
+
+    return queue(pool, task, flags, motet__task_priority(task));
 }
 
 /* What few tasks have. 0; ENOMEM, and the task is gone. */
 static int add_options(struct motet_future *task, const motet_submit_options *options)
 {
-    struct motet__extra *extra;
+    struct motet__extra *extra = motet__task_extra(task);
 
-    if (motet__likely(options->timeout == 0 && options->retries == 0 && options->priority == 0))
-        return 0;
-    if (!(extra = motet__task_extra(task))) {
+    if (!extra) {
         motet_future_free(task);
         return ENOMEM;
     }
@@ -124,43 +133,47 @@ static int add_options(struct motet_future *task, const motet_submit_options *op
     return 0;
 }
 
+/* Most tasks have none of these. */
+static inline bool is_plain(const motet_submit_options *options)
+{
+    return options->timeout == 0 && options->backoff == 0 && options->retries == 0 &&
+           options->priority == 0;
+}
+
 int motet__pool_queue_with(motet_pool *pool, struct motet_future *task,
                            const motet_submit_options *options)
 {
-    int rc = add_options(task, options);
+    int rc = is_plain(options) ? 0 : add_options(task, options);
 
     return rc ? rc : motet__pool_queue(pool, task);
 }
 
-static bool make_sense(const motet_pool *pool, bool has_task, bool has_arg, size_t arg_size,
-                       const motet_submit_options *options)
+static inline bool make_sense(const motet_submit_options *options)
 {
-    return pool && has_task && has_arg == (arg_size != 0) && options->timeout >= 0 &&
-           options->retries >= 0 && options->backoff >= 0;
-}
-
-/* Queues a record that was just made, or NULL when memory was out. */
-static motet_future *submit(motet_pool *pool, struct motet_future *task,
-                            const motet_submit_options *options)
-{
-    int rc = task ? motet__pool_queue_with(pool, task, options) : ENOMEM;
-
-    if (rc == 0)
-        return task;
-    errno = rc;
-    return NULL;
+    return options->timeout >= 0 && options->retries >= 0 && options->backoff >= 0;
 }
 
 motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const void *arg,
                                      size_t arg_size, const motet_submit_options *options)
 {
     static const motet_submit_options none = {0};
+    motet_future *future;
 
     if (!options)
         options = &none;
-    int rc = make_sense(pool, task, arg, arg_size, options) ? motet__pool_accepts(pool) : EINVAL;
-    if (rc == 0)
-        return submit(pool, motet__task_new(&pool->shelf, task, arg, arg_size, options), options);
+    bool plain = is_plain(options);
+    bool sane = pool && task && !arg == (arg_size == 0) && (plain || make_sense(options));
+    int rc = motet__likely(sane) ? accepts(pool) : EINVAL;
+    if (motet__likely(rc == 0)) {
+        if (!(future = motet__task_new(&pool->shelf, task, arg, arg_size, options)))
+            rc = ENOMEM;
+        else if (motet__likely(plain))
+            rc = queue(pool, future, 0, 0); /* as the next would */
+        else
+            rc = motet__pool_queue_with(pool, future, options);
+        if (motet__likely(rc == 0))
+            return future;
+    }
     errno = rc;
     return NULL;
 }
@@ -168,8 +181,8 @@ motet_future *motet_pool_submit_with(motet_pool *pool, motet_task task, const vo
 motet_future *motet_pool_submit_bytes_with(motet_pool *pool, motet_bytes_task task,
                                            const void *data, const motet_submit_options *options)
 {
-    bool sane = options && options->result_size == 0 && (data || options->size == 0) &&
-                make_sense(pool, task, options->size != 0, options->size, options);
+    bool sane = pool && task && options && options->result_size == 0 &&
+                (data || options->size == 0) && make_sense(options);
     int rc = sane ? motet__pool_accepts(pool) : EINVAL;
 
     if (rc) {
@@ -186,7 +199,10 @@ motet_future *motet_pool_submit_bytes_with(motet_pool *pool, motet_bytes_task ta
     }
     if (future)
         motet__task_lot(future)->is_bytes = extra->has_bytes = true;
-    return submit(pool, future, options);
+    if ((rc = future ? motet__pool_queue_with(pool, future, options) : ENOMEM) == 0)
+        return future;
+    errno = rc;
+    return NULL;
 }
 
 /* ---- ending ----------------------------------------------------------------------------------- */

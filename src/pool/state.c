@@ -77,15 +77,3 @@ bool motet__task_leave_queue(struct motet_future *task, uint32_t phase, uint32_t
         motet__calls_run(after.calls);
     return true;
 }
-
-struct motet__after motet__task_publish(struct motet_future *task)
-{
-    struct motet__after after = {0};
-
-    /* With no flag nobody is to be told. Release: as above. SEQ_CST: see worker.c. */
-    uint32_t state = motet__load(&task->state, RELAXED);
-    if (motet__unlikely(task->scope == MOTET__SHARED || (state & MOTET__FLAGS)) ||
-        motet__unlikely(!motet__cas(&task->state, &state, MOTET__DONE, SEQ_CST)))
-        motet__task_change(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
-    return after;
-}

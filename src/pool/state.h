@@ -38,6 +38,17 @@ static inline bool motet__task_begin(struct motet_future *task, uint32_t number)
 }
 
 /* It is done, well or not: `error` says that. */
-struct motet__after motet__task_publish(struct motet_future *task);
+static inline struct motet__after motet__task_publish(struct motet_future *task)
+{
+    struct motet__after after = {0};
+
+    /* With no flag nobody is to be told. Release: pairs with the acquire of those who find it ended. SEQ_CST: see
+     * worker.c. */
+    uint32_t state = motet__load(&task->state, RELAXED);
+    if (motet__unlikely(task->scope == MOTET__SHARED || (state & MOTET__FLAGS)) ||
+        motet__unlikely(!motet__cas(&task->state, &state, MOTET__DONE, SEQ_CST)))
+        motet__task_change(task, MOTET__RUNNING_TASK, MOTET__DONE, &after);
+    return after;
+}
 
 #endif

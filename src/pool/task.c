@@ -8,6 +8,8 @@
 #include "pool/cells.h"
 #include "pool/records.h"
 
+enum { SMALL = 128 }; /* bytes of an argument, or a result, of which nothing can overflow */
+
 void *motet__task_alloc(unsigned scope, size_t size)
 {
     return scope == MOTET__SHARED ? motet_shared_alloc(size) : motet__alloc(size);
@@ -31,35 +33,50 @@ static bool add_items(size_t *size, size_t count, size_t item_size)
            !__builtin_add_overflow(*size, MOTET__ALIGNED(bytes), size);
 }
 
+/* A record in private memory, of that size with what is behind it. */
+static inline struct motet_future *private_record(size_t size)
+{
+    uint8_t rank;
+    struct motet_future *future = motet__record_new(size, &rank);
+
+    if (motet__likely(future != NULL))
+        *future = (struct motet_future){
+            .state = MOTET__QUEUED,
+            .refs = 1,
+            .scope = MOTET__PRIVATE,
+            .forks = motet__forks & 7,
+            .rank = rank & 7,
+        };
+    return future;
+}
+
 /* The record alone, with that much behind it: what is in a cell is so to be changed that others may look
  * at its two words. */
-static inline struct motet_future *take_record(struct motet__shelf *shelf, size_t behind)
+static struct motet_future *take_record(struct motet__shelf *shelf, size_t behind)
 {
-    struct motet_future *future, blank = {.scope = shelf->cells ? MOTET__SHARED : MOTET__PRIVATE};
-    uint8_t rank;
+    const struct motet_future blank = {.scope = MOTET__SHARED};
+    struct motet_future *future;
+    size_t size;
 
-    if (shelf->cells) {
-        future = motet__cell_take(shelf);
-        if (future)
-            memcpy(&future->crew, &blank.crew, sizeof blank - offsetof(struct motet_future, crew));
-        return future;
-    }
-    if (__builtin_add_overflow(behind, sizeof *future, &behind) ||
-        !(future = motet__record_new(behind, &rank)))
-        return NULL;
-    blank.rank = rank;
-    blank.refs = 1;
-    blank.state = MOTET__QUEUED;
-    blank.forks = motet__forks & 7;
-    *future = blank;
+    if (!shelf->cells)
+        return __builtin_add_overflow(behind, sizeof *future, &size) ? NULL : private_record(size);
+    future = motet__cell_take(shelf);
+    if (future)
+        memcpy(&future->crew, &blank.crew, sizeof blank - offsetof(struct motet_future, crew));
     return future;
+}
+
+static void fill_in(struct motet_future *future, motet_task task,
+                    const motet_submit_options *options)
+{
+    future->task = task;
+    future->name = options->function ? options->function : "?";
 }
 
 /* A record, `behind` bytes behind it and then, or elsewhere, `more` bytes, which *at receives, and the name
  * of its own that it may have. */
-static inline __attribute__((always_inline)) struct motet_future *new_record(
-    struct motet__shelf *shelf, motet_task task, size_t behind, size_t more, char **at,
-    const motet_submit_options *options)
+static struct motet_future *new_record(struct motet__shelf *shelf, motet_task task, size_t behind,
+                                       size_t more, char **at, const motet_submit_options *options)
 {
     size_t name_size = options->name ? strlen(options->name) + 1 : 0, size, all;
 
@@ -74,22 +91,10 @@ static inline __attribute__((always_inline)) struct motet_future *new_record(
         motet__cell_drop_handle(future);
         return NULL;
     }
-    future->task = task;
-    future->name = options->function ? options->function : "?";
+    fill_in(future, task, options);
     if (name_size)
         future->name = memcpy(*at + more, options->name, name_size);
     return future;
-}
-
-/* An int, or a pointer, is what many tasks get: worth a copy that is one move. */
-static inline void copy(char *to, const void *from, size_t size)
-{
-    if (size == 8)
-        memcpy(to, from, 8);
-    else if (size == 4)
-        memcpy(to, from, 4);
-    else if (size)
-        memcpy(to, from, size);
 }
 
 /* There is room for whole items. */
@@ -101,25 +106,52 @@ static inline void wipe(char *result, size_t size)
         memset(result, 0, MOTET__ITEM_ALIGN);
 }
 
+/* Behind the record, for which there is room. */
+static inline void add_data(struct motet_future *future, const void *arg, size_t arg_size,
+                            size_t result_size)
+{
+    char *items = (char *)(future + 1);
+
+    future->arg_size = (uint32_t)arg_size;
+    future->result_size = (uint32_t)result_size;
+    motet__item_copy(items, arg, arg_size);
+    wipe(items + MOTET__ALIGNED(arg_size), result_size);
+}
+
+/* Any task that is no lot. */
+static __attribute__((noinline)) struct motet_future *any_new(struct motet__shelf *shelf,
+                                                              motet_task task, const void *arg,
+                                                              size_t arg_size,
+                                                              const motet_submit_options *options)
+{
+    size_t result_size = options->result_size;
+    size_t most = shelf->cells ? MOTET__CELL_ROOM : UINT32_MAX;
+    char *items;
+
+    if (arg_size > most || result_size > most ||
+        MOTET__ALIGNED(arg_size) + MOTET__ALIGNED(result_size) > most)
+        return motet__lot_new(shelf, task, arg, arg_size, 1, NULL, false, options);
+    size_t behind = MOTET__ALIGNED(arg_size) + MOTET__ALIGNED(result_size);
+    struct motet_future *future = new_record(shelf, task, behind, 0, &items, options);
+    if (future)
+        add_data(future, arg, arg_size, result_size);
+    return future;
+}
+
+/* Most are small, for threads, and without a name of their own. */
 struct motet_future *motet__task_new(struct motet__shelf *shelf, motet_task task, const void *arg,
                                      size_t arg_size, const motet_submit_options *options)
 {
     size_t result_size = options->result_size;
-    size_t most = shelf->cells ? MOTET__CELL_ROOM : UINT32_MAX;
 
-    if (motet__unlikely(arg_size > most || result_size > most ||
-                        MOTET__ALIGNED(arg_size) + MOTET__ALIGNED(result_size) > most))
-        return motet__lot_new(shelf, task, arg, arg_size, 1, NULL, false, options);
-    size_t args_size = MOTET__ALIGNED(arg_size), behind = args_size + MOTET__ALIGNED(result_size);
-    char *items;
-    struct motet_future *future = new_record(shelf, task, behind, 0, &items, options);
-    if (!future)
+    if (motet__unlikely(shelf->cells || options->name || arg_size > SMALL || result_size > SMALL))
+        return any_new(shelf, task, arg, arg_size, options);
+    struct motet_future *future =
+        private_record(sizeof *future + MOTET__ALIGNED(arg_size) + MOTET__ALIGNED(result_size));
+    if (motet__unlikely(!future))
         return NULL;
-    future->arg_size = (uint32_t)arg_size;
-    future->result_size = (uint32_t)result_size;
-    items = (char *)(future + 1);
-    copy(items, arg, arg_size);
-    wipe(items + args_size, result_size);
+    fill_in(future, task, options);
+    add_data(future, arg, arg_size, result_size);
     return future;
 }
 
@@ -196,12 +228,4 @@ void motet__task_drop(struct motet_future *task)
         motet__free(extra);
     }
     motet__record_free(task, task->rank);
-}
-
-int motet__task_outcome(const motet_future *future)
-{
-    /* Acquire: pairs with motet__task_publish. */
-    if ((motet__load(&future->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED)
-        return ECANCELED;
-    return future->error;
 }

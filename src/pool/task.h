@@ -37,6 +37,9 @@
 #ifndef MOTET_POOL_TASK_H
 #define MOTET_POOL_TASK_H
 
+#include <errno.h>
+#include <string.h>
+
 #include "motet/pool.h"
 #include "motet/queue.h"
 #include "wait/wait.h"
@@ -151,6 +154,17 @@ enum { MOTET__ITEM_ALIGN = 16 }; /* of arguments and results: enough for any typ
 _Static_assert(sizeof(struct motet_future) == 64, "a cache line");
 _Static_assert(sizeof(struct motet__lot) % MOTET__ITEM_ALIGN == 0, "items lie behind it");
 
+/* Of an argument or a result. An int, or a pointer, is what many tasks get: worth a copy that is one move. */
+static inline void motet__item_copy(void *to, const void *from, size_t size)
+{
+    if (size == 8)
+        memcpy(to, from, 8);
+    else if (size == 4)
+        memcpy(to, from, 4);
+    else if (size)
+        memcpy(to, from, size);
+}
+
 /* The task's lot, if it is one. */
 static inline struct motet__lot *motet__task_lot(const struct motet_future *task)
 {
@@ -241,7 +255,13 @@ static inline void motet__task_spare_entry(struct motet_future *task)
 }
 
 /* How an ended task ended: 0 or its error. */
-int motet__task_outcome(const struct motet_future *task);
+static inline int motet__task_outcome(const struct motet_future *task)
+{
+    /* Acquire: pairs with motet__task_publish. */
+    if (motet__unlikely((motet__load(&task->state, ACQUIRE) & MOTET__PHASE) == MOTET__CANCELLED))
+        return ECANCELED;
+    return task->error;
+}
 
 static inline int motet__task_priority(const struct motet_future *task)
 {

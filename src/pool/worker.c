@@ -14,11 +14,10 @@
 #include "pool/tray.h"
 #include "queue/queue.h"
 
-int motet__crew_put(struct motet__crew *crew, struct motet_future *task, int priority)
+int motet__crew_put_any(struct motet__crew *crew, struct motet_future *task, int priority)
 {
-    if (motet__likely(priority == 0))
-        return crew->desks ? motet__desks_put(crew, task)
-                           : motet_queue_put(crew->queue, &task, MOTET_FOREVER);
+    if (priority == 0)
+        return motet_queue_put(crew->queue, &task, MOTET_FOREVER);
     int rc = motet__priority_put(crew, task, priority);
     if (rc == 0 && crew->desks)
         motet__desks_brought(crew->desks);
@@ -72,7 +71,7 @@ static bool begin_later(struct motet_future *task, uint32_t number)
 }
 
 /* Takes the task out of the state QUEUED, as its runner, or out of LATER. */
-static bool claim(struct motet__worker *worker, struct motet_future *task, uint32_t from)
+static inline bool claim(struct motet__worker *worker, struct motet_future *task, uint32_t from)
 {
     struct motet_future *outer = worker->running;
 
@@ -107,7 +106,7 @@ static void note_error(struct motet_future *task, uint32_t item, int error)
 
 /* What the loop reads is in variables: the compiler must think that the task changes the record. Where there
  * are no arguments, or no results, the address is NULL for all. */
-static void run_lot(struct motet_future *task)
+static __attribute__((noinline)) void run_lot(struct motet_future *task)
 {
     motet_task run = task->task;
     const struct motet__crew *crew = task->crew;
@@ -135,7 +134,7 @@ static void run_lot(struct motet_future *task)
     }
 }
 
-static void run(struct motet_future *task)
+static inline void run(struct motet_future *task)
 {
     if (motet__likely(!task->is_lot))
         task->error = task->task(motet__task_arg(task), motet__task_result(task));
@@ -146,7 +145,8 @@ static void run(struct motet_future *task)
     motet__writes(&task->error);
 }
 
-static void run_limited(struct motet__worker *worker, struct motet_future *task)
+static __attribute__((noinline)) void run_limited(struct motet__worker *worker,
+                                                  struct motet_future *task)
 {
     struct motet__limit *limit;
 
@@ -180,12 +180,11 @@ static void run_claimed(struct motet__worker *worker, struct motet_future *task)
     struct motet_future *outer = task->outer;
     struct motet__after after = {0};
 
-    run_once(worker, task);
-    while (motet__unlikely(task->error) && motet__retry_now(worker->crew, task, &after)) {
-        if (after.asked)
+    do {
+        if (motet__unlikely(after.asked)) /* to end the attempt before */
             motet__worker_asked(worker);
         run_once(worker, task);
-    }
+    } while (motet__unlikely(task->error) && motet__retry_now(worker->crew, task, &after));
     bool again = motet__load(&task->state, RELAXED) & MOTET__AGAIN;
     /* Back to the one beneath it first: its end is the last that we see of it. */
     motet__compiler_barrier();

@@ -2,11 +2,18 @@
 #ifndef MOTET_POOL_WORKER_H
 #define MOTET_POOL_WORKER_H
 
-#include "pool/crew.h"
+#include "pool/desk.h"
+
+/* One with a priority, or to processes. */
+int motet__crew_put_any(struct motet__crew *crew, struct motet_future *task, int priority);
 
 /* Brings a task to the workers: 0, EPIPE after the queue was shut down, ENOMEM. Of one in shared memory its record may
  * not be looked into any more. */
-int motet__crew_put(struct motet__crew *crew, struct motet_future *task, int priority);
+static inline int motet__crew_put(struct motet__crew *crew, struct motet_future *task, int priority)
+{
+    return motet__likely(priority == 0 && crew->desks) ? motet__desks_put(crew, task)
+                                                       : motet__crew_put_any(crew, task, priority);
+}
 
 /* Nothing is brought any more. A process that is stopped while it brings something is waited for until then. */
 void motet__crew_shut(struct motet__crew *crew, int64_t deadline);
