@@ -24,21 +24,11 @@ static int sleep_on(struct motet_future *task, uint32_t state, int64_t until, un
     return rc;
 }
 
-int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
+/* What the caller could do himself was done. */
+static int wait_for_end(struct motet_future *task, int64_t deadline, unsigned how)
 {
-    motet__task_settle(task);
-    uint32_t state = motet__load(&task->state, ACQUIRE);
     bool for_ever = deadline == MOTET__NEVER && !(how & MOTET__UNCANCELLED);
 
-    if (motet__task_ended(state))
-        return 0;
-    if (deadline == MOTET__AT_ONCE)
-        return motet__no_wait(how);
-    /* First, or one who waits for what it is a part of would begin the other parts. */
-    if ((state & MOTET__PHASE) == MOTET__RUNNING_TASK && motet__worker_is_at(task))
-        return EDEADLK;
-    if (motet__worker_help(task) && motet__task_ended(motet__load(&task->state, ACQUIRE)))
-        return 0; /* else a part of it was done */
     for (struct motet__spin spin = motet__spin_begin(); motet__spin_goes_on(&spin);)
         if (motet__task_ended(motet__load(&task->state, ACQUIRE))) {
             motet__spin_paid(&spin);
@@ -46,7 +36,7 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
         }
     for (int rc = 0;;) {
         int64_t until = deadline;
-        state = motet__load(&task->state, ACQUIRE);
+        uint32_t state = motet__load(&task->state, ACQUIRE);
         if (motet__task_ended(state))
             return 0;
         if (rc)
@@ -61,6 +51,23 @@ int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
         if (rc == ETIMEDOUT && until < deadline)
             rc = 0;
     }
+}
+
+int motet__task_await_end(struct motet_future *task, int64_t deadline, unsigned how)
+{
+    motet__task_settle(task);
+    uint32_t state = motet__load(&task->state, ACQUIRE);
+
+    if (motet__task_ended(state))
+        return 0;
+    if (deadline == MOTET__AT_ONCE)
+        return motet__no_wait(how);
+    /* First, or one who waits for what it is a part of would begin the other parts. */
+    if ((state & MOTET__PHASE) == MOTET__RUNNING_TASK && motet__worker_is_at(task))
+        return EDEADLK;
+    if (motet__worker_help(task) && motet__task_ended(motet__load(&task->state, ACQUIRE)))
+        return 0; /* else a part of it was done */
+    return wait_for_end(task, deadline, how);
 }
 
 /* ---- sets ------------------------------------------------------------------------------------- */

@@ -4,9 +4,17 @@
 
 #include "pool/watch.h"
 
+/* The next, of one that has not ended, as far as the caller saw. */
+int motet__task_await_end(struct motet_future *task, int64_t deadline, unsigned how);
+
 /* Waits for its end: 0, ETIMEDOUT, ECANCELED; runs it in place, or EDEADLK, if the calling worker
  * can tell that nobody else will. */
-int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how);
+static inline int motet__task_await(struct motet_future *task, int64_t deadline, unsigned how)
+{
+    return motet__task_ended(motet__load(&task->state, ACQUIRE))
+               ? 0
+               : motet__task_await_end(task, deadline, how);
+}
 
 /* Several futures, and which of them have ended. For one thread. */
 struct motet__member {

@@ -85,7 +85,8 @@ static int put_cell(motet_pool *pool, struct motet_future *task, uint32_t flags)
 }
 
 /* Takes the caller's reference over: the record is gone when this fails. */
-static inline int queue(motet_pool *pool, struct motet_future *task, uint32_t flags, int priority)
+static inline __attribute__((always_inline)) int queue(motet_pool *pool, struct motet_future *task,
+                                                       uint32_t flags, int priority)
 {
     bool shared = pool->shelf.cells;
 

@@ -30,7 +30,7 @@ static int after_signals(int64_t deadline)
     return deadline <= motet__now() ? ETIMEDOUT : 0;
 }
 
-int motet__deadline(double timeout, int64_t *deadline)
+int motet__deadline_of(double timeout, int64_t *deadline)
 {
     if (!(timeout >= 0)) /* NaN compares false */
         return EINVAL;

@@ -27,6 +27,7 @@
 #include "base/futex.h"
 #include "base/process.h"
 #include "base/self.h"
+#include "motet/base.h"
 #include "wait/scope.h"
 
 /* How to wait: a scope, and any of these. */
@@ -56,9 +57,20 @@ enum {
 /* Deadlines: 0 is "do not wait", MOTET__NEVER no deadline, else nanoseconds on the monotonic clock. */
 #define MOTET__AT_ONCE INT64_C(0)
 
+/* The next, for any timeout. */
+int motet__deadline_of(double timeout, int64_t *deadline);
+
 /* The deadline that is `timeout` seconds from now: 0, or EINVAL for NaN and negative numbers. What a
  * call that may wait begins with: runs handlers of signals, so it is called with no lock held. */
-int motet__deadline(double timeout, int64_t *deadline);
+static inline int motet__deadline(double timeout, int64_t *deadline)
+{
+    /* Relaxed: whoever runs handlers looks again, in order. */
+    if (motet__unlikely(timeout != MOTET_FOREVER ||
+                        (motet__load(&motet__self()->interrupted, RELAXED) & MOTET__SIGNALS)))
+        return motet__deadline_of(timeout, deadline);
+    *deadline = MOTET__NEVER;
+    return 0;
+}
 
 /* Sleeps while *word == expected. 0: look again; ETIMEDOUT; ECANCELED: the thread is cancelled, and
  * `how` is neither MOTET__UNCANCELLED nor MOTET__SHIELDED. Unless MOTET__UNCANCELLED, it runs handlers
