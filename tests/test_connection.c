@@ -891,6 +891,138 @@ TEST(messages_of_several_senders_and_receivers_do_not_mix)
     }
 }
 
+/* ---- several processes at one end ---- */
+
+struct turns {
+    motet_connection *to, *from;
+    motet_lock to_send, to_receive;
+    int n, most; /* messages of each sender; bytes beyond `filling` that they have */
+    bool locked;
+    long received;
+};
+
+static size_t numbered_size(const struct turns *turns, int number)
+{
+    int beyond = turns->locked ? number * 997 % (turns->most + 1) : turns->most - number % 7;
+
+    return offsetof(struct numbered, filling) + (size_t)beyond;
+}
+
+struct turn {
+    struct turns *turns;
+    int sender;
+};
+
+static int send_in_turn(void *arg)
+{
+    struct turn *turn = arg;
+    struct turns *turns = turn->turns;
+    struct numbered m = {.sender = turn->sender};
+
+    motet_connection_free(turns->from);
+    for (int i = 0; i < turns->n; i++) {
+        m.number = i;
+        memset(m.filling, m.sender + i, sizeof m.filling);
+        if (turns->locked)
+            CHECK_INT(motet_lock_acquire(&turns->to_send, MOTET_FOREVER), 0);
+        CHECK_INT(motet_connection_send(turns->to, &m, numbered_size(turns, i), MOTET_FOREVER), 0);
+        if (turns->locked)
+            CHECK_INT(motet_lock_release(&turns->to_send), 0);
+    }
+    return 0;
+}
+
+/* Until the end; each is whole, of one sender. */
+static int receive_in_turn(void *arg)
+{
+    struct turns *turns = *(struct turns **)arg;
+    struct numbered m;
+    size_t size;
+
+    motet_connection_free(turns->to);
+    for (;;) {
+        CHECK_INT(motet_lock_acquire(&turns->to_receive, MOTET_FOREVER), 0);
+        int rc = motet_connection_recv_into(turns->from, &m, sizeof m, &size, MOTET_FOREVER);
+        CHECK_INT(motet_lock_release(&turns->to_receive), 0);
+        if (rc == EPIPE)
+            return 0;
+        CHECK_INT(rc, 0);
+        CHECK_INT(size, numbered_size(turns, m.number));
+        for (size_t i = 0; i < size - offsetof(struct numbered, filling); i++)
+            CHECK(m.filling[i] == (char)(m.sender + m.number));
+        __atomic_fetch_add(&turns->received, 1, __ATOMIC_RELAXED);
+    }
+}
+
+enum { SENDERS = 3, RECEIVERS = 2 };
+
+static void take_turns(bool duplex, bool locked, int most)
+{
+    struct turns *turns = motet_shared_alloc(sizeof *turns);
+    struct worker *senders[SENDERS], *receivers[RECEIVERS];
+
+    CHECK(turns != NULL);
+    turns->n = (int)stress(300);
+    turns->most = most;
+    turns->locked = locked;
+    CHECK_INT(motet_pipe(&turns->from, &turns->to, duplex), 0);
+    for (int i = 0; i < RECEIVERS; i++)
+        receivers[i] = START(&PROCESSES, receive_in_turn, &turns);
+    for (int i = 0; i < SENDERS; i++)
+        senders[i] = START(&PROCESSES, send_in_turn, (&(struct turn){turns, i}));
+    free_both(turns->from, turns->to);
+    for (int i = 0; i < SENDERS; i++)
+        CHECK_INT(worker_join(senders[i]), 0);
+    for (int i = 0; i < RECEIVERS; i++)
+        CHECK_INT(worker_join(receivers[i]), 0);
+    CHECK_INT(turns->received, SENDERS * turns->n);
+    motet_shared_free(turns);
+}
+
+TEST(processes_take_turns_at_one_end)
+{
+    take_turns(false, true, 8999);
+    take_turns(true, true, 8999);
+}
+
+TEST(short_messages_of_processes_do_not_mix_in_a_one_way_pipe)
+{
+    take_turns(false, false, 4092 - (int)offsetof(struct numbered, filling));
+}
+
+static int send_much_in_turn(void *arg)
+{
+    struct turns *turns = *(struct turns **)arg;
+    char *data = calloc(1, 3000000);
+
+    CHECK_INT(motet_lock_acquire(&turns->to_send, MOTET_FOREVER), 0);
+    return motet_connection_send(turns->to, data, 3000000, MOTET_FOREVER);
+}
+
+/* What the next would send would pass for the rest of it. */
+TEST(who_comes_after_a_dead_sender_closes_the_end)
+{
+    for (int duplex = 0; duplex < 2; duplex++) {
+        struct turns *turns = motet_shared_alloc(sizeof *turns);
+        char byte;
+        CHECK(turns != NULL);
+        CHECK_INT(motet_pipe(&turns->from, &turns->to, duplex), 0);
+        struct worker *w = START(&PROCESSES, send_much_in_turn, &turns);
+        CHECK_INT(motet_connection_poll(turns->from, harness_patience()), 0);
+        WAIT_UNTIL(worker_waits(w));
+        worker_kill(w);
+        CHECK_INT(worker_join(w), -SIGKILL);
+        CHECK_INT(motet_lock_acquire(&turns->to_send, harness_patience()), EOWNERDEAD);
+        motet_connection_free(turns->to);
+        CHECK_INT(motet_lock_release(&turns->to_send), 0);
+        CHECK_INT(motet_connection_recv_into(turns->from, &byte, 1, NULL, harness_patience()),
+                  EMSGSIZE);
+        CHECK_INT(motet_connection_skip(turns->from, harness_patience()), EPROTO);
+        motet_connection_free(turns->from);
+        motet_shared_free(turns);
+    }
+}
+
 /* ---- forks ---- */
 
 static int use_both_ways(void *arg)
