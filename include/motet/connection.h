@@ -34,7 +34,9 @@
  * non-blocking.
  *
  * Threads: any number may use the same connection. The messages of several senders do not mix;
- * several receivers get one each. One that closes it sends those who wait away, with EBADF.
+ * several receivers get one each. One that closes it sends those who wait away, with EBADF. A
+ * handler of motet_signal that is called in the middle of such a wait gets EDEADLK where it would use
+ * the same direction.
  *
  * Processes: one at a time may send through the same end, and one receive. Let those who share an
  * end take turns, by a motet_lock in shared memory. Unless they do, the messages of two senders

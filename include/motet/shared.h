@@ -13,9 +13,9 @@
  *     motet_process *p = motet_process_start(deposit, &a, sizeof a);
  *
  * All of it comes from one arena, which is at the same address in every process of the family: the
- * process that first used it and all that descend from it by fork. A pointer into it is valid in all
- * of them and may be stored in it. The arena has no name: when the last of the family ends, however
- * it ends, the memory is gone.
+ * process that first used it and all that descend from it, by fork() or by motet_process_start. A
+ * pointer into it is valid in all of them and may be stored in it. The arena has no name: when the
+ * last of the family ends, however it ends, the memory is gone.
  *
  * The first process must make the arena before its first fork: motet_shared_alloc, a shared queue, a
  * process or a pool of processes does it.
@@ -31,8 +31,9 @@ extern "C" {
 
 /* `size` bytes of zeroed shared memory, aligned for any type; from 4 KiB on, to a page. NULL with
  * errno EINVAL (size 0) or ENOMEM: the memory is set aside now, so that using it later cannot fail;
- * or ENOTRECOVERABLE: somebody has written over what is not his, and nothing can be found any
- * more. */
+ * ENOTRECOVERABLE: somebody has written over what is not his, and nothing can be found any more;
+ * EMFILE, ENFILE, of the first call, which makes the arena and takes a descriptor for it; ENOTSUP: the
+ * C library is not glibc. */
 MOTET_API void *motet_shared_alloc(size_t size);
 
 /* Gives it back, from any process of the family. Large blocks go back to the system at once. NULL is
