@@ -5,7 +5,7 @@
 
 Each program runs N times (200), twice as many at once as there are processors, beside as many that
 only spin; every fourth time on one processor only, every fourth with freed and fresh memory filled.
-Without PROGRAM: all that are compiled. MODE is plain, asan or tsan. The first output of each kind of
+Without PROGRAM: all that are compiled; scripts only when they are named. MODE is plain, asan or tsan. The first output of each kind of
 failure is shown in full. The last line is "N passed, N failed"; the exit status is 0 when none failed.
 """
 
@@ -19,11 +19,12 @@ import time
 import run
 
 
-def variations(command, env):
+def variations(command, env, script):
     """The ways in which a run differs from the next."""
     cpu = min(os.sched_getaffinity(0))
     short = os.path.join(env["MOTET_BUILD"], "tests", "cut_short.so")
-    cut = {"LD_PRELOAD": short} if os.path.exists(short) else {}
+    # The tools that a script uses are not ours.
+    cut = {"LD_PRELOAD": short} if os.path.exists(short) and not script else {}
     return [
         (["taskset", "-c", str(cpu)] + command, env),
         (command, dict(env, MALLOC_PERTURB_="165")),
@@ -40,7 +41,7 @@ def failures_of(output):
 
 def soak(program, mode, times, pool, totals):
     name, command, (limit, _) = program
-    ways = variations(command, run.environment(mode))
+    ways = variations(command, run.environment(mode), name.endswith(".sh"))
     begin = time.monotonic()
     futures = [pool.submit(run.run, *ways[i % 4], 3 * limit)
                for i in range(times)]
@@ -81,7 +82,7 @@ def main(arguments):
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(1))
     try:
         for program in run.programs(mode, patterns):
-            if not program[0].endswith(".sh"):
+            if patterns or not program[0].endswith(".sh"):
                 soak(program, mode, times, pool, totals)
     finally:
         pool.shutdown(cancel_futures=True)
