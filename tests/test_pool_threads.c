@@ -435,10 +435,14 @@ enum { MARKED = 10, AHEAD = 50000 };
 static motet_future *marked[MARKED];
 static long submitted;
 
-/* Keeps the queue full, and says whether the marked ones are done. */
+/* Keeps the queue full, and says whether the marked ones are done. (A worker may be as fast as we are, who would
+ * then go on for ever.) */
 static bool all_marked_done(void)
 {
-    for (; submitted < __atomic_load_n(&done, __ATOMIC_SEQ_CST) + AHEAD; submitted++)
+    long most = submitted + AHEAD;
+
+    for (; submitted < most && submitted < __atomic_load_n(&done, __ATOMIC_SEQ_CST) + AHEAD;
+         submitted++)
         submit_short();
     for (int i = 0; i < MARKED; i++)
         if (!motet_future_done(marked[i]))
