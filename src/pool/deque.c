@@ -7,7 +7,7 @@
 #ifdef MOTET_CHECK
 enum { FIRST_SIZE = 2 }; /* so that rings are replaced in models */
 #else
-enum { FIRST_SIZE = 256 };
+enum { FIRST_SIZE = 64 }; /* half a kilobyte of each idle worker; a batch from the queue */
 #endif
 
 static struct motet__ring *new_ring(int64_t size, struct motet__ring *older)
