@@ -279,6 +279,52 @@ TEST_KINDS(a_further_attempt_has_the_same)
 
 /* ---- ends ------------------------------------------------------------------------------------- */
 
+/* Fails the first time, and notes the second. */
+static int note_the_second(const void *arg, void *result)
+{
+    const struct entry *entry = arg;
+
+    if (__atomic_fetch_add(&entry->order->which[entry->number + 100], 1, __ATOMIC_SEQ_CST) == 0)
+        return EAGAIN;
+    return note(arg, result);
+}
+
+/* So do further attempts, though nothing more is put into the queues of such a pool. */
+TEST_KINDS(further_attempts_in_a_closed_pool_take_their_turn)
+{
+    struct order *order = kind->alloc(sizeof *order);
+    struct gate *gate = kind->alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 1);
+    const struct entry low = {order, 1}, high = {order, 2};
+    motet_future *f[] = {
+        motet_pool_submit(pool, note_the_second, &low, 0, .priority = -1, .retries = 1,
+                          .backoff = 0.01),
+        motet_pool_submit(pool, note_the_second, &high, 0, .priority = 5, .retries = 1,
+                          .backoff = 0.01),
+    };
+
+    WAIT_UNTIL(get(&order->which[101]) && get(&order->which[102]));
+    motet_future *held = hold(pool, gate);
+    int before = get(&order->n); /* those that were quicker than the gate */
+    for (int i = 3; i < 6; i++)
+        submit(pool, order, i, 0);
+    CHECK_INT(motet_pool_close(pool), 0);
+    double end = harness_now() + 0.2;
+    while (harness_now() < end) /* until both are due: if they are not, there is no telling */
+        harness_nap();
+    let_go(gate, held);
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    if (before == 0)
+        expect(order, (const int[]){2, 3, 4, 5, 1}, 5);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(motet_future_result(f[i], NULL, 0), 0);
+        motet_future_free(f[i]);
+    }
+    motet_pool_free(pool);
+    kind->free(gate);
+    kind->free(order);
+}
+
 TEST_KINDS(a_closed_pool_does_them_all)
 {
     for (int priority = -1; priority <= 1; priority++) {

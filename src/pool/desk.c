@@ -230,14 +230,15 @@ static struct motet_future *take_from_others(struct motet__worker *worker)
     return task ? task : take_among(desks, 0, worker->number - 1);
 }
 
-/* A task whose pause is over. One with a priority waits with its like, unless there is no room. */
+/* A task whose pause is over. One with a priority waits with its like, unless there is no room: also if the pool is closed,
+ * as this worker does not end before it has looked there. */
 static struct motet_future *take_due(struct motet__crew *crew)
 {
     struct motet_future *task;
 
     while ((task = motet__pauses_next(crew))) {
         int priority = motet__task_priority(task);
-        if (priority == 0 || motet__priority_put(crew, task, priority) != 0)
+        if (priority == 0 || motet__priority_put_late(crew, task, priority) != 0)
             break;
         motet__desks_brought(crew->desks);
     }

@@ -39,15 +39,29 @@ int motet__priority_shut(struct motet__crew *crew, int64_t deadline)
     return rc;
 }
 
-int motet__priority_put(struct motet__crew *crew, struct motet_future *task, int priority)
+/* The queue for tasks of that priority. There is one now. */
+static motet_queue *queue_for(struct motet__crew *crew, int priority)
 {
-    const struct motet__ranked entry = {task, priority};
     uint32_t which = priority > 0 ? MOTET__ABOVE : MOTET__BELOW;
 
     /* Once only: all workers read what lies beside it. */
     if (!(motet__load(&crew->ranked, SEQ_CST) & 1U << which))
         motet__or(&crew->ranked, 1U << which, SEQ_CST);
-    return motet_queue_put(crew->ranks[which], &entry, MOTET_FOREVER);
+    return crew->ranks[which];
+}
+
+int motet__priority_put(struct motet__crew *crew, struct motet_future *task, int priority)
+{
+    const struct motet__ranked entry = {task, priority};
+
+    return motet_queue_put(queue_for(crew, priority), &entry, MOTET_FOREVER);
+}
+
+int motet__priority_put_late(struct motet__crew *crew, struct motet_future *task, int priority)
+{
+    const struct motet__ranked entry = {task, priority};
+
+    return motet__queue_put_late(queue_for(crew, priority), &entry);
 }
 
 struct motet_future *motet__priority_take(struct motet__crew *crew, uint32_t which,

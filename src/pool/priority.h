@@ -12,7 +12,8 @@
  * that have theirs, and then looks. If he does not see the bit, it is set later than he is announced; if he does not see the task,
  * its bringer takes the lock later.
  *
- * The crew's own queue is shut down last: so whoever sees that has seen that nothing comes into these any more.
+ * The crew's own queue is shut down last: so whoever sees that has seen that nothing comes into these any more, but
+ * for what another worker puts there late, who looks there himself before he ends.
  */
 #ifndef MOTET_POOL_PRIORITY_H
 #define MOTET_POOL_PRIORITY_H
@@ -30,6 +31,9 @@ int motet__priority_shut(struct motet__crew *crew, int64_t deadline);
 
 /* Brings a task: 0, EPIPE, ENOMEM. The caller wakes somebody. */
 int motet__priority_put(struct motet__crew *crew, struct motet_future *task, int priority);
+
+/* The same, by a worker thread, of a task that it has recalled from its pause: also when no more is put. */
+int motet__priority_put_late(struct motet__crew *crew, struct motet_future *task, int priority);
 
 /* Takes one, or NULL. `given` is where it is written first, or NULL. */
 struct motet_future *motet__priority_take(struct motet__crew *crew, uint32_t which,

@@ -108,6 +108,13 @@ static inline bool has_room(struct motet__body *body, uint64_t tail)
     return tail - body->put.head_seen < maxsize;
 }
 
+static inline int take_slot(motet_queue *queue, uint64_t tail, void **slot)
+{
+    *slot = motet__likely(queue->order == MOTET_FIFO) ? motet__fifo_free_slot(queue)
+                                                      : motet__pile_free_slot(queue, tail);
+    return motet__likely(*slot != NULL) ? 0 : ENOMEM;
+}
+
 /* Finds the slot for the next item: 0, EPIPE, ENOMEM, or EAGAIN when it is full. Under the put end's
  * lock. */
 static inline int slot_to_fill(motet_queue *queue, uint64_t tail, void **slot)
@@ -122,9 +129,7 @@ static inline int slot_to_fill(motet_queue *queue, uint64_t tail, void **slot)
         lose_patience(&body->put.patience, tail);
         return EAGAIN;
     }
-    *slot = motet__likely(queue->order == MOTET_FIFO) ? motet__fifo_free_slot(queue)
-                                                      : motet__pile_free_slot(queue, tail);
-    return motet__likely(*slot != NULL) ? 0 : ENOMEM;
+    return take_slot(queue, tail, slot);
 }
 
 /* The n slots from there on (in a pile, one) have their items: they are in the queue now. */
@@ -174,6 +179,22 @@ static inline int put_one(motet_queue *queue, struct move *move)
     int rc = slot_to_fill(queue, tail, &slot);
 
     if (motet__unlikely(rc))
+        return rc;
+    motet__writes(slot);
+    copy_item(slot, move->from, queue->item_size);
+    commit_put(queue, tail, 1);
+    move->moved = 1;
+    return 0;
+}
+
+/* The same, whether it is shut down or not. */
+static int put_one_late(motet_queue *queue, struct move *move)
+{
+    uint64_t tail = motet__load(&queue->body->put.tail, RELAXED);
+    void *slot;
+    int rc = take_slot(queue, tail, &slot);
+
+    if (rc)
         return rc;
     motet__writes(slot);
     copy_item(slot, move->from, queue->item_size);
@@ -712,6 +733,11 @@ int motet_queue_put_with(motet_queue *queue, const void *item, size_t size, doub
     return motet__unlikely(rc)
                ? rc
                : put_with(queue, put_one, &(struct move){.from = item, .n = 1}, deadline);
+}
+
+int motet__queue_put_late(motet_queue *queue, const void *item)
+{
+    return put_with(queue, put_one_late, &(struct move){.from = item, .n = 1}, MOTET__NEVER);
 }
 
 int motet_queue_get_with(motet_queue *queue, void *item, size_t size, double timeout)

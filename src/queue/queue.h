@@ -13,6 +13,10 @@ void motet__queue_touch(motet_queue *queue);
 /* Wakes one who waits in motet__queue_get_some_or, if one does, after also() has become true for him. */
 void motet__queue_notify(motet_queue *queue);
 
+/* motet_queue_put, also into a queue that is shut down, by one who gets from it too, and goes on until it is empty: so
+ * somebody will get the item. Of one in private memory without a maxsize. */
+int motet__queue_put_late(motet_queue *queue, const void *item);
+
 /* motet_queue_shutdown, by one who does not wait for ever for a process that is stopped in the middle of a
  * put. */
 int motet__queue_shutdown(motet_queue *queue, bool immediate, int64_t deadline);
