@@ -29,15 +29,21 @@ typedef struct motet_future motet_future;
 
 /* Waits for the task and copies its result to *result (the macro passes sizeof *result along; NULL
  * when the task has none, or nobody wants it). May be asked again.
- * 0; the task's own error; ECHILD when the worker process that ran it died, or as above; ECANCELED when the pool
- * was terminated first, or the calling thread was cancelled; ETIMEDOUT; EDEADLK when a task waits
- * for itself, or an item for the map that it is part of, and, with MOTET_FOREVER, when it waits for
- * a task of its pool that waits so for it: whoever closes the circle is told, and the others have
- * what becomes of that one; EMSGSIZE when the result has another size; EINVAL. *result is untouched
- * when it fails. Called by a task for another task of its own pool that nobody has begun, it runs that task
- * in place: a pool of one worker serves nested tasks to any depth. Once begun it is run to its end,
+ * 0; the task's own error; ECHILD when its worker ended in the middle of it, or as above; ECANCELED
+ * when it was cancelled, or its pool ended before anybody had begun it, or the calling thread or
+ * task was cancelled; ETIMEDOUT; EDEADLK; EMSGSIZE when the result has another size; EINVAL.
+ * *result is untouched when it fails.
+ *
+ * Called by a task for another task of its own pool that nobody has begun, it runs that task in
+ * place: a pool of one worker serves nested tasks to any depth. Once begun it is run to its end,
  * whatever the timeout, here and wherever else a task waits for tasks of its own pool (a .timeout of
- * that task's own holds). Python: Future.result. */
+ * that task's own holds). With a timeout of 0 none is begun.
+ *
+ * EDEADLK: a task waits for itself, or for one on whose behalf it runs in place, or an item for the
+ * map that it is part of; or, with MOTET_FOREVER, a task for one of its pool that waits so for it,
+ * also by way of others. Of those in such a circle the one that closes it is told, and the others go
+ * on when that one has ended. (Of processes a circle by way of a motet_pool_map_async may not be
+ * found; and none in which somebody waits for the first of several.) Python: Future.result. */
 #ifndef __cplusplus
 #define motet_future_result(future, result, timeout)                                               \
     motet_future_result_with((future), (result), MOTET_SIZE_OF(result), (timeout))
@@ -56,8 +62,8 @@ MOTET_API int motet_future_result_bytes(motet_future *future, void **data, size_
 MOTET_API int motet_future_result_bytes_into(motet_future *future, void *buffer, size_t capacity,
                                              size_t *size, double timeout);
 
-/* Waits until the task has ended, well or not. 0; ETIMEDOUT; ECANCELED (the calling thread);
- * EDEADLK; EINVAL. */
+/* Waits until the task has ended, well or not. 0; ETIMEDOUT; ECANCELED (the calling thread or task);
+ * EDEADLK, as above; EINVAL. */
 MOTET_API int motet_future_wait(motet_future *future, double timeout);
 
 /* Whether it has ended, well or not; whether a worker is at it now (which, between the attempts at
@@ -77,8 +83,9 @@ MOTET_API bool motet_future_running(const motet_future *future);
  * Any process of the family may call it that has the future; if it was there before the pool, or
  * was not forked, the worker hears of it within half a second.
  * 0: it never runs, has been asked to end, or was cancelled before; EALREADY: it has ended
- * otherwise; EPERM: it runs, and has no pool (motet_future_open), or is a map that another process
- * has begun; or a thread of another process is to run it; EINVAL. Python: Future.cancel, which can do nothing for a task that runs. */
+ * otherwise; EPERM: it runs and has no pool (motet_future_open), or is a map that another process
+ * has begun, or only a thread of the parent could end it; EINVAL. Python: Future.cancel, which can
+ * do nothing for a task that runs. */
 MOTET_API int motet_future_cancel(motet_future *future);
 
 /* Whether it has ended with ECANCELED: because of motet_future_cancel, with its pool, or as it liked.

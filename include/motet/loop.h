@@ -68,11 +68,11 @@ typedef int (*motet_combine)(void *left, const void *right, const void *arg);
  * less than begin, is 0 calls. 0; the error of the first piece, by number, that failed, after all
  * others have run: ECHILD when its worker process died; ETIMEDOUT or ECANCELED (the calling thread
  * or task): no more pieces begin, those that run are cancelled as by motet_future_cancel, and the
- * call returns when these have ended: afterwards nobody uses what *arg points to; ECANCELED: the
- * pool was terminated, or shut down
- * with cancel_futures; EPIPE: it is closed (one that is
- * closed meanwhile does what is left, but for a loop in a child of its opener); ENOMEM; EINVAL; and
- * what submit fails with. */
+ * call returns when these have ended: afterwards nobody uses what *arg points to; EDEADLK, likewise,
+ * when a task calls this and a piece waits for that task, both for ever; ECANCELED: the pool was
+ * terminated, or shut down with cancel_futures; EPIPE: it is closed (one that is closed meanwhile
+ * does what is left, but for a loop in a child of its opener); ENOMEM; EINVAL; and what submit fails
+ * with. */
 #ifndef __cplusplus
 #define motet_parallel_for(pool, begin, end, grain, fn, arg, timeout)                              \
     motet_parallel_for_with((pool), (begin), (end), (grain), (fn), (arg), MOTET_SIZE_OF(arg),      \

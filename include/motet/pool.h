@@ -67,7 +67,7 @@ typedef struct motet_pool_options {
     void *initializer_arg;    /* what it is called with */
     size_t initializer_size;  /* of *initializer_arg, copied now; 0: the pointer is passed on */
     /* A worker that has been given so many is replaced by a new one; 0: never. A piece of a map
-     * counts as one: a worker has four of each. */
+     * counts as one: each map is cut into four for each worker. */
     int tasks_per_worker;
 } motet_pool_options;
 
@@ -97,9 +97,9 @@ MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
 
 /* Queues task(arg, result): motet_pool_submit(pool, task, &arg, result_size, .name = …). *arg is
  * copied (the macro passes sizeof *arg along); NULL for none. A future that the caller frees, or
- * NULL with errno EPIPE (the pool is closed), ENOMEM, EINVAL, the error by which the pool is
- * broken, or EAGAIN or EMFILE when processes cannot be started. May be called by tasks of the same
- * pool.
+ * NULL with errno EPIPE (the pool is closed, or its threads are those of this process's parent),
+ * ENOMEM, EINVAL, the error by which the pool is broken, or EAGAIN or EMFILE when processes cannot
+ * be started. May be called by tasks of the same pool.
  *
  * With .retries = n, up to n further attempts are made when it fails, with an error of its own,
  * ETIMEDOUT when its .timeout was over, which is that of each attempt, or ECHILD when its worker
@@ -187,11 +187,11 @@ MOTET_API motet_future *motet_pool_submit_bytes_with(motet_pool *pool, motet_byt
 /* Runs task(&args[i], &results[i]) for all i below n, on all workers, and waits for all of them. The
  * macro passes the element sizes along; results may be (T *)NULL. n may be 0.
  * 0; the error of the first item, by index, that failed, after all others have run; ETIMEDOUT or
- * ECANCELED: what no worker had begun never runs; EDEADLK when a task calls this for items that
- * wait for it, and then its other items are cancelled; EOVERFLOW; and what submit fails with. An item
- * whose worker process dies fails alone, with ECHILD. The results of items that failed, and all
- * results after an error that is not an item's, are not to be relied on; none is written after the
- * call has returned. Python: Pool.map. */
+ * ECANCELED: what no worker had begun never runs; EDEADLK when a task calls this and an item waits
+ * for that task, both for ever: the items are cancelled then; EOVERFLOW; and what submit fails with.
+ * An item whose worker process dies fails alone, with ECHILD. The results of items that failed, and
+ * all results after an error that is not an item's, are not to be relied on; none is written after
+ * the call has returned. Python: Pool.map. */
 #ifndef __cplusplus
 #define motet_pool_map(pool, task, args, n, results, timeout)                                      \
     motet_pool_map_with((pool), (task), (args), MOTET_SIZE_OF(args), (n), (results),               \
@@ -284,12 +284,13 @@ typedef struct motet_imap_options {
  * that takes them, and in this call. An array must stay until the iterator is freed.
  *
  * motet_iterator_next returns 0; EPIPE at the end; the error of an item in its place, ECHILD if its
- * worker process died, after which one may go on; an error of the generator, or ENOMEM, after what
- * was submitted by then; ECANCELED when the pool was terminated, or
- * shut down with cancel_futures; ETIMEDOUT. A pool that is closed meanwhile does
- * what is left. Freed early, the iterator has nothing more begun. It may outlive the pool, and
- * gives out what was done then, and ECANCELED for the rest.
- * An iterator that the caller frees, or NULL with errno EPIPE, ENOMEM or EINVAL.
+ * worker died, after which one may go on; an error of the generator, or what submit fails with,
+ * after what was submitted by then; ECANCELED when the pool was terminated, or shut down with
+ * cancel_futures; ETIMEDOUT; in a child of a fork ECHILD, if the workers are threads. A pool that is
+ * closed meanwhile does what is left. Freed early, the iterator has nothing more begun. It may
+ * outlive the pool, and gives out what was done then, and ECANCELED for the rest.
+ * An iterator that the caller frees, or NULL with errno EPIPE, ENOMEM, EINVAL or the error by which
+ * the pool is broken.
  * Python: Pool.imap, imap_unordered, Executor.map. */
 #ifndef __cplusplus
 #define motet_pool_imap(pool, task, args, n, ...)                                                  \
@@ -318,7 +319,7 @@ MOTET_API const char *motet_pool_error(motet_pool *pool);
 MOTET_API int motet_pool_close(motet_pool *pool);
 
 /* The same; and with cancel_futures what nobody has begun never runs: its futures say ECANCELED. What
- * runs is done; if it waits for what never runs, that wait ends with ECANCELED. Does not wait;
+ * runs is done; what it waits for that never runs has ended, with ECANCELED. Does not wait;
  * motet_pool_join does. 0; EINVAL. Python: Executor.shutdown(wait=False). */
 MOTET_API int motet_pool_shutdown(motet_pool *pool, bool cancel_futures);
 
@@ -328,8 +329,9 @@ MOTET_API int motet_pool_shutdown(motet_pool *pool, bool cancel_futures);
 MOTET_API int motet_pool_terminate(motet_pool *pool);
 
 /* Waits until all workers have ended, and so until all is done: an iterator of motet_pool_imap has
- * more to be done until it has given out all, or is freed. 0; EBUSY when the pool is open; EDEADLK when called by one of
- * its tasks; ECHILD in a process that did not open it; ETIMEDOUT; ECANCELED; EINVAL.
+ * more to be done until it has given out all, or is freed. 0; EBUSY when the pool is open; EDEADLK
+ * when called by one of its tasks; ECHILD in a process that did not open it; ETIMEDOUT; ECANCELED;
+ * EINVAL.
  * Python: Pool.join. */
 MOTET_API int motet_pool_join(motet_pool *pool, double timeout);
 
