@@ -469,8 +469,9 @@ static int look_for_room(const struct map *m)
     int wanting = m->options.dry_run ? 0 : spawn_wanting(m->options.mode == OUTPUT_RAW);
 
     if (wanting)
-        output_message("cannot run even one job: %d more file descriptors are needed (ulimit -n)",
-                       wanting);
+        output_message(
+            "cannot run even one job: too few file descriptors, ulimit -n must be higher by %d",
+            wanting);
     return wanting ? -1 : 0;
 }
 
