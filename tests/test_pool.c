@@ -540,6 +540,60 @@ TEST_KINDS(tasks_that_wait_for_each_other_in_a_circle)
     kind->free(r);
 }
 
+/* The first waits for the second, until it is cancelled; then the second for the first. */
+struct turns {
+    motet_future *f[2];
+    int waiting, cancelled, open, outcome; /* atomic */
+};
+
+static int wait_until_cancelled(const void *arg, void *result)
+{
+    struct turns *t = *(struct turns *const *)arg;
+
+    (void)result;
+    WAIT_UNTIL(__atomic_load_n(&t->f[1], __ATOMIC_SEQ_CST) && motet_future_running(t->f[1]));
+    set(&t->waiting, 1);
+    int rc = motet_future_wait(t->f[1], MOTET_FOREVER);
+    set(&t->cancelled, 1);
+    WAIT_UNTIL(get(&t->open));
+    return rc;
+}
+
+static int wait_for_the_cancelled(const void *arg, void *result)
+{
+    struct turns *t = *(struct turns *const *)arg;
+
+    (void)result;
+    WAIT_UNTIL(get(&t->cancelled));
+    set(&t->outcome, motet_future_wait(t->f[0], MOTET_FOREVER));
+    return 0;
+}
+
+TEST_KINDS(who_waits_no_more_is_in_no_circle)
+{
+    struct turns *t = kind->alloc(sizeof *t);
+    motet_pool *pool = open_pool(kind, 2);
+
+    *t = (struct turns){.outcome = -1};
+    t->f[0] = motet_pool_submit(pool, wait_until_cancelled, &t, 0);
+    motet_future *second = motet_pool_submit(pool, wait_for_the_cancelled, &t, 0);
+    __atomic_store_n(&t->f[1], second, __ATOMIC_SEQ_CST);
+    WAIT_UNTIL(get(&t->waiting));
+    motet_sleep(0.01); /* it sleeps by now, or will not */
+    CHECK_INT(motet_future_cancel(t->f[0]), 0);
+    WAIT_UNTIL(get(&t->cancelled));
+    motet_sleep(0.05); /* so that the second one sleeps, too, or was refused */
+    CHECK_INT(get(&t->outcome), -1);
+    set(&t->open, 1);
+    CHECK_INT(motet_future_result(second, NULL, harness_patience()), 0);
+    CHECK_INT(get(&t->outcome), 0);
+    CHECK_INT(motet_future_result(t->f[0], NULL, harness_patience()), ECANCELED);
+    for (int i = 0; i < 2; i++)
+        motet_future_free(t->f[i]);
+    close_pool(pool);
+    kind->free(t);
+}
+
 /* One maps, and the first of its items waits for it. */
 struct mapping {
     motet_pool *pool;
