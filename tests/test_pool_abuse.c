@@ -430,6 +430,164 @@ TEST_THREADS(a_task_of_a_thread_may_fork)
     close_pool(the_pool);
 }
 
+/* Of the same worker: what has become of a child of its. */
+static int status_of_a_child(const void *arg, void *result)
+{
+    int status = -1;
+
+    while (waitpid(*(const pid_t *)arg, &status, 0) < 0)
+        CHECK_INT(errno, EINTR);
+    *(int *)result = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return 0;
+}
+
+static void check_that_it_exits(motet_pool *pool, pid_t child, int expected)
+{
+    motet_future *f = motet_pool_submit(pool, status_of_a_child, &child, sizeof(int));
+    int code = -1;
+
+    CHECK(child > 0);
+    CHECK_INT(motet_future_result(f, &code, harness_patience()), 0);
+    CHECK_INT(code, expected);
+    motet_future_free(f);
+    check_pool(pool);
+}
+
+/* Returns the child's number, or, in the child, what it is told. */
+static int fork_and_return(const void *arg, void *result)
+{
+    pid_t pid = fork();
+
+    leaks_are_meant |= pid == 0;
+    if (pid == 0)
+        return *(const int *)arg;
+    *(pid_t *)result = pid; /* the result of both, if it is in shared memory */
+    return 0;
+}
+
+static int fork_and_return_bytes(const void *arg, size_t size, void **result, size_t *result_size)
+{
+    *result_size = sizeof(pid_t);
+    *result = malloc(*result_size);
+    (void)size;
+    return fork_and_return(arg, *result);
+}
+
+/* There a child would be one more worker, of whom nobody knows. */
+TEST_KINDS(a_child_that_returns_from_its_task_ends)
+{
+    for (int error = 0; error < 2; error++) {
+        motet_pool *pool = open_pool(kind, 1);
+        pid_t child = -1, children[3] = {0};
+        int errors[3] = {error, error, error};
+        motet_future *f = motet_pool_submit(pool, fork_and_return, &error, sizeof child);
+        CHECK_INT(motet_future_result(f, &child, harness_patience()), 0);
+        motet_future_free(f);
+        check_that_it_exits(pool, child, error);
+        CHECK_INT(motet_pool_map(pool, fork_and_return, errors, 3, children, harness_patience()),
+                  0);
+        for (int i = 0; i < 3; i++)
+            check_that_it_exits(pool, children[i], error);
+        f = motet_pool_submit(pool, fork_and_return, &error, sizeof child, .timeout = 100);
+        CHECK_INT(motet_future_result(f, &child, harness_patience()), 0);
+        motet_future_free(f);
+        check_that_it_exits(pool, child, error);
+        f = motet_pool_submit_bytes(pool, fork_and_return_bytes, &error, sizeof error);
+        void *data = NULL;
+        size_t size = 0;
+        CHECK_INT(motet_future_result_bytes(f, &data, &size, harness_patience()), 0);
+        CHECK_INT(size, sizeof child);
+        child = *(pid_t *)data;
+        free(data);
+        check_that_it_exits(pool, child, error);
+        motet_future_free(f);
+        close_pool(pool);
+    }
+}
+
+static int fork_and_return_beneath(const void *arg, void *result)
+{
+    motet_future *f = motet_pool_submit(the_pool, fork_and_return, (const int *)arg, sizeof(pid_t));
+    int rc = motet_future_result(f, (pid_t *)result, harness_patience());
+
+    motet_future_free(f);
+    return rc;
+}
+
+TEST_KINDS(a_child_that_returns_from_a_task_in_place_ends)
+{
+    pid_t child = -1;
+    int error = 1;
+
+    the_pool = open_pool(kind, 1);
+    motet_future *f = motet_pool_submit(the_pool, fork_and_return_beneath, &error, sizeof child);
+    CHECK_INT(motet_future_result(f, &child, harness_patience()), 0);
+    motet_future_free(f);
+    check_that_it_exits(the_pool, child, 1);
+    close_pool(the_pool);
+}
+
+static int fork_and_initialize(void *arg)
+{
+    pid_t *child = *(pid_t **)arg, pid = fork();
+
+    leaks_are_meant |= pid == 0;
+    if (pid)
+        *child = pid;
+    return 0;
+}
+
+TEST_KINDS(a_child_that_returns_from_an_initializer_ends)
+{
+    pid_t *child = motet_shared_alloc(sizeof *child);
+    motet_pool *pool =
+        motet_pool_open(.kind = kind->pool, .workers = 1, .initializer = fork_and_initialize,
+                        .initializer_arg = &child, .initializer_size = sizeof child);
+
+    check_pool(pool);
+    check_that_it_exits(pool, *child, 0);
+    close_pool(pool);
+    motet_shared_free(child);
+}
+
+static void fork_in_a_callback(motet_future *future, void *arg)
+{
+    pid_t pid = fork();
+
+    (void)future;
+    leaks_are_meant |= pid == 0;
+    if (pid)
+        __atomic_store_n((pid_t *)arg, pid, __ATOMIC_SEQ_CST);
+}
+
+/* In a thread of ours it ends; in the caller's it goes on with the caller. */
+TEST_KINDS(a_child_that_returns_from_a_callback)
+{
+    struct gate *gate = motet_shared_alloc(sizeof *gate);
+    motet_pool *pool = open_pool(kind, 1);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+    pid_t child = 0, *shared = motet_shared_alloc(sizeof *shared);
+    int status = -1;
+
+    WAIT_UNTIL(begun(gate));
+    CHECK_INT(motet_future_on_done(f, fork_in_a_callback, &child), 0);
+    open_gate(gate);
+    WAIT_UNTIL(__atomic_load_n(&child, __ATOMIC_SEQ_CST));
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK_INT(status, 0);
+    pid_t self = getpid();
+    CHECK_INT(motet_future_on_done(f, fork_in_a_callback, shared), 0);
+    if (getpid() != self)
+        _exit(7);
+    CHECK_INT(waitpid(*shared, &status, 0), *shared);
+    CHECK_INT(WEXITSTATUS(status), 7);
+    motet_future_free(f);
+    check_pool(pool);
+    close_pool(pool);
+    motet_shared_free(gate);
+    motet_shared_free(shared);
+}
+
 static int turns; /* atomic */
 
 static int watch_it(void *arg)

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/self.h"
+
 /* Flushes stdout and stderr, but for a stream that another thread holds, who may be waiting for us.
  * Before a start, so that what was written before it comes before what the child writes; and
  * with no lock held, because whoever reads the other end may be slow. */
@@ -67,6 +69,16 @@ void motet__os_default(int signal);
 
 /* Ends the calling process at once, after flushing stdout and stderr. */
 _Noreturn void motet__os_exit(int status);
+
+/* A function of the program's own has returned `error` to a thread that has nowhere to go back to; `forks` is what
+ * motet__forks was before. In a child that the function has forked this thread ends the process, with 1 if there
+ * was an error: all it could go on with is its parent's. */
+static inline int motet__returned(uint32_t forks, int error)
+{
+    if (motet__unlikely(motet__forks != forks))
+        motet__os_exit(error ? 1 : 0);
+    return error;
+}
 
 /* Sends SIGKILL to the calling process. */
 void motet__os_kill_self(void);

@@ -53,13 +53,15 @@ struct motet__self {
     struct motet__watch *last_call;  /* of which this is the last, if `calls` */
     const char *name;                /* thread: for reports, or NULL; under the list's lock */
     struct motet__self *next, *previous; /* base: the list; under its lock */
-    bool listed;                         /* base: in the list, and taken out when the thread ends */
-    uint8_t ends;                        /* base: how often it was taken out */
-    uint32_t note_state;                 /* wait: of the note; atomic, slept on. src/wait/note.h */
-    uint32_t note_turn;                  /* wait: counts its notes; atomic */
-    struct motet__note note;             /* wait: what it waits for, when note_state says so */
-    uint32_t watched;                    /* sync: its number for MOTET_DEBUG, 0: none yet */
-    bool reporting;                      /* sync: it is in MOTET_DEBUG's own code */
+    bool servant;            /* base: the library's own: no function of the program's called
+                                            its own */
+    bool listed;             /* base: in the list, and taken out when the thread ends */
+    uint8_t ends;            /* base: how often it was taken out */
+    uint32_t note_state;     /* wait: of the note; atomic, slept on. src/wait/note.h */
+    uint32_t note_turn;      /* wait: counts its notes; atomic */
+    struct motet__note note; /* wait: what it waits for, when note_state says so */
+    uint32_t watched;        /* sync: its number for MOTET_DEBUG, 0: none yet */
+    bool reporting;          /* sync: it is in MOTET_DEBUG's own code */
 };
 
 /* How many forks lie between the first process and this one: changes in a child, and nowhere else. */

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/self.h"
+
 #ifdef MOTET_CHECK
 #include "check/door.h"
 #else
@@ -36,6 +38,15 @@ _Noreturn void motet__os_thread_exit(void);
 
 /* Shows the name, cut to 15 bytes, in ps, top and gdb, for the thread with that number. */
 void motet__os_thread_name(uint32_t tid, const char *name);
+
+/* The calling thread is the library's own, with that name. */
+static inline void motet__os_thread_serves(const char *name)
+{
+    struct motet__self *self = motet__self();
+
+    self->servant = true;
+    motet__os_thread_name(self->tid, name);
+}
 
 /* A number for a thread that no other living one of the process has. */
 uint64_t motet__os_thread_ident(motet__os_thread thread);

@@ -41,8 +41,10 @@ int motet__bytes_run(struct motet_future *task)
     motet_bytes_task run = (motet_bytes_task)(void (*)(void))task->task;
     void *data = NULL;
     size_t size = 0;
+    uint32_t forks = motet__forks;
 
     int error = run(lot->arg_size ? lot->args : NULL, lot->arg_size, &data, &size);
+    motet__returned(forks, error);
     if (bytes->data) /* of one that was killed at this */
         free_block(task->scope, (void *)(uintptr_t)bytes->data);
     bytes->data = NULL;

@@ -187,6 +187,7 @@ static void *free_when_they_have_ended(void *arg)
 {
     motet_pool *pool = arg;
 
+    motet__os_thread_serves("motet-pool");
     motet__pool_join(pool, MOTET__NEVER, MOTET__UNCANCELLED);
     motet__pools_unlist(pool);
     motet__timeline_stop(pool);

@@ -350,8 +350,10 @@ int motet__pool_initialize(motet_pool *pool, struct motet__worker *worker)
 
     worker->self = motet__self();
     worker->self->worker = worker;
+    uint32_t forks = motet__forks;
     int rc = pool->initializer ? pool->initializer(pool->initializer_arg) : 0;
 
+    motet__returned(forks, rc);
     if (rc == 0)
         motet__store(&worker->ready, 1, RELAXED);
     else

@@ -333,7 +333,7 @@ static void *monitor(void *arg)
     struct staff *staff = arg;
     uint32_t count = staff->pool->crew->count;
 
-    motet__os_thread_name(motet__self()->tid, "motet-monitor");
+    motet__os_thread_serves("motet-monitor");
     for (;;) {
         motet__os_eventfd_clear(staff->changed);
         for (uint32_t i = 0; i < count; i++)

@@ -174,7 +174,7 @@ static void *write_all(void *arg)
     struct motet__tracer *tracer = arg;
     struct motet__happening it;
 
-    motet__os_thread_name(motet__self()->tid, "motet-trace");
+    motet__os_thread_serves("motet-trace");
     for (get(tracer, &it); it.what != MOTET__TRACE_STOP; get(tracer, &it))
         if (it.what == MOTET__TRACE_BEGIN)
             begin_span(tracer, &it);

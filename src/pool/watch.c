@@ -3,8 +3,10 @@
 #include <errno.h>
 
 #include "base/memory.h"
+#include "base/process.h"
 #include "base/thread.h"
 #include "base/unwind.h"
+#include "pool/crew.h"
 #include "shared/alloc.h"
 #include "shared/arena.h"
 #include "sync/across_forks.h"
@@ -113,11 +115,17 @@ void motet__calls_run(struct motet__watch *list)
         self->last_call = last;
         return;
     }
+    bool called = !self->servant && (!self->worker || self->worker->running);
+    uint32_t forks = motet__forks;
     self->calls = list;
     self->last_call = last;
     while (self->calls) {
         struct motet__watch *call = self->calls;
         call_one(call);
+        if (!called)
+            motet__returned(forks, 0);
+        if (motet__unlikely(motet__forks != forks))
+            return; /* in a child that it forked, whose caller goes on; the rest is its parent's */
         self->calls = call->next; /* which the call may have added */
         motet__task_drop(call->future);
         motet__free(call);
@@ -126,6 +134,7 @@ void motet__calls_run(struct motet__watch *list)
 
 static void *run_rest(void *list)
 {
+    motet__os_thread_serves("motet-futures");
     motet__calls_run(list);
     return NULL;
 }
@@ -220,7 +229,7 @@ static void *serve(void *arg)
 {
     struct motet__arena *arena = arg;
 
-    motet__os_thread_name(motet__self()->tid, "motet-futures");
+    motet__os_thread_serves("motet-futures");
     motet__lock(&watches.lock);
     watches.server = motet__self();
     while (idle_locked()) {

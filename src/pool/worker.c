@@ -113,11 +113,12 @@ static __attribute__((noinline)) void run_lot(struct motet_future *task)
     struct motet__lot *lot = motet__task_lot(task);
     uintptr_t arg = (uintptr_t)lot->args, result = (uintptr_t)lot->results;
     size_t arg_step = arg ? lot->arg_size : 0, result_step = result ? lot->result_size : 0;
+    uint32_t forks = motet__forks;
 
     for (uint32_t i = 0, n = lot->count; i < n; i++, arg += arg_step, result += result_step) {
         /* Relaxed: read by others only after this process is dead or the task is done. */
         motet__store(&lot->progress, i, RELAXED);
-        int error = run((const void *)arg, (void *)result);
+        int error = motet__returned(forks, run((const void *)arg, (void *)result));
         if (motet__unlikely(error)) {
             note_error(task, i, error);
             if (lot->one_error)
@@ -136,8 +137,11 @@ static __attribute__((noinline)) void run_lot(struct motet_future *task)
 
 static inline void run(struct motet_future *task)
 {
+    uint32_t forks = motet__forks;
+
     if (motet__likely(!task->is_lot))
-        task->error = task->task(motet__task_arg(task), motet__task_result(task));
+        task->error =
+            motet__returned(forks, task->task(motet__task_arg(task), motet__task_result(task)));
     else if (motet__task_lot(task)->is_bytes)
         task->error = motet__bytes_run(task);
     else

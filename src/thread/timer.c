@@ -248,7 +248,10 @@ static void run(struct motet_timer *timer)
         snprintf(timer->numbered, sizeof timer->numbered, "Timer-%u", timer->number);
     motet__self_set_name(self, timer->name ? timer->name : timer->numbered);
     self->timer = timer;
-    motet__thread_returned(timer->target(timer->arg));
+    uint32_t forks = motet__forks;
+    int error = timer->target(timer->arg);
+    motet__returned(forks, error);
+    motet__thread_returned(error);
     motet__thread_forget(self);
     self->timer = NULL;
     motet__self_set_name(self, NULL);
@@ -258,7 +261,7 @@ static void run(struct motet_timer *timer)
 static void *work(void *arg)
 {
     (void)arg;
-    motet__os_thread_name(motet__self()->tid, "motet-timer");
+    motet__os_thread_serves("motet-timer");
     motet__lock(&timers.lock);
     timers.called = false; /* it was started to lead */
     for (;;) {
