@@ -481,6 +481,61 @@ TEST(killed_until_it_breaks, .limit = 120)
     motet_pool_free(pool);
 }
 
+static int kill_self(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    return raise(SIGKILL);
+}
+
+/* Submits one after the other until the pool is broken, or `most` have died: how many have. */
+static int submit_killers(motet_pool *pool, int most)
+{
+    int died = 0;
+
+    while (died < most) {
+        motet_future *f = motet_pool_submit(pool, kill_self, NULL, 0);
+        if (!f)
+            break;
+        CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), ECHILD);
+        motet_future_free(f);
+        died++;
+    }
+    return died;
+}
+
+TEST(tasks_that_kill_until_it_breaks, .limit = 120)
+{
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+
+    for (int round = 0; round < 2; round++) { /* in between it recovers */
+        CHECK_INT(submit_killers(pool, 80), 80);
+        check_pool(pool);
+    }
+    CHECK(submit_killers(pool, 1000) < 500);
+    CHECK_INT(errno, ECHILD);
+    CHECK_CONTAINS(motet_pool_error(pool),
+                   "its workers die one after the other, and no task ends, ");
+    CHECK_CONTAINS(motet_pool_error(pool), "killed by SIGKILL");
+    CHECK_INT(motet_pool_join(pool, harness_patience()), 0);
+    motet_pool_free(pool);
+}
+
+TEST(who_lives_keeps_the_pool_alive, .limit = 120)
+{
+    struct gate *gate = motet_shared_alloc(sizeof *gate);
+    motet_pool *pool = open_pool(&PROCESSES, 2);
+    motet_future *f = motet_pool_submit(pool, pass_gate, &gate, 0);
+
+    WAIT_UNTIL(begun(gate));
+    CHECK_INT(submit_killers(pool, 160), 160);
+    open_gate(gate);
+    CHECK_INT(motet_future_result(f, (int *)NULL, harness_patience()), 0);
+    motet_future_free(f);
+    check_pool(pool);
+    close_pool(pool);
+    motet_shared_free(gate);
+}
+
 TEST(killed_in_its_initializer)
 {
     motet_pool *pool =

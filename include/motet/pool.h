@@ -27,9 +27,12 @@
  * when the parent ends, however it ends.
  *
  * A pool breaks when an initializer returns something else than 0, or its worker dies in it, and
- * when worker processes die again and again before they have a task: then the tasks that nobody has
- * begun fail with that error, or ECHILD, as does each submit, and the workers end. motet_pool_error
- * says why.
+ * when all worker processes die, one after the other, and no task comes to its end meanwhile: of
+ * those that die before they have a task, ten and two for each worker in a row, of those that die in
+ * a task ten times as many. (Until then those that follow are started ever more slowly, at last
+ * 32 a second in each place; a worker that lives on keeps its pool alive.) Then the tasks that
+ * nobody has begun fail with that error, or ECHILD, as does each submit, and the workers end.
+ * motet_pool_error says why.
  *
  * A task that ends its thread, by pthread_exit or motet_thread_exit, has failed with ECHILD, and
  * another worker takes the place. It must not leave by longjmp, and an exception of C++ that it

@@ -31,9 +31,10 @@
 /* What a worker gets when its task is to end: nothing happens to one that has executed another program. */
 #define ASKED SIGURG
 
-/* After a worker that could not be started, or that died before it had a task, the next attempt waits:
- * at first this long, twice as long each time, at most a second. */
+/* After a worker that could not be started, or has died in vain, the next attempt waits: at first this long,
+ * twice as long each time, at last so long. */
 #define PATIENCE (10 * (MOTET__SECOND / 1000))
+#define PATIENCE_MOST (MOTET__SECOND / 32)
 
 /* At least so long lies between two looks at all cells. */
 #define LOOK_EVERY (MOTET__SECOND / 1000)
@@ -43,14 +44,17 @@
 #define IDLE_FOR MOTET__SECOND
 #define IDLE_MOST (64 * MOTET__SECOND)
 
-/* So many workers in a row, and two for each place, may die before they have a task: then no more are
- * tried. */
-enum { FRUITLESS_MOST = 10 };
+/* A worker dies in vain if no task of the pool has come to its end since the one before died. So many in a row, and
+ * two for each place, may die before they have a task: then no more are tried. One that dies in a task, which is
+ * perhaps to blame and has gone with it, counts for a tenth; and for so many such the next one need not wait. */
+enum { FRUITLESS_MOST = 10, IN_A_TASK = 1, BEFORE_A_TASK = 10 };
 
 struct seat {
     motet_process *process; /* NULL: empty */
     int64_t fill_at;        /* if empty: when to fill it */
     int64_t patience;       /* how long to wait after the next failure */
+    uint32_t begun;         /* tasks that its worker had begun when one died last */
+    uint32_t fruitless;     /* staff->fruitless when it was filled */
 };
 
 struct staff {
@@ -61,7 +65,7 @@ struct staff {
     uint32_t begun;     /* by all workers, when we looked last */
     int64_t idle_at;    /* if nothing else has: from when on memory is given back, */
     int64_t idle_for;   /* and how long to wait for the next look */
-    uint32_t fruitless; /* so many workers in a row have died before they had a task */
+    uint32_t fruitless; /* how many workers in a row have died in vain, as they count */
     int64_t kill_at;    /* when those that were told to end are killed; 0: nobody was told */
     motet__pollfd *fds;
     struct staff *next; /* in the list of those that exit must end; under exits.lock */
@@ -121,23 +125,51 @@ static int fill(struct staff *staff, uint32_t i)
     motet__pool_worker_name(staff->pool, i + 1, name);
     staff->seats[i].process =
         motet_process_start(live, &start, sizeof start, .name = name, .daemon = true);
+    staff->seats[i].fruitless = staff->fruitless;
     return staff->seats[i].process ? 0 : errno;
+}
+
+static uint32_t fruitless_most(const struct staff *staff)
+{
+    return FRUITLESS_MOST + 2 * staff->pool->crew->count;
 }
 
 static void wait_longer(struct seat *seat)
 {
     seat->fill_at = motet__now() + seat->patience;
     seat->patience *= 2;
-    if (seat->patience > MOTET__SECOND)
-        seat->patience = MOTET__SECOND;
+    if (seat->patience > PATIENCE_MOST)
+        seat->patience = PATIENCE_MOST;
 }
 
-/* A worker has died before it had a task. If that is because of the initializer, or happens again and
- * again, no other will do better. */
-static void despair(struct staff *staff, bool ready, int pid, const char *death)
+/* Whether a task has come to its end since we were asked last: who has begun another has ended one. */
+static bool any_ended(struct staff *staff)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++) {
+        uint32_t begun = motet__load(&staff->pool->crew->workers[i].begun, RELAXED);
+        any |= begun > 1 && begun != staff->seats[i].begun;
+        staff->seats[i].begun = begun;
+    }
+    return any;
+}
+
+/* Whether a worker lives that was there before the first of those died in vain: it may be at a long task. */
+static bool any_survives(const struct staff *staff)
+{
+    for (uint32_t i = 0; i < staff->pool->crew->count; i++)
+        if (staff->seats[i].process && staff->seats[i].fruitless == 0)
+            return true;
+    return false;
+}
+
+/* A worker has died in vain. If that is because of the initializer, or happens again and again, no other will do
+ * better. */
+static void despair(struct staff *staff, bool ready, bool busy, int pid, const char *death)
 {
     motet_pool *pool = staff->pool;
-    int error = motet__load(&pool->crew->broken, ACQUIRE);
+    int error = busy ? 0 : motet__load(&pool->crew->broken, ACQUIRE);
     char why[250], known[100];
 
     if (motet__load(&pool->crew->phase, RELAXED) == MOTET__CREW_TERMINATED)
@@ -145,10 +177,11 @@ static void despair(struct staff *staff, bool ready, int pid, const char *death)
     if (error) {
         motet__describe_error(error, known, sizeof known);
         snprintf(why, sizeof why, "its initializer failed: %s", known);
-    } else if (!ready && pool->initializer) {
+    } else if (!busy && !ready && pool->initializer) {
         snprintf(why, sizeof why, "in its initializer, worker %d %s", pid, death);
-    } else if (++staff->fruitless > FRUITLESS_MOST + 2 * pool->crew->count) {
-        snprintf(why, sizeof why, "its workers die before they have a task, the last, %d, %s", pid,
+    } else if (staff->fruitless > BEFORE_A_TASK * fruitless_most(staff) && !any_survives(staff)) {
+        snprintf(why, sizeof why, "its workers die %s, the last, %d, %s",
+                 busy ? "one after the other, and no task ends" : "before they have a task", pid,
                  death);
     } else {
         return;
@@ -166,7 +199,7 @@ static void look_at(struct staff *staff, uint32_t i)
         return;
     struct motet__worker *worker = &staff->pool->crew->workers[i];
     bool ready = motet__load(&worker->ready, RELAXED);
-    bool begun = motet__load(&worker->begun, RELAXED) != 0;
+    bool begun = motet__load(&worker->begun, RELAXED) != 0, ended = any_ended(staff);
     int pid = motet_process_pid(seat->process);
     char death[150];
     motet__describe_death(exitcode, motet__load(&worker->crashed_at, RELAXED), death, sizeof death);
@@ -174,13 +207,18 @@ static void look_at(struct staff *staff, uint32_t i)
     motet_process_free(seat->process);
     seat->process = NULL;
     seat->fill_at = 0;
-    if (busy || begun) {
+    seat->begun = 0;
+    if (ended || (begun && !busy)) {
         staff->fruitless = 0;
+        for (uint32_t j = 0; j < staff->pool->crew->count; j++)
+            staff->seats[j].fruitless = 0;
         seat->patience = PATIENCE;
-    } else {
-        wait_longer(seat);
-        despair(staff, ready, pid, death);
+        return;
     }
+    staff->fruitless += busy ? IN_A_TASK : BEFORE_A_TASK;
+    if (!busy || staff->fruitless > fruitless_most(staff))
+        wait_longer(seat);
+    despair(staff, ready, busy, pid, death);
 }
 
 /* Whether workers are needed: there may be tasks, now or later. */
