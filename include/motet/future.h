@@ -98,8 +98,9 @@ MOTET_API bool motet_future_cancelled(const motet_future *future);
  * that cancels it. Of a pool of processes, in a thread of the library, in this process; slow ones
  * there hold up others. What ends in the middle of such a call is called in the same thread when
  * that has returned: a chain of them, however long, takes no stack. Those of one future are called
- * in the order in which they were added. A call may end its thread, by pthread_exit: those that it
- * kept waiting are called in another. A child
+ * in the order in which they were added, but that one which is added when the task has ended may
+ * come before those that the library's thread has still to call. A call may end its thread, by
+ * pthread_exit: those that it kept waiting are called in another. A child
  * of a fork calls none of its parent's.
  *
  *     static void tell(motet_future *f, void *log)        // of the end, and of an error: there is one call for both

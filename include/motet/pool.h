@@ -102,7 +102,9 @@ typedef struct motet_submit_options {
 MOTET_API motet_pool *motet_pool_open_with(const motet_pool_options *options);
 
 /* Queues task(arg, result): motet_pool_submit(pool, task, &arg, result_size, .name = …). *arg is
- * copied (the macro passes sizeof *arg along); NULL for none. A future that the caller frees, or
+ * copied (the macro passes sizeof *arg along, which is one byte of a string and one element of an
+ * array that has become a pointer: pass the address of the array, or use motet_pool_submit_bytes);
+ * NULL for none. A future that the caller frees, or
  * NULL with errno EPIPE (the pool is closed, or its threads are those of this process's parent),
  * ENOMEM, EINVAL, the error by which the pool is broken, or EAGAIN or EMFILE when processes cannot
  * be started. May be called by tasks of the same pool.
@@ -347,7 +349,7 @@ MOTET_API int motet_pool_join(motet_pool *pool, double timeout);
  * "running". A task of motet_pool_map is a piece, with its number of "items"; one that a task runs
  * in place lies on top of it. NULL ends it: the array is whole then, and the stream the caller's
  * again. So it is when the pool has been freed, or another stream was given. Tasks that had been
- * begun before are not in it.
+ * begun before are not in it, but for the end of one whose worker dies.
  * It is for one thread at a time, and the stream for nobody else meanwhile. It costs a task one
  * look when it is off, and some hundred nanoseconds when it is on.
  * 0; EIO: the stream that is given back has an error; ENOMEM; EAGAIN; ECHILD in a process that did
