@@ -499,6 +499,18 @@ TEST(functions_of_one_name_in_two_files)
     CHECK(motet__function_keyed(motet__function_key(&b), MOTET__TARGET) == b.fn);
     b.file = a.file; /* two that cannot be told apart */
     CHECK(motet__function_keyed(key, MOTET__TARGET) == NULL);
+    CHECK(motet__function_named("twin", "a.c", MOTET__TARGET) == NULL);
+    CHECK(motet__function_known("twin", "a.c", MOTET__TARGET));
+    CHECK(!motet__function_known("twin", "b.c", MOTET__TARGET));
+    struct motet__site site, other;
+    motet__function_site(b.fn, &other);
+    motet__function_site(a.fn, &site);
+    CHECK(motet__function_at("twin", "a.c", MOTET__TARGET, &site) == a.fn);
+    CHECK(motet__function_at("twin", "a.c", MOTET__TARGET, &other) == b.fn);
+    CHECK(motet__function_at("twin", "b.c", MOTET__TARGET, &other) == NULL);
+    CHECK(motet__function_at("twin", "a.c", MOTET__COMPARE, &other) == NULL);
+    strcpy(site.object, "elsewhere");
+    CHECK(motet__function_at("twin", "a.c", MOTET__TARGET, &site) == NULL);
     b.file = "b.c";
     motet__function_remove(&a);
     CHECK(motet__function_keyed(key, MOTET__TARGET) == NULL);

@@ -211,6 +211,169 @@ if [ -f "$build/libmotet.so" ]; then
 42" "$(run "$scratch/host" "$scratch/plugin.so")"
 fi
 
+# ---- targets that have one name, in source files of one name
+mkdir "$scratch/a" "$scratch/b"
+for dir in a b; do
+    sed "s/DIR/$dir/" >"$scratch/$dir/util.c" <<'END'
+#include <motet.h>
+#include <stdio.h>
+
+static int work(void *arg)
+{
+    (void)arg;
+    puts("DIR");
+    return 0;
+}
+MOTET_TASK(work);
+
+motet_target get_DIR(void);
+motet_target get_DIR(void)
+{
+    return work;
+}
+END
+    (cd "$scratch/$dir" && gcc -Wall -Wextra -I"$include" -fPIC -c util.c) || exit 1
+done
+cat >"$scratch/twins.c" <<'END'
+#include <dlfcn.h>
+#include <motet.h>
+#include <stdio.h>
+#include <unistd.h>
+
+motet_target get_a(void);
+#ifndef PLUGIN
+motet_target get_b(void);
+#endif
+
+static void start(motet_target target, motet_start_method method)
+{
+    motet_process *p = motet_process_start(target, NULL, 0, .method = method);
+    if (!p) {
+        puts(motet_last_error());
+        return;
+    }
+    motet_process_join(p, MOTET_FOREVER);
+    if (motet_process_exitcode(p) != 0)
+        printf("%d\n", motet_process_exitcode(p));
+    fflush(stdout);
+    motet_process_free(p);
+}
+
+int main(int argc, char **argv)
+{
+    MOTET_MAIN(argc, argv);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+#ifdef PLUGIN
+    motet_target (*get_b)(void);
+    void *object = dlopen(PLUGIN, RTLD_NOW);
+    *(void **)&get_b = object ? dlsym(object, "get_b") : NULL;
+    if (!get_b || (argc > 1 && chdir(argv[1]) != 0))
+        return 1;
+#else
+    if (argc > 1 && motet_set_executable(argv[1]) != 0)
+        return 1;
+#endif
+    for (int method = MOTET_FORK; method <= MOTET_FORKSERVER; method++) {
+        start(get_a(), (motet_start_method)method);
+        start(get_b(), (motet_start_method)method);
+    }
+    return 0;
+}
+END
+thrice='a
+b
+a
+b
+a
+b'
+
+# twins NAME [OPTION...]: a program of that name, with both of them
+twins()
+{
+    name=$1
+    shift
+    gcc -Wall -Wextra -I"$include" -o "$scratch/$name" "$scratch/twins.c" "$scratch/a/util.o" "$@"
+}
+both_files="$scratch/b/util.o $build/libmotet.a"
+# shellcheck disable=SC2086
+twins twins $both_files || exit 1
+is "two files of one name" "$thrice" "$(run "$scratch/twins")"
+# shellcheck disable=SC2086
+twins twins_fixed -no-pie $both_files || exit 1
+is "two files of one name, at a fixed address" "$thrice" "$(run "$scratch/twins_fixed")"
+for static in static static-pie; do
+    # shellcheck disable=SC2086
+    if twins twins_static -$static $both_files 2>/dev/null; then
+        is "two files of one name, linked with -$static" "$thrice" "$(run "$scratch/twins_static")"
+    fi
+done
+cp "$scratch/twins" "$scratch/copy"
+out=$(run "$scratch/twins" "$scratch/copy")
+has "two files of one name, another program" "several targets have its name" "$out"
+is "which calls neither" "$(printf 'a\nb\n127\n127\n127\n127')" "$(echo "$out" | grep -v ^motet:)"
+cat >"$scratch/one.c" <<'END'
+#include <motet.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    MOTET_MAIN(argc, argv);
+    return 0;
+}
+END
+gcc -I"$include" -o "$scratch/one" "$scratch/one.c" "$scratch/a/util.o" "$build/libmotet.a" || exit 1
+out=$(run "$scratch/twins" "$scratch/one")
+is "another program, with one of them: neither" "$(printf 'a\nb\n127\n127\n127\n127')" \
+    "$(echo "$out" | grep -v ^motet:)"
+
+if [ -f "$build/libmotet.so" ]; then
+    gcc -shared -o "$scratch/b/libb.so" "$scratch/b/util.o" &&
+        twins plugin_twin -DPLUGIN='"b/libb.so"' -L"$build" -lmotet -Wl,-rpath,"$build" || exit 1
+    is "one in the program, one in a plug-in" "$thrice" "$(cd "$scratch" && run ./plugin_twin)"
+    out=$(cd "$scratch" && run ./plugin_twin /)
+    has "the plug-in is not there" "b/libb.so: cannot open shared object file" "$out"
+    is "which calls no other" "$(printf 'a\nb\na\n127\na\n127')" "$(echo "$out" | grep -v ^motet:)"
+fi
+
+cat >"$scratch/spaces.cc" <<'END'
+#include <cstdio>
+#include <initializer_list>
+#include <motet.h>
+
+#define SPACE(name)                                                                                \
+    namespace name                                                                                 \
+    {                                                                                              \
+    static int work(void *)                                                                        \
+    {                                                                                              \
+        std::puts(#name);                                                                          \
+        return 0;                                                                                  \
+    }                                                                                              \
+    MOTET_TASK(work);                                                                              \
+    }
+SPACE(a)
+SPACE(b)
+
+static void start(motet_target target, motet_start_method method)
+{
+    motet_process_options options = {};
+    options.method = method;
+    motet_process *p = motet_process_start_with(target, nullptr, &options);
+    motet_process_join(p, MOTET_FOREVER);
+    motet_process_free(p);
+}
+
+int main(int argc, char **argv)
+{
+    MOTET_MAIN(argc, argv);
+    for (auto method : {MOTET_FORK, MOTET_SPAWN, MOTET_FORKSERVER}) {
+        start(a::work, method);
+        start(b::work, method);
+    }
+}
+END
+g++ -Wall -Wextra -I"$include" -o "$scratch/spaces" "$scratch/spaces.cc" "$build/libmotet.a" || exit 1
+is "two namespaces in one file" "$thrice" "$(run "$scratch/spaces")"
+
 # ---- what cannot be, and what helps
 compile nomain gcc -DNO_MAIN -DVALUE=2
 has "without MOTET_MAIN" "MOTET_MAIN(argc, argv)" "$(run "$scratch/nomain")"

@@ -93,8 +93,8 @@ typedef int (*motet_task)(const void *arg, void *result);
  *     MOTET_TASK(download);
  *
  * It may be static, a target, a task, or of any other type; in C++ it is named without `::`, within
- * its namespace. Two files may each have one of the same name. A function in an object that was
- * loaded by dlopen() is known as long as that stays. Python finds them by module and name. */
+ * its namespace. Two files may each have one of the same name; if compares, or actions of barriers,
+ * files of two names. It is known while its object is loaded. Python finds it by module and name. */
 /* clang-format off */
 #define MOTET_TASK(function)                                                                       \
     static struct motet__function motet__function_##function = {                                   \

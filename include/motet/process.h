@@ -127,9 +127,9 @@ MOTET_API void motet__main(int argc, char **argv);
 
 /* Has MOTET_SPAWN execute that file; copied. NULL, as at first: the one that this process executes.
  * It must begin with MOTET_MAIN, and know the targets by MOTET_TASK, in source files of the same
- * names. (One that does not begin with MOTET_MAIN runs as it would; when it has ended, the exit code
- * is 127.) For programs that cannot find themselves: where /proc is not mounted, or started by ld.so.
- * 0, EINVAL for "", ENOMEM. Python: multiprocessing.set_executable. */
+ * names, where no two have one name. (One that does not begin with MOTET_MAIN runs as it would; when
+ * it has ended, the exit code is 127.) For programs that cannot find themselves: where /proc is not
+ * mounted, or started by ld.so. 0, EINVAL for "", ENOMEM. Python: multiprocessing.set_executable. */
 MOTET_API int motet_set_executable(const char *path);
 
 /* The calling process; that by which it was started, or NULL when motet did not start it; and those

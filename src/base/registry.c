@@ -100,21 +100,59 @@ const struct motet__function *motet__function_of(motet__any_function fn, int kin
     return at;
 }
 
+static bool is_so_named(const struct motet__function *function, const char *name, const char *file,
+                        int kind)
+{
+    return function->kind == kind && strcmp(function->name, name) == 0 &&
+           (!file || strcmp(function->file, file) == 0);
+}
+
 motet__any_function motet__function_named(const char *name, const char *file, int kind)
 {
-    struct motet__function *found = NULL;
+    motet__any_function fn = NULL;
     bool several = false;
 
     pthread_mutex_lock(&lock);
     for (struct motet__function *at = *list_of_name(name); at; at = at->next_name)
-        if (at->kind == kind && strcmp(at->name, name) == 0 &&
-            (!file || strcmp(at->file, file) == 0)) {
-            several = several || (found && found->fn != at->fn);
-            found = at;
+        if (is_so_named(at, name, file, kind)) {
+            several = several || (fn && fn != at->fn);
+            fn = at->fn;
         }
-    motet__any_function fn = found ? found->fn : NULL;
     pthread_mutex_unlock(&lock);
-    return several && !file ? NULL : fn;
+    return several ? NULL : fn;
+}
+
+/* The n-th of them, from 0 on; NULL: there are no more. */
+static motet__any_function nth_named(const char *name, const char *file, int kind, size_t n)
+{
+    motet__any_function fn = NULL;
+
+    pthread_mutex_lock(&lock);
+    for (struct motet__function *at = *list_of_name(name); at && !fn; at = at->next_name)
+        if (is_so_named(at, name, file, kind) && n-- == 0)
+            fn = at->fn;
+    pthread_mutex_unlock(&lock);
+    return fn;
+}
+
+bool motet__function_known(const char *name, const char *file, int kind)
+{
+    return nth_named(name, file, kind, 0) != NULL;
+}
+
+/* The loader is asked without our lock: it holds its own when constructors wait for ours. */
+motet__any_function motet__function_at(const char *name, const char *file, int kind,
+                                       const struct motet__site *site)
+{
+    motet__any_function fn;
+    struct motet__site its;
+
+    for (size_t n = 0; (fn = nth_named(name, file, kind, n)); n++) {
+        motet__function_site(fn, &its);
+        if (its.offset == site->offset && strcmp(its.object, site->object) == 0)
+            return fn;
+    }
+    return NULL;
 }
 
 /* FNV-1a, of the name and the file with the zero between them. */
@@ -148,23 +186,32 @@ motet__any_function motet__function_keyed(uint64_t key, int kind)
     return several ? NULL : fn;
 }
 
-void motet__function_object(motet__any_function fn, char *path, size_t size)
+void motet__function_site(motet__any_function fn, struct motet__site *site)
 {
     struct link_map *map = NULL;
     Dl_info info;
     void *address;
 
     memcpy(&address, &fn, sizeof address);
-    path[0] = '\0';
-    if (dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) && map && map->l_name)
-        snprintf(path, size, "%s", map->l_name); /* "" for the program */
+    /* Where the loader does not say, all is one program that is linked statically, we in it. */
+    *site = (struct motet__site){.offset = (uintptr_t)address - (uintptr_t)&lock};
+    if (!dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
+        return;
+    site->offset = (uintptr_t)address - map->l_addr;
+    if (map->l_name)
+        snprintf(site->object, sizeof site->object, "%s", map->l_name); /* "" for the program */
 }
 
-/* Weak: a program that is linked statically need not have it. */
+/* Weak: a program that is linked statically need not have them. */
 extern __typeof__(dlopen) dlopen __attribute__((weak));
+extern __typeof__(dlerror) dlerror __attribute__((weak));
 
-void motet__function_load(const char *path)
+const char *motet__function_load(const char *path)
 {
-    if (dlopen)
-        dlopen(path, RTLD_NOW);
+    if (!dlopen || !dlerror)
+        return "this program is linked statically";
+    if (dlopen(path, RTLD_NOW))
+        return NULL;
+    const char *why = dlerror();
+    return why ? why : path;
 }

@@ -440,6 +440,15 @@ long motet__os_own_path(char *path, size_t size)
     return readlink("/proc/self/exe", path, size);
 }
 
+void motet__os_own_program(struct motet__program *file)
+{
+    struct stat status;
+
+    *file = (struct motet__program){0, 0};
+    if (stat("/proc/self/exe", &status) == 0)
+        *file = (struct motet__program){status.st_dev, status.st_ino};
+}
+
 bool motet__os_privileged(void)
 {
     return getauxval(AT_SECURE) != 0;

@@ -78,6 +78,12 @@ int motet__os_random(void *p, size_t size);
 /* The file that this process executes, as the system says; its size, or -1 with errno. */
 long motet__os_own_path(char *path, size_t size);
 
+/* Which file that is, whatever it is called: zeros when the system does not say. */
+struct motet__program {
+    uint64_t device, number;
+};
+void motet__os_own_program(struct motet__program *file);
+
 /* Whether it was started with more rights than its user has. */
 bool motet__os_privileged(void);
 

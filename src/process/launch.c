@@ -6,9 +6,8 @@
 
 #include "base/memory.h"
 #include "base/registry.h"
-#include "base/spawn.h"
 
-#define MAGIC UINT64_C(0x3268636e75616c6d) /* changes with the layout */
+#define MAGIC UINT64_C(0x3368636e75616c6d) /* changes with the layout */
 #define ALIGNMENT ((size_t)64)             /* of the argument: enough for any type */
 
 /* A buffer that is first measured, then filled: `at` only grows. */
@@ -34,7 +33,7 @@ static uint32_t add_text(struct draft *draft, const char *text)
 
 /* Everything but the argument. */
 static void draw_up(struct draft *draft, const struct motet__start *start,
-                    const struct motet__inheritance *arena, const char *object)
+                    const struct motet__inheritance *arena, const struct motet__site *site)
 {
     const motet_process_options *options = start->options;
     struct motet__launch launch = {.magic = MAGIC, .nonce = start->nonce};
@@ -53,7 +52,11 @@ static void draw_up(struct draft *draft, const struct motet__start *start,
     launch.parent_name = add_text(draft, motet__own_name());
     launch.function = add_text(draft, start->function->name);
     launch.file = add_text(draft, start->function->file);
-    launch.object = add_text(draft, object);
+    launch.object = add_text(draft, site->object);
+    launch.offset = site->offset;
+    launch.alone =
+        motet__function_named(start->function->name, start->function->file, MOTET__TARGET) != NULL;
+    motet__os_own_program(&launch.program);
     launch.parent = motet__os_pid();
     launch.daemon = options->daemon;
     launch.arena_base = (uintptr_t)arena->base;
@@ -69,10 +72,10 @@ static void draw_up(struct draft *draft, const struct motet__start *start,
 int motet__launch_write(const struct motet__start *start, const struct motet__inheritance *arena)
 {
     struct draft draft = {0};
-    char object[4096];
+    struct motet__site site;
 
-    motet__function_object(start->function->fn, object, sizeof object);
-    draw_up(&draft, start, arena, object);
+    motet__function_site(start->function->fn, &site);
+    draw_up(&draft, start, arena, &site);
     if (draft.at > UINT32_MAX) {
         errno = ENOMEM;
         return -1;
@@ -82,7 +85,7 @@ int motet__launch_write(const struct motet__start *start, const struct motet__in
         errno = ENOMEM;
         return -1;
     }
-    draw_up(&draft, start, arena, object);
+    draw_up(&draft, start, arena, &site);
     struct motet__piece pieces[2] = {{draft.text, draft.at}, {start->arg, start->options->size}};
     int fd = motet__os_message(pieces, 2), error = errno;
     motet__free(draft.text);

@@ -4,6 +4,7 @@
 #ifndef MOTET_PROCESS_LAUNCH_H
 #define MOTET_PROCESS_LAUNCH_H
 
+#include "base/spawn.h"
 #include "process/family.h"
 #include "shared/arena.h"
 
@@ -14,12 +15,15 @@ struct motet__launch {
     uint64_t arg;  /* 0: NULL */
     uint64_t arg_size;
     uint64_t arena_base, arena_size;
+    uint64_t offset;               /* of the target in its object */
+    struct motet__program program; /* what the parent executes */
     uint32_t name, identity, parent_name;
     uint32_t function, file, object; /* of the target; object "": the program itself */
     uint32_t fds, fd_count;          /* those of .fds, and the heirlooms */
     uint32_t ids, heirloom_count;    /* of these, which are the last ones */
     int32_t parent;
     int32_t daemon;
+    int32_t alone; /* the parent knows no other target of that name and file */
 };
 
 /* The descriptors that it comes with. */

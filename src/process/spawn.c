@@ -316,20 +316,50 @@ static void attach_arena(const struct motet__launch *launch, int fd)
         motet__spawn_refuse(launch, "its shared memory is not to be had: ", strerror(rc));
 }
 
+/* Whether this process executes the same file as its parent. */
+static bool is_parents_program(const struct motet__launch *launch)
+{
+    struct motet__program own;
+
+    motet__os_own_program(&own);
+    return own.number && own.number == launch->program.number &&
+           own.device == launch->program.device;
+}
+
+/* The target, of which there are others of the same name and file, here or in the parent: by where it is in
+ * its object, which means nothing in another program. */
+static motet__any_function find_in_its_place(const struct motet__launch *launch)
+{
+    struct motet__site site = {.offset = launch->offset};
+
+    snprintf(site.object, sizeof site.object, "%s", motet__launch_text(launch, launch->object));
+    if (!site.object[0] && !is_parents_program(launch))
+        return NULL;
+    return motet__function_at(motet__launch_text(launch, launch->function),
+                              motet__launch_text(launch, launch->file), MOTET__TARGET, &site);
+}
+
 static motet_target find_target(const struct motet__launch *launch)
 {
     const char *name = motet__launch_text(launch, launch->function),
                *file = motet__launch_text(launch, launch->file),
-               *object = motet__launch_text(launch, launch->object);
-    motet__any_function fn = motet__function_named(name, file, MOTET__TARGET);
+               *object = motet__launch_text(launch, launch->object), *why;
+    motet__any_function fn =
+        launch->alone ? motet__function_named(name, file, MOTET__TARGET) : NULL;
 
-    if (!fn && *object) { /* it is in what the parent has loaded */
-        motet__function_load(object);
-        fn = motet__function_named(name, file, MOTET__TARGET);
-    }
+    if (!fn && *object && (why = motet__function_load(object)))
+        motet__spawn_refuse(launch, "what the parent has its target from cannot be loaded: ", why);
     if (!fn)
-        motet__spawn_refuse(launch, "this program does not know its target by MOTET_TASK: ", name);
-    return (motet_target)fn;
+        fn = launch->alone ? motet__function_named(name, file, MOTET__TARGET)
+                           : find_in_its_place(launch);
+    if (fn)
+        return (motet_target)fn;
+    if (motet__function_known(name, file, MOTET__TARGET))
+        motet__spawn_refuse(launch,
+                            "several targets have its name, in source files of one name, and "
+                            "none of them is known to be where the parent has it: ",
+                            name);
+    motet__spawn_refuse(launch, "this program does not know its target by MOTET_TASK: ", name);
 }
 
 void motet__main(int argc, char **argv)
