@@ -856,6 +856,40 @@ TEST(children_inherit_segments)
     remove_it(m);
 }
 
+/* A child does not wait for a change of the scope table that its parent was at when it forked. */
+static int change_for_ever(void *arg)
+{
+    motet_event *enough = *(motet_event **)arg;
+
+    while (!motet_event_is_set(enough)) /* it looks through all of them, under the table's lock */
+        CHECK_INT(motet_shared_disown((void *)((UINT64_C(1) << 47) - 4096), 4096), EINVAL);
+    return 0;
+}
+
+TEST(forks_while_the_scope_table_changes)
+{
+    enum { N = 200 };
+    motet_event enough = MOTET_EVENT_INIT, *told = &enough;
+    motet_shared_memory *m[N];
+
+    for (int i = 0; i < N; i++) {
+        CHECK((m[i] = motet_shared_memory_create(NULL, 4096)) != NULL);
+        CHECK_INT(motet_shared_memory_unlink(m[i]), 0);
+    }
+    struct worker *worker = START(&THREADS, change_for_ever, &told);
+    for (long n = stress(100); n > 0; n--) {
+        int pid = fork();
+        if (pid == 0)
+            _exit(motet_shared_memory_close(m[n % N]));
+        CHECK(pid > 0);
+        CHECK_INT(end_of(pid), 0);
+    }
+    motet_event_set(&enough);
+    CHECK_INT(worker_join(worker), 0);
+    for (int i = 0; i < N; i++)
+        CHECK_INT(motet_shared_memory_close(m[i]), 0);
+}
+
 /* ---- Python's segments ---- */
 
 /* Runs it in Python, which must be one that has shared_memory. */

@@ -114,6 +114,7 @@ TEST(ranges_of_shared_memory)
         CHECK(!motet__scope_remove(&range[i * PAGE], PAGE, !(i % 2)));
         CHECK(motet__scope_remove(&range[i * PAGE], PAGE, i % 2));
         CHECK_INT(motet__scope(&range[i * PAGE]), MOTET__PRIVATE);
+        CHECK(motet__plainly_private(range) == (i == N - 1)); /* nobody looks when there is none */
     }
     CHECK_INT(motet__scope_add(pages, (N + 1) * PAGE, false), 0);
     CHECK_INT(motet__scope_add(pages - PAGE, 2 * PAGE, false), EEXIST);
@@ -122,6 +123,7 @@ TEST(ranges_of_shared_memory)
     CHECK(!motet__scope_remove(pages, N * PAGE, false));
     CHECK(motet__scope_remove(pages, (N + 1) * PAGE, false));
     CHECK_INT(motet__scope(range), MOTET__PRIVATE);
+    CHECK(motet__plainly_private(range));
     free(pages);
 }
 
@@ -149,42 +151,62 @@ TEST(huge_ranges_of_shared_memory)
     CHECK_INT(motet__scope_add(base, size - tib - tib / 2, true), 0);
 }
 
-static const char *some_page;
+/* Whether an address is shared is never mistaken while ranges around it come and go, and its own takes
+ * another place in the list. */
+enum { MANY = 64, OWN = MANY / 2 }; /* of each two pages the first is a range, or would be */
 
-/* Whether an address is shared is never mistaken while ranges elsewhere come and go in the same word. */
+struct asked {
+    motet_event enough;
+    char *pages;
+};
+
+static char *page(const struct asked *asked, int i)
+{
+    return asked->pages + (size_t)i * 2 * 4096;
+}
+
 static int ask_for_ever(void *arg)
 {
-    motet_event *enough = *(motet_event **)arg;
+    struct asked *asked = *(struct asked **)arg;
 
-    while (!motet_event_is_set(enough)) {
-        CHECK_INT(motet__scope(some_page), MOTET__PRIVATE);
-        CHECK_INT(motet__scope(some_page + 4096), MOTET__SHARED);
+    while (!motet_event_is_set(&asked->enough)) {
+        CHECK_INT(motet__scope(page(asked, OWN)), MOTET__SHARED);
+        CHECK_INT(motet__scope(page(asked, OWN) + 4095), MOTET__SHARED);
+        CHECK(!motet__scope_foreign(page(asked, OWN)));
+        CHECK_INT(motet__scope(page(asked, OWN) - 1), MOTET__PRIVATE);
+        CHECK_INT(motet__scope(page(asked, OWN) + 4096), MOTET__PRIVATE);
     }
     return 0;
 }
 
 TEST(ranges_come_and_go_under_readers)
 {
-    enum { PAGE = 4096 };
-    motet_event enough = MOTET_EVENT_INIT, *told = &enough;
-    char *pages = aligned_alloc(PAGE, 12 * PAGE);
+    struct asked asked = {MOTET_EVENT_INIT, aligned_alloc(4096, 2 * MANY * 4096)}, *told = &asked;
+    bool there[MANY] = {[OWN] = true};
+    uint64_t state = harness_seed();
+    struct worker *readers[2];
 
-    CHECK(pages);
-    some_page = pages + 5 * PAGE;
-    CHECK_INT(motet__scope_add(pages, PAGE, false), 0);
-    CHECK_INT(motet__scope_add(pages + 6 * PAGE, PAGE, false), 0);
-    struct worker *worker = START(&THREADS, ask_for_ever, &told);
+    CHECK(asked.pages);
+    CHECK_INT(motet__scope_add(page(&asked, OWN), 4096, false), 0);
+    for (int i = 0; i < 2; i++)
+        readers[i] = START(&THREADS, ask_for_ever, &told);
     for (long n = stress(100000); n > 0; n--) {
-        CHECK(motet__scope_remove(pages, PAGE, false));
-        CHECK_INT(motet__scope_add(pages + PAGE, 4 * PAGE, true), 0);
-        CHECK(motet__scope_remove(pages + PAGE, 4 * PAGE, true));
-        CHECK_INT(motet__scope_add(pages + 7 * PAGE, 5 * PAGE, true), 0);
-        CHECK(motet__scope_remove(pages + 7 * PAGE, 5 * PAGE, true));
-        CHECK_INT(motet__scope_add(pages, PAGE, false), 0);
+        int i = (int)(harness_random(&state) % MANY);
+        if (i == OWN)
+            continue;
+        if (there[i])
+            CHECK(motet__scope_remove(page(&asked, i), 4096, true));
+        else
+            CHECK_INT(motet__scope_add(page(&asked, i), 4096, true), 0);
+        there[i] = !there[i];
     }
-    motet_event_set(&enough);
-    CHECK_INT(worker_join(worker), 0);
-    free(pages);
+    motet_event_set(&asked.enough);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(worker_join(readers[i]), 0);
+    for (int i = 0; i < MANY; i++)
+        CHECK_INT(motet__scope_remove(page(&asked, i), 4096, i != OWN), there[i]);
+    CHECK(motet__plainly_private(asked.pages));
+    free(asked.pages);
 }
 
 /* The number of those that sleep is taken off by those who wake, and by them alone. */

@@ -14,6 +14,8 @@
 #include "base/segment.h"
 #include "motet/shared_memory.h"
 #include "shared/arena.h"
+#include "sync/across_forks.h"
+#include "sync/lock.h"
 #include "wait/wait.h"
 
 struct motet_shared_memory {
@@ -21,6 +23,28 @@ struct motet_shared_memory {
     bool scoped; /* it is in the scope table */
     char name[MOTET__SEGMENT_NAME_MAX + 1];
 };
+
+/* ---- the scope table ---- */
+
+static motet_lock ranges; /* whoever changes the ranges of the scope table has it */
+
+MOTET__ACROSS_FORKS(ranges_fork, .lock = &ranges, .order = MOTET__ORDER_RANGES);
+
+static int add_range(void *base, size_t size, bool foreign)
+{
+    motet__lock(&ranges);
+    int rc = motet__scope_add(base, size, foreign);
+    motet__unlock(&ranges);
+    return rc;
+}
+
+static bool remove_range(void *base, size_t size, bool foreign)
+{
+    motet__lock(&ranges);
+    bool removed = motet__scope_remove(base, size, foreign);
+    motet__unlock(&ranges);
+    return removed;
+}
 
 /* ---- names ---- */
 
@@ -89,7 +113,7 @@ static motet_shared_memory *finish(motet_shared_memory *memory, bool made, bool 
     struct motet__segment *segment = &memory->segment;
 
     if (rc == 0 && scoped) {
-        rc = motet__scope_add(segment->data, segment->mapped, true);
+        rc = add_range(segment->data, segment->mapped, true);
         if (rc == ENOMEM)
             motet__explain(rc, "more than %d segments are open", MOTET__RANGES_MAX);
         else if (rc)
@@ -148,7 +172,7 @@ int motet_shared_memory_close(motet_shared_memory *memory)
                               memory->name);
     /* In this order: the addresses are somebody else's as soon as they are free. */
     if (memory->scoped)
-        motet__scope_remove(segment->data, segment->mapped, true);
+        remove_range(segment->data, segment->mapped, true);
     motet__unmap(segment->data, segment->mapped);
     motet__free(memory);
     return 0;
@@ -210,7 +234,7 @@ int motet_shared_adopt(void *base, size_t size)
     /* Who waits there has a record in the arena, which the children must have, too. */
     if ((rc = motet__arena()) != 0)
         return rc;
-    return motet__scope_add(base, whole_pages(size), named);
+    return add_range(base, whole_pages(size), named);
 }
 
 int motet_shared_disown(void *base, size_t size)
@@ -222,6 +246,5 @@ int motet_shared_disown(void *base, size_t size)
     size = whole_pages(size);
     if (motet__robust_holds(motet__self(), base, size))
         return EBUSY;
-    return motet__scope_remove(base, size, false) || motet__scope_remove(base, size, true) ? 0
-                                                                                           : EINVAL;
+    return remove_range(base, size, false) || remove_range(base, size, true) ? 0 : EINVAL;
 }

@@ -27,6 +27,7 @@ enum motet__fork_order {
     MOTET__ORDER_SIGNALS,   /* thread; it has no lock */
     MOTET__ORDER_DEPOT,     /* pool: records */
     MOTET__ORDER_HEIRLOOMS, /* process */
+    MOTET__ORDER_RANGES,    /* shared: the scope table */
     MOTET__ORDER_DEBUG,     /* MOTET_DEBUG (sync) */
 };
 

@@ -4,10 +4,14 @@
  * The table says where shared memory is. The arena, which nearly always is all of it, has a place of
  * its own; the rest are ranges of pages that come and go, named segments and mappings of the user's.
  *
- * A range is one word, so that it can be replaced by another under the eyes of a reader: the number of
- * its first page in the upper 36 bits, the count of its pages less one in the next 27, and in the
- * lowest whether it is foreign: other programs have it too, at addresses of their own, and another
- * arena beside it. 0: no range. A larger range takes several words. */
+ * A range is one word: the number of its first page in the upper 36 bits, the count of its pages less one
+ * in the next 27, and in the lowest whether it is foreign: other programs have it too, at addresses of
+ * their own, and another arena beside it. A larger range takes several words.
+ *
+ * The words are sorted, and there are two lists of them: the one in use, and another in which the next one is
+ * made while readers go on in the first. What they must not miss is that a list is made over under their eyes:
+ * so they look at `list` again when they have found what they sought, and if it is another by now, begin
+ * anew. They wait for nobody. */
 #ifndef MOTET_WAIT_SCOPE_H
 #define MOTET_WAIT_SCOPE_H
 
@@ -30,8 +34,12 @@ enum {
 struct motet__scopes {
     uintptr_t arena;   /* written before `arena_size`, constant after */
     size_t arena_size; /* atomic; 0: none yet. Released when it is added, acquired by readers */
-    uint32_t more;     /* atomic: how many words below were ever used, and MOTET__WATCHES */
-    uint64_t range[MOTET__RANGES_MAX]; /* atomic */
+    /* atomic: how many words are in the list, and MOTET__WATCHES; 0: all outside of the arena is private */
+    uint32_t more;
+    /* atomic: in the lowest 16 bits how many words are in the list, above them how often there has been a new
+     * one, of which the lowest bit says which of the two is in use. Written by who makes a new one */
+    uint64_t list;
+    uint64_t range[2][MOTET__RANGES_MAX]; /* atomic; sorted; no two overlap */
 };
 
 #define MOTET__WATCHES UINT32_C(0x80000000) /* what is private is watched */
@@ -41,8 +49,9 @@ extern struct motet__scopes motet__scopes;
 /* Adds the arena; once. Before any object in it is used. */
 void motet__scope_set_arena(void *base, size_t size);
 
-/* Adds a range of whole pages, from any thread, before any object in it is used. 0; ENOMEM when the
- * table is full; EEXIST when part of it is in the table already. */
+/* Adds a range of whole pages, before any object in it is used. 0; ENOMEM when the table is full; EEXIST
+ * when part of it is in the table already. Of this and the next there is one call at a time: it is for the
+ * caller to have a lock, one that forks wait for. */
 int motet__scope_add(void *base, size_t size, bool foreign);
 
 /* Takes one away, when no object in it is used any more. False, and nothing done, if none was added
