@@ -975,6 +975,92 @@ TEST(what_happens_at_exit)
     motet_shared_free(shared);
 }
 
+struct starts {
+    int *shared; /* [0]: how many have been started */
+    bool daemons;
+};
+
+static int start_for_ever(void *arg)
+{
+    const struct starts *starts = arg;
+
+    for (;;) {
+        motet_process *p = motet_process_start(starts->daemons ? sleep_long : return_0, NULL, 0,
+                                               .daemon = starts->daemons);
+        __atomic_add_fetch(starts->shared, 1, __ATOMIC_SEQ_CST);
+        motet_process_join(p, MOTET_FOREVER);
+        motet_process_free(p);
+    }
+    return 0;
+}
+
+static void started_for_ever(int *shared, bool daemons)
+{
+    static struct starts starts;
+
+    starts = (struct starts){shared, daemons};
+    for (int i = 0; i < 3; i++)
+        motet_thread_start(start_for_ever, &starts, .daemon = true);
+    WAIT_UNTIL(__atomic_load_n(shared, __ATOMIC_SEQ_CST) >= 3);
+}
+
+static void with_daemons_put_in_their_places(int *shared)
+{
+    started_for_ever(shared, true);
+}
+
+static void with_children_one_after_the_other(int *shared)
+{
+    started_for_ever(shared, false);
+}
+
+/* Nobody waits for threads that are daemons: nor, when exit has begun, for what they start. */
+TEST(daemons_that_start_children_for_ever_do_not_hold_up_exit)
+{
+    int *shared = motet_shared_alloc(sizeof *shared);
+
+    for (long i = 0; i < stress(10); i++) {
+        *shared = 0;
+        CHECK_INT(exit_of(with_daemons_put_in_their_places, shared), 17);
+        *shared = 0;
+        CHECK_INT(exit_of(with_children_one_after_the_other, shared), 17);
+    }
+    motet_shared_free(shared);
+}
+
+static int *shared_at_exit;
+
+static void start_at_exit(void)
+{
+    motet_process_free(motet_process_start(end_late, &shared_at_exit, sizeof shared_at_exit));
+}
+
+/* Registered before the library's own function, it is called after it. */
+static void with_a_child_started_at_exit(int *shared)
+{
+    shared_at_exit = shared;
+    atexit(start_at_exit);
+    run(return_0, NULL, 0);
+}
+
+static void with_a_first_child_started_at_exit(int *shared)
+{
+    shared_at_exit = shared;
+    atexit(start_at_exit);
+}
+
+TEST(a_child_started_in_an_atexit_function_is_waited_for)
+{
+    int *shared = motet_shared_alloc(sizeof *shared);
+
+    CHECK_INT(exit_of(with_a_child_started_at_exit, shared), 17);
+    CHECK_INT(*shared, 1);
+    *shared = 0;
+    CHECK_INT(exit_of(with_a_first_child_started_at_exit, shared), 17);
+    CHECK_INT(*shared, 1);
+    motet_shared_free(shared);
+}
+
 /* A stream that another thread holds, or whose reader is slow, must not stop the family. */
 static int hold_stdout(void *arg)
 {

@@ -62,7 +62,9 @@
  * close.
  *
  * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have
- * not ended a second later, and waits for all its children.
+ * not ended a second later, and waits for all its children, also for those that threads which are no
+ * daemons, or functions of atexit, start meanwhile. Daemons started from then on, and what threads
+ * that are daemons start, it does not wait for: they are killed when the process has ended.
  * When a process is killed its children are killed with it, and theirs: none outlives its parent,
  * whatever happens to the thread that started it. (A child that executes another program, or closes
  * descriptors it does not know, gives up this protection.)

@@ -17,13 +17,14 @@ enum motet__relation { MOTET__CHILD, MOTET__CURRENT, MOTET__PARENT };
 
 struct motet_process {
     uint32_t refs;                 /* atomic; of children only */
-    enum motet__relation relation; /* constant, as are the next six */
+    enum motet__relation relation; /* constant, as are the next seven */
     int pid;
     int owner;       /* the process that has started it: a handle is of no use to another */
     uint64_t number; /* counts those that one process starts, from 1 */
     char *name;
     char identity[MOTET__IDENTITY];
     bool daemon;
+    bool awaited; /* our exit sees to its end, and does not leave that to its lifeline; constant */
     motet_lock lock; /* guards the next four; the first three are constant once it has ended */
     bool ended;
     bool begun;   /* its target was called: known when it has ended */

@@ -36,6 +36,7 @@ static struct {
     struct motet__later *later;
     uint64_t started; /* how many children there have been */
     bool waits_at_exit;
+    uint32_t ender; /* the thread that saw to their end at exit, or is at it; 0: none so far */
 } family;
 
 /* Who this process is. Written while it has one thread. */
@@ -73,6 +74,7 @@ static void after_fork_child(void)
     family.first = family.last = family.look = NULL;
     family.later = NULL;
     family.started = 0;
+    family.ender = 0;
     has_parent = false; /* it is not motet's, unless motet__live says so */
     if (parent.pidfd >= 0)
         motet__os_close(parent.pidfd);
@@ -234,15 +236,15 @@ static int send(struct motet_process *process, int signum)
     return has_ended(process) ? 0 : motet__os_signal(process->pidfd, signum);
 }
 
-/* The one of the family that follows, in age, the one that the caller has a reference to (NULL: the
- * oldest); referenced, or NULL. */
-static struct motet_process *next_child(const struct motet_process *process)
+/* The one of the family (of those that exit sees to) that follows, in age, the one that the caller has a
+ * reference to (NULL: the oldest); referenced, or NULL. */
+static struct motet_process *next_child(const struct motet_process *process, bool awaited)
 {
     struct motet_process *found;
 
     motet__lock(&family.lock);
     found = process && process->listed ? process->next : family.first;
-    while (process && found && found->number <= process->number)
+    while (found && ((process && found->number <= process->number) || (awaited && !found->awaited)))
         found = found->next;
     if (found) /* the list holds a reference: this is not the first */
         motet__add(&found->refs, 1, RELAXED);
@@ -270,7 +272,7 @@ enum step { TERMINATE_DAEMONS, KILL_DAEMONS, JOIN };
 
 static void for_all_children(enum step step, int64_t deadline)
 {
-    struct motet_process *p = next_child(NULL), *next;
+    struct motet_process *p = next_child(NULL, true), *next;
 
     for (; p; p = next) {
         switch (step) {
@@ -286,18 +288,23 @@ static void for_all_children(enum step step, int64_t deadline)
             join(p, MOTET__NEVER, false);
             break;
         }
-        next = next_child(p);
+        next = next_child(p, true);
         drop(p);
     }
 }
 
-/* What happens at exit: daemons are ended, politely for a second; then all are waited for. */
+/* What happens at exit: daemons are ended, politely for a second; then all are waited for. A child started
+ * meanwhile that is to be waited for too puts this function in place again. */
 static void end_family(void)
 {
     void (*hook)(void) = motet__load(&before_end, ACQUIRE);
 
     if (hook)
         hook();
+    motet__lock(&family.lock);
+    family.ender = motet__self()->tid;
+    family.waits_at_exit = false;
+    motet__unlock(&family.lock);
     for_all_children(TERMINATE_DAEMONS, 0);
     for_all_children(KILL_DAEMONS, motet__now() + MOTET__SECOND);
     for_all_children(JOIN, 0);
@@ -395,16 +402,20 @@ static struct motet_process *new_child(const motet_process_options *options)
     return NULL;
 }
 
-/* Has the process end its children when it exits. Under family.lock. */
-static int wait_at_exit_locked(void)
+/* Has the process see to the child when it exits. When exit has begun, it goes on as long as one is started by
+ * those that it waits for; but threads that are daemons may start others for ever, and somebody who lives on
+ * may start a daemon in place of each that exit has ended: those end with the process, and so
+ * by their lifelines. 0 or ENOMEM. Under family.lock. */
+static int wait_at_exit_locked(struct motet_process *process)
 {
-    int rc = 0;
+    bool waited_for = motet__self()->tid == family.ender || motet__threads_wait_for_me();
 
-    if (!family.waits_at_exit) {
-        rc = motet__at_exit(end_family);
-        family.waits_at_exit = rc == 0;
-    }
-    return rc;
+    process->awaited = !family.ender || (waited_for && !process->daemon);
+    if (!process->awaited || family.waits_at_exit)
+        return 0;
+    family.waits_at_exit = motet__at_exit(end_family) == 0;
+    /* After all of atexit it cannot be had, nor is it needed by those who wait for their child. */
+    return family.waits_at_exit || family.ender ? 0 : ENOMEM;
 }
 
 /* Begins it, and lists it. 0 or an errno value. */
@@ -412,7 +423,7 @@ static int begin(const struct motet__method *method, struct motet__start *start)
 {
     motet__os_flush();
     motet__lock(&family.lock);
-    int rc = wait_at_exit_locked();
+    int rc = wait_at_exit_locked(start->process);
     if (rc == 0)
         rc = method->begin_locked(start);
     if (rc == 0)
@@ -620,12 +631,12 @@ motet_process *motet_parent_process(void)
 
 int motet_active_children(motet_process *out[], int n)
 {
-    struct motet_process *process = next_child(NULL), *next;
+    struct motet_process *process = next_child(NULL, false), *next;
     int alive = 0;
 
     for (; process; process = next) {
         bool ended = has_ended(process);
-        next = next_child(process);
+        next = next_child(process, false);
         if (!ended && alive < n)
             out[alive] = process;
         else

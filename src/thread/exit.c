@@ -61,6 +61,13 @@ static void leave(void)
     }
 }
 
+bool motet__threads_wait_for_me(void)
+{
+    struct motet_thread *thread = motet__self()->thread;
+
+    return thread && thread->kind == MOTET__STARTED && !thread->daemon;
+}
+
 /* Waits for all threads that there are, and that they start. */
 static void join_threads(void)
 {

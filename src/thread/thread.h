@@ -12,6 +12,9 @@ int motet__threads_set_up(void);
 /* Waits for all threads that are not daemons, but the calling one: what happens at exit. */
 void motet__threads_join_all(void);
 
+/* Whether the calling thread is one of those. */
+bool motet__threads_wait_for_me(void);
+
 /* Calls fn for the record of each thread of the process that has used motet, whoever started it, and
  * has not ended. self->name and self->thread stay as they are meanwhile; fn must not wait. */
 void motet__threads_each(void (*fn)(struct motet__self *self, void *arg), void *arg);
