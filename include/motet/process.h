@@ -59,7 +59,8 @@
  * When the target returns, the child waits for its own threads and
  * children that are not daemons, flushes stdout and stderr, and ends with the target's return value
  * (its low 8 bits) without running atexit functions; a stream that the child opened is the child's to
- * close.
+ * close. A child that calls exit() itself runs them, after a fork those of its parent too, as after
+ * any fork(): let the target return, call motet_thread_exit in the main thread, or _exit().
  *
  * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have
  * not ended a second later, and waits for all its children, also for those that threads which are no
