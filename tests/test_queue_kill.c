@@ -494,6 +494,30 @@ static int put_one(void *arg)
     return motet_queue_put(*(motet_queue **)arg, &(long){9}, MOTET_FOREVER);
 }
 
+static int get_one_and_keep_it(void *arg)
+{
+    CHECK_INT(get_one(arg), 0);
+    return motet_sleep(MOTET_FOREVER);
+}
+
+/* Nobody knows that it had an item but who saw it get one: who says so in its place ends the joins. */
+TEST(what_the_dead_had_got_stays_unfinished)
+{
+    motet_queue *q = motet_queue_open(.item_size = sizeof(long), .shared = true);
+    long n = 5;
+
+    CHECK_INT(motet_queue_put(q, &n, 0), 0);
+    struct worker *w = START(&PROCESSES, get_one_and_keep_it, &q);
+    WAIT_UNTIL(motet_queue_empty(q));
+    worker_kill(w);
+    CHECK_INT(worker_join(w), -SIGKILL);
+    CHECK_INT(motet_queue_unfinished(q), 1);
+    CHECK_INT(motet_queue_join(q, 0.1), ETIMEDOUT);
+    CHECK_INT(motet_queue_task_done(q), 0);
+    CHECK_INT(motet_queue_join(q, 0), 0);
+    motet_queue_free(q);
+}
+
 /* Some of those who sleep are killed; what wakes one wakes one that lives. */
 TEST(killed_asleep)
 {

@@ -223,7 +223,11 @@ MOTET_API int motet_queue_task_done(motet_queue *queue);
 /* How many items were put and not yet reported done (0 for NULL). Python: unfinished_tasks. */
 MOTET_API size_t motet_queue_unfinished(const motet_queue *queue);
 
-/* Waits until that number is 0. 0; ETIMEDOUT; ECANCELED; EINVAL. Python: Queue.join. */
+/* Waits until that number is 0. Who got an item and is killed before it said that it is done never
+ * says so, and nobody can for it but whoever knows that it had one: wait with a timeout, and when
+ * motet_queue_unfinished stays above motet_queue_size though nobody works, call motet_queue_task_done
+ * in place of the dead. (A pool does the like by itself: the future of the task fails.)
+ * 0; ETIMEDOUT; ECANCELED; EINVAL. Python: Queue.join. */
 MOTET_API int motet_queue_join(motet_queue *queue, double timeout);
 
 /* Refuses further puts, now and for ever: EPIPE to all that put or wait to put. Gets go on until it
