@@ -68,7 +68,10 @@
  * that are daemons start, it does not wait for: they are killed when the process has ended.
  * When a process is killed its children are killed with it, and theirs: none outlives its parent,
  * whatever happens to the thread that started it. (A child that executes another program, or closes
- * descriptors it does not know, gives up this protection.)
+ * descriptors it does not know, gives up this protection. A parent that closes such, by closefrom(3),
+ * ends its children. And what the host program makes by _Fork(), vfork() or clone(), without an
+ * execution, keeps copies of its descriptors: as long as such a process lives, its parent's children
+ * are not killed with that.)
  *
  * Host programs may call waitpid(-1), or ignore SIGCHLD: the exit codes are still found where the
  * kernel can tell (Linux 6.15 and later), else they read as MOTET_EXITCODE_LOST.
