@@ -101,7 +101,8 @@ MOTET_API int motet_barrier_reset(motet_barrier *barrier);
  * 0; EDEADLK from within the action; EINVAL. Python: Barrier.abort. */
 MOTET_API int motet_barrier_abort(motet_barrier *barrier);
 
-/* Whether it is broken; how many wait at this moment, and for how many (false and 0 for NULL).
+/* Whether it is broken; how many wait at this moment, and for how many (false and 0 for NULL). These
+ * only look: who died while it waited counts until somebody else who waits, or comes, notices.
  * Python: Barrier.broken, Barrier.n_waiting, Barrier.parties. */
 MOTET_API bool motet_barrier_broken(const motet_barrier *barrier);
 MOTET_API int motet_barrier_n_waiting(const motet_barrier *barrier);

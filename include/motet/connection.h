@@ -171,7 +171,8 @@ typedef struct motet_ready {
  *         printf("ended with %d\n", motet_process_exitcode(p));
  *
  * An object that is there twice is ready twice. None need be removed: set .fd to -1, and the others
- * of an object to NULL, to have it passed over.
+ * of an object to NULL, to have it passed over. It counts all the same: more objects than the process
+ * may have descriptors (RLIMIT_NOFILE) are EINVAL.
  * 0: at least one is ready; ETIMEDOUT: none is, also for n = 0; ECANCELED; EBADF: one is not open;
  * ECHILD: a process is neither a child nor the parent of the calling one; EDEADLK: it is the calling
  * one itself, or there is nothing to wait for, and the timeout is MOTET_FOREVER; ENOMEM; EINVAL. No
