@@ -630,3 +630,27 @@ TEST(exit_ends_the_server)
     motet_process *p = motet_process_start(leave_them, NULL, 0);
     CHECK_INT(end(p), 2);
 }
+
+/* A process that the host has made in its own way has a copy of our end of the server's socket. */
+static int leave_a_copy(void *arg)
+{
+    int code = 4, *copy = *(int **)arg;
+
+    CHECK_INT(run(return_it, &code, sizeof code), 4);
+    int pid = _Fork();
+    if (pid == 0)
+        live_on(NULL);
+    __atomic_store_n(copy, pid, __ATOMIC_SEQ_CST);
+    return 2;
+}
+
+TEST(exit_ends_the_server_though_somebody_has_a_copy)
+{
+    int *copy = motet_shared_alloc(sizeof *copy);
+    motet_process *p = motet_process_start(leave_a_copy, &copy, sizeof copy);
+    int rc = motet_process_join(p, harness_patience());
+    CHECK_INT(kill(__atomic_load_n(copy, __ATOMIC_SEQ_CST), SIGKILL), 0);
+    CHECK_INT(rc, 0);
+    CHECK_INT(end(p), 2);
+    motet_shared_free(copy);
+}

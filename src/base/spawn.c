@@ -335,6 +335,14 @@ int motet__os_mailbox(int ends[2])
     return error;
 }
 
+void motet__os_mailbox_close(int end)
+{
+    MOTET__NO_CANCEL;
+
+    shutdown(end, SHUT_RDWR);
+    close(end);
+}
+
 /* Room for the descriptors of one message. */
 union control {
     struct cmsghdr header;

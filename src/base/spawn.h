@@ -55,6 +55,9 @@ int motet__os_move_off(int *fd, const int *places, size_t n);
 /* A pair of sockets for messages that come whole, with descriptors. 0 or errno. */
 int motet__os_mailbox(int ends[2]);
 
+/* Closes an end of it. The other one hears of that though somebody have a copy of this one. */
+void motet__os_mailbox_close(int end);
+
 /* Sends one, with up to MOTET__MOST_FDS descriptors: 0; EPIPE: nobody is there. */
 #define MOTET__MOST_FDS 253
 int motet__os_send(int fd, const void *data, size_t size, const int *fds, size_t n);

@@ -289,7 +289,7 @@ static void give_up_locked(void)
     struct motet__server *server = current;
 
     current = NULL;
-    motet__os_close(server->socket);
+    motet__os_mailbox_close(server->socket);
     motet__os_signal(server->process->pidfd, SIGKILL);
     bury(server);
 }
@@ -591,6 +591,6 @@ void motet__server_end(void)
     motet__unlock(&lock);
     if (!server)
         return;
-    motet__os_close(server->socket); /* by which it ends */
+    motet__os_mailbox_close(server->socket); /* by which it ends */
     bury(server);
 }
