@@ -4,6 +4,7 @@
 #include "new_image.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -520,6 +521,72 @@ SERVED(a_child_that_is_given_up_is_not_reported_to_others)
     }
     CHECK_INT(run(return_it, &code, sizeof code), 4);
     CHECK_INT(server_pid(), server);
+}
+
+/* ---- another user ---- */
+
+enum { NOBODY = 65534 };
+
+static int is_nobody(void *arg)
+{
+    uid_t users[3];
+    gid_t groups[3];
+
+    (void)arg;
+    CHECK_INT(getresuid(&users[0], &users[1], &users[2]), 0);
+    CHECK_INT(getresgid(&groups[0], &groups[1], &groups[2]), 0);
+    for (int i = 0; i < 3; i++)
+        CHECK(users[i] == NOBODY && groups[i] == NOBODY);
+    CHECK_INT(getgroups(3, groups), 1);
+    CHECK_INT(groups[0], NOBODY);
+    return 3;
+}
+MOTET_TASK(is_nobody);
+
+static int wait_for_it(void *arg)
+{
+    CHECK_INT(motet_event_wait(*(motet_event **)arg, MOTET_FOREVER), 0);
+    return 5;
+}
+MOTET_TASK(wait_for_it);
+
+/* Children get no right that this process has given up. The server that has them ends with the last of its own
+ * children, whose exit codes it tells. */
+static int give_up_rights(void *arg)
+{
+    motet_event *event = *(motet_event **)arg;
+    int first = server_pid();
+    motet_process *p = START_NEW(wait_for_it, &event, sizeof event);
+
+    errno = 0;
+    if (setgroups(1, &(gid_t){NOBODY}) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
+        setresuid(NOBODY, NOBODY, NOBODY) != 0) {
+        CHECK(errno == EPERM || errno == EINVAL);
+        CHECK_INT(motet_event_set(event), 0);
+        return 77;
+    }
+    CHECK_INT(run(is_nobody, NULL, 0), 3);
+    int second = server_pid();
+    CHECK_INT(server_pid(), second);
+    CHECK(kill(first, 0) != 0 && errno == EPERM); /* it is there */
+    CHECK(motet_process_is_alive(p));
+    CHECK_INT(motet_event_set(event), 0);
+    CHECK_INT(end(p), 5);
+    CHECK(kill(first, 0) != 0 && errno == ESRCH);
+    return 7;
+}
+
+TEST(children_get_no_rights_that_were_given_up)
+{
+    if (geteuid() != 0)
+        SKIP("only root can give up what it takes");
+    motet_event *event = motet_shared_alloc(sizeof *event);
+    motet_process *p = motet_process_start(give_up_rights, &event, sizeof event);
+    int code = end(p);
+    if (code == 77)
+        SKIP("there is no other user here that root might become");
+    CHECK_INT(code, 7);
+    motet_shared_free(event);
 }
 
 /* ---- we are killed ---- */

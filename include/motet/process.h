@@ -48,9 +48,11 @@
  *
  * MOTET_FORKSERVER is spawn, but a start takes about as long as the fork of a small program: the
  * first one spawns a server, which has one thread and is small for ever, and forks all that follow.
- * So what the program does before MOTET_MAIN is done once. Children have the environment and the
- * limits that the server had at its start; a new one is started when it is killed, which does its
- * children no harm: they end with this process, as all do. It ends with this process too.
+ * So what the program does before MOTET_MAIN is done once. Children have the environment, umask,
+ * priority and limits that the server had at its start. They have this process's users, groups and
+ * capabilities: when those have changed, the next start spawns a new server. So it does when the
+ * server was killed, which does its children no harm: they end with this process, as all do. It ends
+ * with this process too.
  *
  * In all three, stdout and stderr are flushed before the start, but for one that another thread
  * holds; what is still in the buffers of the standard streams, the parent reads and writes, never

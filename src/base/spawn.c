@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -434,6 +436,45 @@ void motet__os_bury(int pid)
 
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
+}
+
+/* ---- rights ---- */
+
+struct motet__rights {
+    uid_t users[3];
+    gid_t groups[3];
+    struct __user_cap_data_struct capabilities[_LINUX_CAPABILITY_U32S_3];
+    int no_more; /* PR_SET_NO_NEW_PRIVS */
+    int count;
+    gid_t others[];
+};
+
+static size_t rights_size(const struct motet__rights *rights)
+{
+    return sizeof *rights + (size_t)rights->count * sizeof rights->others[0];
+}
+
+struct motet__rights *motet__os_rights(void)
+{
+    struct __user_cap_header_struct version = {_LINUX_CAPABILITY_VERSION_3, 0};
+    int most = getgroups(0, NULL);
+    struct motet__rights *r =
+        motet__zalloc(sizeof *r + (size_t)(most > 0 ? most : 0) * sizeof r->others[0]);
+
+    if (!r)
+        return NULL;
+    getresuid(&r->users[0], &r->users[1], &r->users[2]);
+    getresgid(&r->groups[0], &r->groups[1], &r->groups[2]);
+    syscall(SYS_capget, &version, r->capabilities);
+    r->no_more = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
+    int count = most > 0 ? getgroups(most, r->others) : 0;
+    r->count = count > 0 ? count : 0;
+    return r;
+}
+
+bool motet__os_rights_same(const struct motet__rights *a, const struct motet__rights *b)
+{
+    return a->count == b->count && memcmp(a, b, rights_size(a)) == 0;
 }
 
 /* ---- facts ---- */

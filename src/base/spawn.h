@@ -75,6 +75,12 @@ void motet__os_signal_fd_clear(int fd);
 int motet__os_find_dead(enum motet__ending *ending, int *status);
 void motet__os_bury(int pid);
 
+/* For whom this process acts, and what it may do: its users, groups, capabilities, and whether an execution
+ * can give it more. To be given to motet__free; NULL: ENOMEM. */
+struct motet__rights;
+struct motet__rights *motet__os_rights(void);
+bool motet__os_rights_same(const struct motet__rights *a, const struct motet__rights *b);
+
 /* Bytes that nobody can guess. 0 or errno. */
 int motet__os_random(void *p, size_t size);
 

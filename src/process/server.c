@@ -19,6 +19,9 @@
  * starts wait for it, so it is sent SIGCONT, which does nothing to one that is merely slow. To kill it and
  * take another would cost the exit codes of its children.
  *
+ * A server has the rights that its owner had when it was started, and gives them to its children. When the
+ * owner's are others, it is retired: a new one takes its place, and it ends with the last of its children.
+ *
  * Lock order: family.lock, a process's lock, then `lock`.
  */
 #include <errno.h>
@@ -32,21 +35,25 @@
 #include "process/launch.h"
 #include "sync/lock.h"
 
-/* One server, of which there are several if one was killed. */
+/* One server, of which there are several if one was killed or retired. */
 struct motet__server {
     uint32_t refs; /* atomic: the current one's, and one for each child that may live */
-    struct motet_process *process; /* constant, as are the next two */
+    struct motet_process *process; /* constant, as are the next three */
+    struct motet__rights *rights;  /* what it may do */
     int socket;                    /* closed when it is given up */
     uint32_t *board;               /* a word for each child: see below */
     size_t words;                  /* how many of them are in use, or have been; under lock */
     size_t next;                   /* where to look for a free one; under lock */
     size_t held;                   /* atomic: how many children there are with a word */
+    bool is_retired;             /* under lock; constant once the reference of `current` is gone */
+    struct motet__server *older; /* among the retired; under lock */
 };
 
 #define A_WHILE (MOTET__SECOND / 2)
 
 static motet_lock lock;
 static struct motet__server *current; /* under lock: the one to ask, or NULL */
+static struct motet__server *retired; /* under lock: those that are there for their children */
 
 /* What is asked. Then come the descriptors, in this order, and those of the user. */
 struct request {
@@ -250,15 +257,6 @@ __attribute__((constructor)) static void add_serve(void)
 
 /* ---- whom it serves ---- */
 
-static void drop(struct motet__server *server)
-{
-    if (motet__sub(&server->refs, 1, ACQ_REL) != 1)
-        return;
-    motet_process_free(server->process);
-    motet__unmap(server->board, BOARD_SIZE);
-    motet__free(server);
-}
-
 /* Nothing was heard of it for a while: if it stands still, it goes on. */
 static void nudge(struct motet__server *server)
 {
@@ -266,15 +264,46 @@ static void nudge(struct motet__server *server)
 }
 
 /* It is dead, or about to die. Not motet_process_join: it is in no family, and that may be locked. */
-static void bury(struct motet__server *server)
+static void await_death(struct motet__server *server)
 {
-    struct motet_process *process = server->process;
     int status;
 
-    while (motet__os_poll(process->pidfd, motet__now() + A_WHILE) != 0)
+    while (motet__os_poll(server->process->pidfd, motet__now() + A_WHILE) != 0)
         nudge(server);
-    motet__os_reap(process->pidfd, &status);
-    motet__os_close(process->lifeline);
+    motet__os_reap(server->process->pidfd, &status);
+}
+
+/* Its children are gone. We may not be allowed to signal it any more, so it hears of that by its lifeline. */
+static void end_retired(struct motet__server *server)
+{
+    motet__lock(&lock);
+    struct motet__server **at = &retired;
+    while (*at != server)
+        at = &(*at)->older;
+    *at = server->older;
+    motet__unlock(&lock);
+    motet__os_mailbox_close(server->socket);
+    motet__os_close(server->process->lifeline);
+    await_death(server);
+}
+
+/* Of a retired one: not under `lock`. */
+static void drop(struct motet__server *server)
+{
+    if (motet__sub(&server->refs, 1, ACQ_REL) != 1)
+        return;
+    if (server->is_retired)
+        end_retired(server);
+    motet_process_free(server->process);
+    motet__unmap(server->board, BOARD_SIZE);
+    motet__free(server->rights);
+    motet__free(server);
+}
+
+static void bury(struct motet__server *server)
+{
+    await_death(server);
+    motet__os_close(server->process->lifeline);
     drop(server);
 }
 
@@ -292,6 +321,30 @@ static void give_up_locked(void)
     motet__os_mailbox_close(server->socket);
     motet__os_signal(server->process->pidfd, SIGKILL);
     bury(server);
+}
+
+/* Looks whether the server may do what we may, no more and no less. 0 or ENOMEM. Under family.lock, as every
+ * start. */
+static int retire_if_rights_differ(void)
+{
+    struct motet__rights *rights = motet__os_rights();
+    struct motet__server *old = NULL;
+
+    if (!rights)
+        return ENOMEM;
+    motet__lock(&lock);
+    if (current && !motet__os_rights_same(current->rights, rights)) {
+        old = current;
+        current = NULL;
+        old->is_retired = true;
+        old->older = retired;
+        retired = old;
+    }
+    motet__unlock(&lock);
+    motet__free(rights);
+    if (old)
+        drop(old);
+    return 0;
 }
 
 /* Spawns it. Under family.lock, as every start. */
@@ -344,7 +397,8 @@ static int start_server_locked(void)
     struct motet__server *server = motet__zalloc(sizeof *server);
     int rc = ENOMEM;
 
-    if (server && (server->process = motet__process_new("motet-server"))) {
+    if (server && (server->rights = motet__os_rights()) &&
+        (server->process = motet__process_new("motet-server"))) {
         rc = equip(server);
         if (rc == 0) {
             server->refs = 1;
@@ -353,6 +407,8 @@ static int start_server_locked(void)
         }
         motet_process_free(server->process);
     }
+    if (server)
+        motet__free(server->rights);
     motet__free(server);
     return rc;
 }
@@ -511,7 +567,10 @@ static int try_locked(struct motet__start *start)
 
 static int begin_locked(struct motet__start *start)
 {
-    int rc;
+    int rc = retire_if_rights_differ();
+
+    if (rc)
+        return rc;
 
     motet__lock(&lock);
     rc = try_locked(start);
@@ -569,16 +628,22 @@ void motet__server_leave(struct motet_process *process)
     process->server = NULL;
 }
 
+static void forget(struct motet__server *server)
+{
+    motet__os_close(server->socket);
+    motet__os_close(server->process->lifeline);
+    motet__os_close(server->process->pidfd);
+    server->process->pidfd = -1;
+}
+
 void motet__server_forget(void)
 {
     lock = (motet_lock)MOTET_LOCK_INIT;
-    if (!current)
-        return;
-    motet__os_close(current->socket);
-    motet__os_close(current->process->lifeline);
-    motet__os_close(current->process->pidfd);
-    current->process->pidfd = -1;
-    current = NULL;
+    if (current)
+        forget(current);
+    for (struct motet__server *server = retired; server; server = server->older)
+        forget(server);
+    current = retired = NULL;
 }
 
 void motet__server_end(void)
