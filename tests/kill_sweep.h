@@ -73,6 +73,7 @@ struct sweep_cast {
     const struct sweep *sweep;
     void *scene;
     motet_event there; /* the company has begun */
+    int code;          /* how the child that acts has ended */
 };
 
 static inline size_t sweep_blocks(void)
@@ -115,9 +116,8 @@ static inline int sweep_acts(void *arg)
 static inline void sweep_by_child(void *arg)
 {
     struct sweep_cast *cast = arg;
-    int code = worker_join(START(&PROCESSES, sweep_acts, &cast));
 
-    CHECK(code == 0 || code == -SIGKILL);
+    cast->code = worker_join(START(&PROCESSES, sweep_acts, &cast));
 }
 
 static inline int sweep_sleeps(void *arg)
@@ -160,9 +160,14 @@ static inline struct kill sweep_victim(const struct sweep *sweep, enum sweep_rol
 /* One death, or none, when the call is through before. */
 static inline void sweep_kill(struct kill *k)
 {
-    memset(&((struct sweep_cast *)k->arg)->there, 0, sizeof(motet_event));
+    struct sweep_cast *cast = k->arg;
+
+    memset(&cast->there, 0, sizeof(motet_event));
+    cast->code = MOTET_NO_EXITCODE;
     kill_at(k);
     CHECK(k->found);
+    if (k->run == sweep_by_child)
+        CHECK_INT(cast->code, k->finished ? 0 : -SIGKILL);
 }
 
 /* For messages: which sweep it is, and who dies. */

@@ -91,30 +91,36 @@ SWEEP(kill_and_join)
 
 /* ---- a child is killed before it has begun, and as it ends ---- */
 
-static void has_two_children(void *arg)
+static int code_of(motet_process *p)
 {
-    (void)arg;
-    for (int i = 0; i < 2; i++) {
-        motet_process *p = motet_process_start(returns, NULL, 0);
-        CHECK(p);
-        CHECK_INT(motet_process_join(p, harness_patience()), 0);
-        int code = motet_process_exitcode(p);
-        CHECK(code == 7 || (i == 0 && code == -SIGKILL));
-        motet_process_free(p);
-    }
+    CHECK(p);
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    int code = motet_process_exitcode(p);
+    motet_process_free(p);
+    return code;
+}
+
+static void has_two_children(void *first)
+{
+    *(int *)first = code_of(motet_process_start(returns, NULL, 0));
+    CHECK_INT(code_of(motet_process_start(returns, NULL, 0)), 7);
 }
 
 static void sweep_child(const char *name, struct kill k, long usual)
 {
+    int *code = k.arg = PROCESSES.alloc(sizeof *code);
     size_t blocks = sweep_blocks();
     long points = 0;
 
     sweep_without_tsan();
     sweep_begin(&k, usual);
     do {
-        points += !kill_at(&k);
+        bool whole = kill_at(&k);
+        CHECK_INT(*code, whole ? 7 : -SIGKILL);
+        points += !whole;
         CHECK_INT(sweep_blocks(), blocks);
     } while (sweep_next(&k, usual));
+    PROCESSES.free(code);
     sweep_report_kill(name, "child", &k, points);
 }
 
@@ -136,16 +142,9 @@ static int comes_to_its_end(void *arg)
     return 7;
 }
 
-static void has_one_that_ends(void *arg)
+static void has_one_that_ends(void *code)
 {
-    motet_process *p = motet_process_start(comes_to_its_end, NULL, 0);
-
-    (void)arg;
-    CHECK(p);
-    CHECK_INT(motet_process_join(p, harness_patience()), 0);
-    int code = motet_process_exitcode(p);
-    CHECK(code == 7 || code == -SIGKILL);
-    motet_process_free(p);
+    *(int *)code = code_of(motet_process_start(comes_to_its_end, NULL, 0));
 }
 
 TEST(end, .limit = 600)
