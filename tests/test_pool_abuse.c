@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -428,6 +429,44 @@ TEST_THREADS(a_task_of_a_thread_may_fork)
         check_pool(the_pool);
     }
     close_pool(the_pool);
+}
+
+static jmp_buf way_out;
+
+static int jump(const void *arg, void *result)
+{
+    (void)arg, (void)result;
+    longjmp(way_out, 1);
+}
+
+static int run_one_that_jumps(const void *arg, void *result)
+{
+    motet_pool *pool = *(motet_pool *const *)arg;
+
+    (void)result;
+    if (setjmp(way_out) == 0)
+        motet_future_wait(motet_pool_submit(pool, jump, NULL, 0), MOTET_FOREVER);
+    return 0;
+}
+
+static int has_a_task_that_jumps(void *arg)
+{
+    motet_pool *pool = motet_pool_open(.kind = *(motet_pool_kind *)arg, .workers = 1);
+    motet_future *f = motet_pool_submit(pool, run_one_that_jumps, &pool, 0);
+
+    CHECK(freopen("/dev/null", "w", stderr) != NULL);
+    return motet_future_wait(f, MOTET_FOREVER) == 0 && motet_future_error(f) ? 9 : 1;
+}
+
+/* The program ends, or its worker: else the one that jumped would never end. */
+TEST_KINDS(a_jump_to_a_task_beneath)
+{
+    motet_pool_kind of = kind->pool;
+    motet_process *p = motet_process_start(has_a_task_that_jumps, &of, sizeof of);
+
+    CHECK_INT(motet_process_join(p, harness_patience()), 0);
+    CHECK_INT(motet_process_exitcode(p), of == MOTET_THREADS ? -SIGABRT : 9);
+    motet_process_free(p);
 }
 
 /* Of the same worker: what has become of a child of its. */

@@ -35,12 +35,12 @@
  * motet_pool_error says why.
  *
  * A task that ends its thread, by pthread_exit or motet_thread_exit, has failed with ECHILD, and
- * another worker takes the place. It must not leave by longjmp, and an exception of C++ that it
- * does not catch itself ends the program (in a worker process: the worker), as one that leaves
- * main() does. So does one that leaves a callback of its future. A child that it makes by fork()
- * is no worker: when the task, or an item, returns there, the child flushes stdout and stderr and
- * ends, with exit code 0, or 1 after an error; and likewise in an initializer or a callback that a
- * worker or a thread of motet's own runs.
+ * another worker takes the place. It must not leave by longjmp: one that leaves so to a task beneath
+ * it ends the program, with a text; and so does an exception of C++ that it does not catch itself
+ * (in a worker process: the worker), as one that leaves main() does, or that leaves a callback of
+ * its future. A child that it makes by fork() is no worker: when the task, or an item, returns
+ * there, the child flushes stdout and stderr and ends, with exit code 0, or 1 after an error; and
+ * likewise in an initializer or a callback that a worker or a thread of motet's own runs.
  *
  * Worker processes are made by fork() when the pool gets its first task, and again when one has died:
  * they see the program's memory as it was then. Functions that a task uses must be loaded by then.

@@ -1,6 +1,8 @@
 #include "pool/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/unwind.h"
 #include "pool/ask.h"
@@ -164,6 +166,17 @@ static __attribute__((noinline)) void run_limited(struct motet__worker *worker,
         task->error = ETIMEDOUT;
 }
 
+/* A task has returned, with one on top of it that has not: nobody would ever hear of its end. */
+static _Noreturn __attribute__((cold)) void left_by_a_jump(const struct motet__worker *worker)
+{
+    fprintf(
+        stderr,
+        "motet: task %s has left by longjmp() to another task of its worker: it would never end, "
+        "so the program does. Return from tasks instead\n",
+        worker->running->name);
+    abort();
+}
+
 /* An attempt, which has failed if task->error says so. */
 static void run_once(struct motet__worker *worker, struct motet_future *task)
 {
@@ -176,6 +189,9 @@ static void run_once(struct motet__worker *worker, struct motet_future *task)
         run_limited(worker, task);
     else
         run(task);
+    /* Relaxed: it is the worker's own. */
+    if (motet__unlikely(motet__load(&worker->running, RELAXED) != task))
+        left_by_a_jump(worker);
     motet__trace_task(task, MOTET__TRACE_END);
 }
 
