@@ -888,6 +888,24 @@ static int leave_daemons(void *arg)
     return 0;
 }
 
+static int leave_a_daemon_of_another_user(void *arg)
+{
+    (void)arg;
+    CHECK(motet_process_start(sleep_long, NULL, 0, .daemon = true) != NULL);
+    return setresuid(65534, 65534, 65534) == 0 ? 3 : 77;
+}
+
+/* To that it can send no signal. */
+TEST(daemons_end_with_one_who_has_given_up_its_user)
+{
+    if (geteuid() != 0)
+        SKIP("only root can give up its user");
+    int code = run(leave_a_daemon_of_another_user, NULL, 0);
+    if (code == 77)
+        SKIP("there is no other user here that root might become");
+    CHECK_INT(code, 3);
+}
+
 TEST(daemons_end_with_the_process_that_started_them)
 {
     int *shared = motet_shared_alloc(3 * sizeof *shared);

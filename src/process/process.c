@@ -268,6 +268,16 @@ static void look_at_one(void)
     drop(process);
 }
 
+/* Kills it by its lifeline, for which nobody asks who we are. */
+static void cut(struct motet_process *process)
+{
+    motet__lock(&process->lock);
+    if (process->lifeline >= 0)
+        motet__os_close(process->lifeline);
+    process->lifeline = -1;
+    motet__unlock(&process->lock);
+}
+
 enum step { TERMINATE_DAEMONS, KILL_DAEMONS, JOIN };
 
 static void for_all_children(enum step step, int64_t deadline)
@@ -281,8 +291,8 @@ static void for_all_children(enum step step, int64_t deadline)
                 send(p, SIGTERM);
             break;
         case KILL_DAEMONS:
-            if (p->daemon && join(p, deadline, false) != 0)
-                send(p, SIGKILL);
+            if (p->daemon && join(p, deadline, false) != 0 && send(p, SIGKILL) == EPERM)
+                cut(p); /* we have given up the user that it is of */
             break;
         case JOIN:
             join(p, MOTET__NEVER, false);
