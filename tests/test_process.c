@@ -1013,6 +1013,10 @@ static int start_for_ever(void *arg)
     for (;;) {
         motet_process *p = motet_process_start(starts->daemons ? sleep_long : return_0, NULL, 0,
                                                .daemon = starts->daemons);
+        while (!p) { /* exit has begun */
+            CHECK_INT(errno, ECANCELED);
+            pause();
+        }
         __atomic_add_fetch(starts->shared, 1, __ATOMIC_SEQ_CST);
         motet_process_join(p, MOTET_FOREVER);
         motet_process_free(p);

@@ -66,8 +66,8 @@
  *
  * At exit a process sends SIGTERM to children that are daemons, SIGKILL to those of them that have
  * not ended a second later, and waits for all its children, also for those that threads which are no
- * daemons, or functions of atexit, start meanwhile. Daemons started from then on, and what threads
- * that are daemons start, it does not wait for: they are killed when the process has ended.
+ * daemons, or functions of atexit, start meanwhile. Daemons started from then on are killed when the
+ * process has ended, and threads that exit does not wait for can start none: ECANCELED.
  * When a process is killed its children are killed with it, and theirs: none outlives its parent,
  * whatever happens to the thread that started it. (A child that executes another program, or closes
  * descriptors it does not know, gives up this protection. A parent that closes such, by closefrom(3),
@@ -115,6 +115,7 @@ typedef struct motet_process_options {
  *            pidfd_open: in Linux before 5.3, under valgrind before 3.20
  *   EBADF    one of .fds is not open
  *   ECHILD   the server, each new one, ends at once: perhaps it says why on stderr
+ *   ECANCELED  the process is exiting, and does not wait for the calling thread
  *   ENOMEM, EAGAIN, EMFILE; or why the program cannot be executed: ENOENT, EACCES, …
  * motet_last_error tells more of ENOTSUP and of those that fork does not have.
  * Python: Process(target=…, args=…, name=…, daemon=…).start(). */

@@ -367,9 +367,10 @@ static int name_it(struct motet_process *process, const char *wanted)
 
     motet__lock(&family.lock);
     process->number = ++family.started;
-    motet__unlock(&family.lock);
+    /* Under the lock: the child that another thread forks there writes its own, and nobody is reading it. */
     snprintf(process->identity, sizeof process->identity, "%.70s%s%llu", current.identity,
              *current.identity ? ":" : "", (unsigned long long)process->number);
+    motet__unlock(&family.lock);
     snprintf(name, sizeof name, "Process-%s", process->identity);
     process->name = motet__strdup(wanted && *wanted ? wanted : name);
     return process->name ? 0 : ENOMEM;
@@ -413,13 +414,16 @@ static struct motet_process *new_child(const motet_process_options *options)
 }
 
 /* Has the process see to the child when it exits. When exit has begun, it goes on as long as one is started by
- * those that it waits for; but threads that are daemons may start others for ever, and somebody who lives on
- * may start a daemon in place of each that exit has ended: those end with the process, and so
- * by their lifelines. 0 or ENOMEM. Under family.lock. */
+ * those that it waits for. Threads that are daemons may not: they would go on for ever, and with a fork in the
+ * middle of the C library's last steps, which takes its list of the fork's handlers away. Somebody who lives on
+ * may start a daemon in place of each that exit has ended: those end with the process, and so by their
+ * lifelines, as do the children of threads of the library's own. 0, ECANCELED or ENOMEM. Under family.lock. */
 static int wait_at_exit_locked(struct motet_process *process)
 {
     bool waited_for = motet__self()->tid == family.ender || motet__threads_wait_for_me();
 
+    if (family.ender && !waited_for && !motet__self()->servant)
+        return motet__explain(ECANCELED, "the process is exiting, and does not wait for this thread");
     process->awaited = !family.ender || (waited_for && !process->daemon);
     if (!process->awaited || family.waits_at_exit)
         return 0;
