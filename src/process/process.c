@@ -423,7 +423,8 @@ static int wait_at_exit_locked(struct motet_process *process)
     bool waited_for = motet__self()->tid == family.ender || motet__threads_wait_for_me();
 
     if (family.ender && !waited_for && !motet__self()->servant)
-        return motet__explain(ECANCELED, "the process is exiting, and does not wait for this thread");
+        return motet__explain(ECANCELED,
+                              "the process is exiting, and does not wait for this thread");
     process->awaited = !family.ender || (waited_for && !process->daemon);
     if (!process->awaited || family.waits_at_exit)
         return 0;
