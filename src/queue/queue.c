@@ -171,20 +171,22 @@ struct move {
     void *arg;
 };
 
-static inline int put_one(motet_queue *queue, struct move *move)
+static inline int fill(motet_queue *queue, struct move *move, uint64_t tail, void *slot)
 {
-    struct motet__body *body = queue->body;
-    uint64_t tail = motet__load(&body->put.tail, RELAXED); /* changed under this lock only */
-    void *slot;
-    int rc = slot_to_fill(queue, tail, &slot);
-
-    if (motet__unlikely(rc))
-        return rc;
     motet__writes(slot);
     copy_item(slot, move->from, queue->item_size);
     commit_put(queue, tail, 1);
     move->moved = 1;
     return 0;
+}
+
+static inline int put_one(motet_queue *queue, struct move *move)
+{
+    uint64_t tail = motet__load(&queue->body->put.tail, RELAXED); /* changed under this lock only */
+    void *slot;
+    int rc = slot_to_fill(queue, tail, &slot);
+
+    return motet__unlikely(rc) ? rc : fill(queue, move, tail, slot);
 }
 
 /* The same, whether it is shut down or not. */
@@ -194,13 +196,7 @@ static int put_one_late(motet_queue *queue, struct move *move)
     void *slot;
     int rc = take_slot(queue, tail, &slot);
 
-    if (rc)
-        return rc;
-    motet__writes(slot);
-    copy_item(slot, move->from, queue->item_size);
-    commit_put(queue, tail, 1);
-    move->moved = 1;
-    return 0;
+    return rc ? rc : fill(queue, move, tail, slot);
 }
 
 /* Puts the next ones of many in with one commit: as many as there is room for side by side. */
