@@ -14,7 +14,7 @@
 #include "base/atomic.h"
 #include "base/cgroup.h"
 #include "base/nocancel.h"
-#include "base/spawn.h"
+#include "base/process.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -54,7 +54,7 @@ static int open_memfd(size_t size)
 
     if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
         fd = memfd_create("motet", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    fd = motet__os_move_above(fd, 3);
+    fd = motet__os_move_up(fd);
     if (fd < 0)
         return -1;
     if (ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)

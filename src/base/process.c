@@ -54,6 +54,8 @@ static void arm_lifeline(int fd, int word)
 
 int motet__os_move_up(int fd)
 {
+    MOTET__NO_CANCEL;
+
     if (fd < 0 || fd > 2)
         return fd;
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3), error = errno;

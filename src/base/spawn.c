@@ -216,7 +216,7 @@ int motet__os_message(const struct motet__piece *pieces, size_t n)
     int fd = memfd_create("motet-start", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
         fd = memfd_create("motet-start", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    fd = motet__os_move_above(fd, 3);
+    fd = motet__os_move_up(fd);
     if (fd < 0)
         return -1;
     int rc = fill(fd, pieces, n);
@@ -258,7 +258,7 @@ bool motet__os_is_open(int fd)
 int motet__os_here(void)
 {
     MOTET__NO_CANCEL;
-    return motet__os_move_above(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), 3);
+    return motet__os_move_up(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
 int motet__os_go(int directory)
@@ -275,18 +275,6 @@ int motet__os_move(int fd, int number)
         rc = dup2(fd, number);
     while (rc < 0 && (errno == EINTR || errno == EBUSY));
     return rc < 0 ? errno : 0;
-}
-
-int motet__os_move_above(int fd, int least)
-{
-    MOTET__NO_CANCEL;
-
-    if (fd < 0 || fd >= least)
-        return fd;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, least), error = errno;
-    close(fd);
-    errno = error;
-    return moved;
 }
 
 static bool is_place(int fd, const int *places, size_t n)
@@ -325,9 +313,9 @@ int motet__os_mailbox(int ends[2])
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, both) != 0)
         return errno;
-    ends[0] = motet__os_move_above(both[0], 3);
+    ends[0] = motet__os_move_up(both[0]);
     int error = errno;
-    ends[1] = motet__os_move_above(both[1], 3);
+    ends[1] = motet__os_move_up(both[1]);
     if (ends[0] >= 0 && ends[1] >= 0)
         return 0;
     error = ends[0] < 0 ? error : errno;
@@ -406,7 +394,7 @@ int motet__os_signal_fd(int signum)
     sigemptyset(&set);
     sigaddset(&set, signum);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    return motet__os_move_above(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), 3);
+    return motet__os_move_up(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 void motet__os_signal_fd_clear(int fd)

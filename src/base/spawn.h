@@ -45,9 +45,6 @@ int motet__os_go(int directory);
 /* Gives a descriptor that number, in the place of what is there. 0 or errno. */
 int motet__os_move(int fd, int number);
 
-/* The same descriptor at some number from `least` on, without the old one; -1 and errno. */
-int motet__os_move_above(int fd, int least);
-
 /* The same descriptor at some number above 2 that is none of those n, without the old one. 0, or errno, and then
  * it is where it was. */
 int motet__os_move_off(int *fd, const int *places, size_t n);

@@ -532,7 +532,7 @@ static int ask_locked(struct motet__start *start, const struct motet__ends *ends
     if (answer.error)
         return answer.error;
     start->process->pid = answer.pid;
-    start->process->pidfd = motet__os_move_above(fds[0], 3);
+    start->process->pidfd = motet__os_move_up(fds[0]);
     return start->process->pidfd < 0 ? errno : 0;
 }
 
